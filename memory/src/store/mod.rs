@@ -1,0 +1,138 @@
+//! The versioned file store: a working tree on disk, its history as git objects that live elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CommitId, TreeId};
+
+/// Most bytes one file may have.
+pub const FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most files one tree may have.
+pub const FILES_MAX: usize = 20_000;
+/// Most bytes one tree may have.
+pub const TREE_BYTES_MAX: u64 = 256 << 20;
+
+/// One change to the store, as an agent asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Edit {
+    /// Replace or create the whole file.
+    Write {
+        /// Path below the root, `/`-separated, no `..`.
+        path: String,
+        /// The whole new content.
+        content: String,
+    },
+    /// Replace exactly one occurrence of `search`.
+    Replace {
+        /// The file.
+        path: String,
+        /// Text that must occur exactly once.
+        search: String,
+        /// What stands there afterwards.
+        replace: String,
+    },
+    /// Remove the file.
+    Delete {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Why an edit or a read was refused. Most of these are a model's mistakes and are shown to it as text.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The path leaves the root, is absolute, names `.git`, or is not plain UTF-8.
+    #[error("{path:?} is not a usable path: {why}")]
+    BadPath {
+        /// What was given.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Nothing is there.
+    #[error("{path} does not exist")]
+    NotFound {
+        /// What was asked for.
+        path: String,
+    },
+    /// The search text of a [`Edit::Replace`] occurs not once.
+    #[error("the search text occurs {found} times in {path}; it must occur exactly once")]
+    SearchMismatch {
+        /// The file.
+        path: String,
+        /// How often it occurs.
+        found: usize,
+    },
+    /// A cap of this module.
+    #[error("{what} is over the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// The cap.
+        limit: u64,
+    },
+    /// The head moved under us: neither the expected commit nor an ancestor.
+    #[error("the store has diverged: expected head {expected:?}, found {found:?}")]
+    Diverged {
+        /// What the journal says.
+        expected: Option<CommitId>,
+        /// What the reference says.
+        found: Option<CommitId>,
+    },
+    /// The operating system or the object database.
+    #[error("{context}: {message}")]
+    Io {
+        /// What was being done.
+        context: String,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// What a commit is made of. The same parts give the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitParts {
+    /// The commit before it; none for the first.
+    pub parent: Option<CommitId>,
+    /// The content.
+    pub tree: TreeId,
+    /// Subject, body and trailers.
+    pub message: String,
+    /// Seconds since the epoch, taken from the journal, never from the clock.
+    pub time_s: i64,
+}
+
+/// Versioned files. Implemented over git objects on disk and in RAM; one contract suite runs over both.
+///
+/// Promises: a tree never changes; nothing outside the root is read or written; an edit list is applied whole or
+/// not at all; `write_tree` and `commit` are durable when they return. Does not promise to notice changes made
+/// to the working tree by others between calls.
+pub trait FileStore: Send {
+    /// The tree that holds no file.
+    fn empty_tree(&mut self) -> Result<TreeId, StoreError>;
+    /// Applies `edits` in order to `base` and returns the new tree; the working tree is not touched.
+    fn apply(&mut self, base: &TreeId, edits: &[Edit]) -> Result<TreeId, StoreError>;
+    /// All files of a tree: path to size in bytes, sorted.
+    fn list(&self, tree: &TreeId) -> Result<BTreeMap<String, u64>, StoreError>;
+    /// One file of a tree.
+    fn read(&self, tree: &TreeId, path: &str) -> Result<Vec<u8>, StoreError>;
+    /// Writes a commit object. Durable, but no reference points at it yet.
+    fn commit(&mut self, parts: &CommitParts) -> Result<CommitId, StoreError>;
+    /// The commit that the branch points at.
+    fn head(&self) -> Result<Option<CommitId>, StoreError>;
+    /// The tree of a commit.
+    fn tree_of(&self, commit: &CommitId) -> Result<TreeId, StoreError>;
+    /// Moves the branch from `from` to `to`, or does nothing when it is at `to` already. Rolls forward over a
+    /// crash when the head is an ancestor of `to`; refuses with [`StoreError::Diverged`] otherwise.
+    fn advance(&mut self, from: Option<&CommitId>, to: &CommitId) -> Result<(), StoreError>;
+    /// Makes the working tree (where there is one) show exactly `tree`.
+    fn check_out(&mut self, tree: &TreeId) -> Result<(), StoreError>;
+    /// Captures a directory made elsewhere (the working tree, an imported project) as a tree, by our own walker.
+    fn import(&mut self, dir: &std::path::Path) -> Result<TreeId, StoreError>;
+    /// Writes the files of `tree` into an empty directory outside the store, for a sandbox to run in.
+    fn export(&self, tree: &TreeId, dir: &std::path::Path) -> Result<(), StoreError>;
+    /// A unified diff between two trees.
+    fn diff(&self, from: &TreeId, to: &TreeId) -> Result<String, StoreError>;
+}
