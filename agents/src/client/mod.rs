@@ -1,0 +1,220 @@
+//! The port to a model: one request, one streamed reply with usage.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    /// The rules.
+    System,
+    /// The machine.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who said it.
+    pub speaker: Speaker,
+    /// What was said. For an assistant message that came as native tool calls, their text-protocol form.
+    pub text: String,
+}
+
+/// How tokens are chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// 0 is off.
+    pub top_k: usize,
+    /// 1 is off.
+    pub top_p: f32,
+    /// 0 is off.
+    pub min_p: f32,
+    /// 1 is off.
+    pub repetition_penalty: f32,
+    /// Same seed, same choice (local models; endpoints may ignore it).
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 }
+    }
+}
+
+/// One request. The client adds no text of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelRequest {
+    /// The conversation, ending with a user message.
+    pub messages: Vec<Message>,
+    /// Most tokens of the reply.
+    pub tokens_max: u32,
+    /// How to sample.
+    pub sampling: Sampling,
+    /// A Lark grammar (llguidance's dialect) that the reply must match; ignored by clients that cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<String>,
+    /// Whether native tool calls may be used for the block protocol's verbs, where the client supports them.
+    pub tools: bool,
+}
+
+/// Why the reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model ended it.
+    Stop,
+    /// It was cut at `tokens_max` or the window's end. Nothing of such a reply may reach the store.
+    Length,
+    /// The provider withheld it.
+    ContentFilter,
+}
+
+/// What a reply cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Of these, not computed again (KV cache or provider's prompt cache).
+    pub reused_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Until the first token of the reply.
+    pub prefill_ms: u64,
+    /// From the first token to the last.
+    pub decode_ms: u64,
+}
+
+/// One complete reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelReply {
+    /// The text, native tool calls already put into the block protocol's form.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// What it cost.
+    pub usage: Usage,
+    /// The model that answered, as it names itself.
+    pub model: String,
+}
+
+/// What the client can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientInfo {
+    /// `local`, `openai`, `scripted`, `recorded`.
+    pub provider: String,
+    /// The model's name.
+    pub model: String,
+    /// Prompt and reply together.
+    pub window_tokens: usize,
+    /// Whether a grammar binds the reply.
+    pub grammar: bool,
+}
+
+/// Something seen while a reply is made; for people, never for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delta {
+    /// Prompt tokens computed so far.
+    Prefill {
+        /// So far, reused ones included.
+        done: usize,
+        /// In all.
+        total: usize,
+    },
+    /// More of the reply.
+    Text {
+        /// The piece.
+        text: String,
+        /// Reply tokens so far.
+        tokens: usize,
+    },
+    /// The transport failed and is tried again.
+    Retry {
+        /// What went wrong.
+        why: String,
+        /// When it goes on.
+        after: Duration,
+    },
+}
+
+/// Receives [`Delta`]s; must not block.
+pub type Sink<'a> = &'a (dyn Fn(Delta) + Send + Sync);
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Nobody answers at the address, or not in time, after all retries.
+    #[error("{model} cannot be reached: {why}")]
+    Unreachable {
+        /// The model.
+        model: String,
+        /// What happened.
+        why: String,
+    },
+    /// 401 or 403.
+    #[error("the endpoint refused the key ({status}): {why}")]
+    Unauthorized {
+        /// HTTP status.
+        status: u16,
+        /// Its words.
+        why: String,
+    },
+    /// 404: no such model or path.
+    #[error("the endpoint does not know {model}: {why}")]
+    UnknownModel {
+        /// The model.
+        model: String,
+        /// Its words.
+        why: String,
+    },
+    /// The prompt does not fit; never retried as it is.
+    #[error("the prompt has {prompt_tokens} tokens, the window {window_tokens}")]
+    Overflow {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// Tokens of the window.
+        window_tokens: usize,
+    },
+    /// Another refusal or failure of the endpoint, after all retries.
+    #[error("the endpoint failed ({status}): {why}")]
+    Endpoint {
+        /// HTTP status; 0 where there was none.
+        status: u16,
+        /// Its words.
+        why: String,
+    },
+    /// The local runtime.
+    #[error("the local model failed: {0}")]
+    Runtime(String),
+    /// A scripted or recorded client got a request it does not expect.
+    #[error("unexpected request: {0}")]
+    Unexpected(String),
+    /// Cancelled by the caller.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Turns true when the reply is no longer wanted.
+pub type Cancel = watch::Receiver<bool>;
+
+/// One request, one reply.
+///
+/// Promises: the request's messages are sent as they are; only the transport is retried, within named bounds;
+/// an error means that no reply was consumed. Does not promise the same reply to the same request.
+#[async_trait]
+pub trait ModelClient: Send + Sync {
+    /// What it is and can do.
+    fn info(&self) -> &ClientInfo;
+    /// Tokens of `text` as this model counts them; an estimate where the tokenizer is not known.
+    fn count_tokens(&self, text: &str) -> usize;
+    /// Makes the reply.
+    async fn complete(&self, request: &ModelRequest, sink: Sink<'_>, cancel: Cancel) -> Result<ModelReply, ModelError>;
+}
