@@ -1,10 +1,19 @@
 //! The versioned file store: a working tree on disk, its history as git objects that live elsewhere.
 
+mod beneath;
+#[cfg(test)]
+mod contract;
+mod edit;
+mod git;
+pub mod path;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CommitId, TreeId};
+
+pub use git::GitStore;
 
 /// Most bytes one file may have.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -58,12 +67,14 @@ pub enum StoreError {
         path: String,
     },
     /// The search text of a [`Edit::Replace`] occurs not once.
-    #[error("the search text occurs {found} times in {path}; it must occur exactly once")]
+    #[error("the search text occurs {found} times in {path}; it must occur exactly once{hint}")]
     SearchMismatch {
         /// The file.
         path: String,
         /// How often it occurs.
         found: usize,
+        /// The nearest text that does occur, where nothing matched; empty otherwise.
+        hint: String,
     },
     /// A cap of this module.
     #[error("{what} is over the limit of {limit}")]

@@ -1,0 +1,168 @@
+//! What every file store must do, run over both places objects can be.
+
+use proptest::prelude::*;
+
+use super::{CommitParts, Edit, FileStore, GitStore, StoreError};
+use crate::ids::TreeId;
+
+struct Fixture {
+    store: GitStore,
+    dir: Option<tempfile::TempDir>,
+}
+
+fn both() -> [Fixture; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = GitStore::open(&dir.path().join("git"), Some(&dir.path().join("work"))).unwrap();
+    [Fixture { store: GitStore::ram().unwrap(), dir: None }, Fixture { store: disk, dir: Some(dir) }]
+}
+
+fn write(path: &str, content: &str) -> Edit {
+    Edit::Write { path: path.into(), content: content.into() }
+}
+
+fn parts(parent: Option<&crate::ids::CommitId>, tree: &TreeId, message: &str) -> CommitParts {
+    CommitParts { parent: parent.cloned(), tree: tree.clone(), message: message.into(), time_s: 1_700_000_000 }
+}
+
+#[test]
+fn edits_make_new_trees_and_leave_old_ones() {
+    for Fixture { mut store, .. } in both() {
+        let empty = store.empty_tree().unwrap();
+        let one = store.apply(&empty, &[write("a/x.txt", "1\n"), write("a-b", "2"), write("a/y", "3")]).unwrap();
+        let edits = [
+            Edit::Replace { path: "a/x.txt".into(), search: "1".into(), replace: "one".into() },
+            Edit::Delete { path: "a-b".into() },
+        ];
+        let two = store.apply(&one, &edits).unwrap();
+        assert_eq!(store.read(&one, "a/x.txt").unwrap(), b"1\n");
+        assert_eq!(store.read(&two, "a/x.txt").unwrap(), b"one\n");
+        assert_eq!(store.list(&one).unwrap().len(), 3);
+        assert_eq!(store.list(&two).unwrap().keys().collect::<Vec<_>>(), ["a/x.txt", "a/y"]);
+        assert!(store.list(&empty).unwrap().is_empty());
+        assert!(store.diff(&one, &two).unwrap().contains("+one"));
+    }
+}
+
+#[test]
+fn a_list_with_one_bad_edit_changes_nothing() {
+    for Fixture { mut store, .. } in both() {
+        let empty = store.empty_tree().unwrap();
+        for bad in [write("../x", "1"), write("ok/../x", ""), Edit::Delete { path: "nothing".into() }] {
+            assert!(store.apply(&empty, &[write("good", "1"), bad]).is_err());
+        }
+        let tree = store.apply(&empty, &[write("d/f", "1")]).unwrap();
+        assert!(store.apply(&tree, &[write("d", "1")]).is_err(), "a directory stands there");
+        assert!(store.apply(&tree, &[write("d/f/g", "1")]).is_err(), "a file stands there");
+    }
+}
+
+#[test]
+fn commits_are_reproducible_and_the_head_only_moves_forward() {
+    let ids = both().map(|Fixture { mut store, .. }| {
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &[write("a", "1")]).unwrap();
+        let first = store.commit(&parts(None, &tree, "one")).unwrap();
+        assert_eq!(first, store.commit(&parts(None, &tree, "one")).unwrap());
+        let second = store.commit(&parts(Some(&first), &tree, "two")).unwrap();
+        let stray = store.commit(&parts(None, &tree, "stray")).unwrap();
+        assert_eq!(store.head().unwrap(), None);
+        store.advance(None, &first).unwrap();
+        store.advance(None, &first).unwrap();
+        store.advance(Some(&first), &second).unwrap();
+        assert!(matches!(store.advance(Some(&second), &stray), Err(StoreError::Diverged { .. })));
+        assert!(matches!(store.advance(Some(&first), &stray), Err(StoreError::Diverged { .. })));
+        assert_eq!(store.head().unwrap(), Some(second.clone()));
+        assert_eq!(store.tree_of(&second).unwrap(), tree);
+        second
+    });
+    assert_eq!(ids[0], ids[1], "both places name the same commit alike");
+}
+
+#[test]
+fn the_working_tree_shows_exactly_the_tree() {
+    for Fixture { mut store, dir } in both() {
+        let Some(dir) = dir else { continue };
+        let work = dir.path().join("work");
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &[write("src/a.py", "print()\n"), write("b", "2")]).unwrap();
+        std::fs::create_dir_all(work.join("stray/deep")).unwrap();
+        std::fs::write(work.join("stray/deep/x"), "x").unwrap();
+        std::os::unix::fs::symlink("/etc", work.join("src")).unwrap();
+        store.check_out(&tree).unwrap();
+        assert_eq!(std::fs::read_to_string(work.join("src/a.py")).unwrap(), "print()\n");
+        assert!(!work.join("stray").exists());
+        assert!(work.join(".git").is_file(), "the pointer stays");
+        assert_eq!(store.import(&work).unwrap(), tree);
+
+        let commit = store.commit(&parts(None, &tree, "one")).unwrap();
+        store.advance(None, &commit).unwrap();
+        let status = std::process::Command::new("git")
+            .args(["-C", work.to_str().unwrap(), "status", "--porcelain"])
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+        assert_eq!(String::from_utf8_lossy(&status.stdout), "", "plain git sees a clean workspace");
+
+        let out = tempfile::tempdir().unwrap();
+        store.export(&tree, out.path()).unwrap();
+        assert_eq!(store.import(out.path()).unwrap(), tree);
+    }
+}
+
+#[test]
+fn a_symlink_in_the_working_tree_leads_nowhere() {
+    for Fixture { mut store, dir } in both() {
+        let Some(dir) = dir else { continue };
+        let work = dir.path().join("work");
+        let outside = dir.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("secret"), "s").unwrap();
+        std::os::unix::fs::symlink(&outside, work.join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.join("secret"), work.join("file")).unwrap();
+        assert!(store.import(&work).and_then(|t| store.list(&t)).unwrap().is_empty());
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &[write("link/secret", "mine"), write("file", "mine")]).unwrap();
+        store.check_out(&tree).unwrap();
+        assert_eq!(std::fs::read_to_string(outside.join("secret")).unwrap(), "s");
+        assert_eq!(std::fs::read_to_string(work.join("link/secret")).unwrap(), "mine");
+    }
+}
+
+#[test]
+fn files_over_the_cap_are_refused() {
+    for Fixture { mut store, .. } in both() {
+        let empty = store.empty_tree().unwrap();
+        let big = "x".repeat(super::FILE_BYTES_MAX as usize + 1);
+        assert!(matches!(store.apply(&empty, &[write("big", &big)]), Err(StoreError::TooLarge { .. })));
+    }
+}
+
+fn any_edit() -> impl Strategy<Value = Edit> {
+    let path = prop_oneof!["[abc]", "[ab]/[xy]", "a-b", "[ab]/[xy]/z"];
+    (path, "[ab\n]{0,6}", 0..3).prop_map(|(path, text, kind)| match kind {
+        0 => Edit::Delete { path },
+        1 => Edit::Replace { path, search: "a".into(), replace: text },
+        _ => Edit::Write { path, content: text },
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn both_places_agree(lists in prop::collection::vec(prop::collection::vec(any_edit(), 1..5), 1..6)) {
+        let [mut ram, mut disk] = both();
+        let mut tree = ram.store.empty_tree().unwrap();
+        prop_assert_eq!(&tree, &disk.store.empty_tree().unwrap());
+        for list in lists {
+            let (a, b) = (ram.store.apply(&tree, &list), disk.store.apply(&tree, &list));
+            prop_assert_eq!(a.is_ok(), b.is_ok());
+            if let (Ok(a), Ok(b)) = (a, b) {
+                prop_assert_eq!(&a, &b);
+                disk.store.check_out(&b).unwrap();
+                let work = disk.dir.as_ref().unwrap().path().join("work");
+                prop_assert_eq!(&disk.store.import(&work).unwrap(), &b);
+                tree = a;
+            }
+        }
+    }
+}

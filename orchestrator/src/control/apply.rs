@@ -1,0 +1,252 @@
+//! The fold: one event after the other into the state of the run.
+
+use edvac_memory::journal::Record;
+use edvac_memory::verdict::{CheckReport, Outcome};
+
+use crate::control::effect::Purpose;
+use crate::control::event::Event;
+use crate::control::state::{Best, Conversation, Ending, RunState, Settled, Start, Turn, Work};
+
+/// Why a journal cannot be folded.
+#[derive(Debug, thiserror::Error)]
+#[error("record {seq} of the journal is not an event this edvac knows: {message}")]
+pub struct FoldError {
+    /// The record.
+    pub seq: u64,
+    /// What the decoder said.
+    pub message: String,
+}
+
+impl RunState {
+    /// Folds one journal record. Intents change nothing but the clock.
+    pub fn apply_record(&mut self, record: &Record) -> Result<(), FoldError> {
+        self.tick(record);
+        if record.kind != edvac_memory::journal::RecordKind::Intent {
+            let event = serde_json::from_value::<Event>(record.body.clone())
+                .map_err(|e| FoldError { seq: record.seq, message: e.to_string() })?;
+            self.apply(&event);
+        }
+        Ok(())
+    }
+
+    /// Advances the journal's clock. Time between a stop and the next resume is nobody's work.
+    fn tick(&mut self, record: &Record) {
+        if self.seq > 0 && self.stopped.is_none() {
+            self.totals.worked_ms += u64::try_from(record.time_ms - self.time_ms).unwrap_or(0);
+        }
+        self.seq = record.seq;
+        self.time_ms = record.time_ms;
+    }
+
+    /// Folds one event.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { run, task, domain, slug, workspace, model, limits, plan_only, tree, edvac: _ } => {
+                self.tree = Some(tree.clone());
+                self.start = Some(Start {
+                    run: run.clone(),
+                    task: task.clone(),
+                    domain: domain.clone(),
+                    slug: slug.clone(),
+                    workspace: workspace.clone(),
+                    model: model.clone(),
+                    limits: limits.clone(),
+                    plan_only: *plan_only,
+                    time_ms: self.time_ms,
+                });
+            }
+            Event::Resumed { limits, model } => {
+                self.stopped = None;
+                if let Some(start) = &mut self.start {
+                    start.limits = limits.clone();
+                    start.model = model.clone();
+                    start.plan_only = false;
+                }
+            }
+            Event::Stopped { why } => self.stopped = Some(why.clone()),
+            Event::Assembled { purpose, fitted } => self.assembled(*purpose, fitted),
+            Event::Replied { purpose, reply, turn: _ } => {
+                self.totals.add(reply);
+                self.replied(*purpose, reply);
+            }
+            Event::Overflowed { .. } => {
+                if let Some(work) = &mut self.work {
+                    work.overflowed = true;
+                }
+            }
+            Event::PlanRefused { answer, answer_tokens, problems: _ } => {
+                if let Some(turn) = self.planning.turns.last_mut() {
+                    turn.answer = Some(answer.clone());
+                    turn.answer_tokens = *answer_tokens;
+                }
+            }
+            Event::ProgramAdopted { program, version, why: _ } => {
+                self.program = Some(program.clone());
+                self.program_version = *version;
+            }
+            Event::Acted { tree, refused, answer, answer_tokens, applied: _ } => {
+                if let Some(work) = &mut self.work {
+                    work.tree = tree.clone();
+                    if let Some(turn) = work.talk.turns.last_mut() {
+                        turn.acted = true;
+                        turn.refused = !refused.is_empty();
+                        turn.answer.clone_from(answer);
+                        turn.answer_tokens = *answer_tokens;
+                    }
+                }
+            }
+            Event::Checked { reports, unproven, answer, answer_tokens } => {
+                if let Some(work) = &mut self.work {
+                    work.checked(reports, unproven);
+                    if let Some(turn) = work.talk.turns.last_mut() {
+                        turn.checked = true;
+                        if answer.is_some() {
+                            turn.answer.clone_from(answer);
+                            turn.answer_tokens = *answer_tokens;
+                        }
+                    }
+                }
+            }
+            Event::Committed { instruction, settlement, commit, tree } => {
+                let work = self.work.take();
+                self.settled.insert(
+                    *instruction,
+                    Settled {
+                        settlement: *settlement,
+                        commit: commit.clone(),
+                        tree: tree.clone(),
+                        attempts: work.as_ref().map_or(0, |w| w.attempt),
+                        reports: work.map(|w| w.best.map_or(w.reports, |b| b.reports)).unwrap_or_default(),
+                    },
+                );
+                self.head = Some(commit.clone());
+                self.tree = Some(tree.clone());
+            }
+            Event::FinalChecked { reports } => self.final_reports = Some(reports.clone()),
+            Event::Finished { ledger } => self.ledger = Some(ledger.clone()),
+        }
+    }
+
+    fn assembled(&mut self, purpose: Purpose, fitted: &edvac_memory::context::Fitted) {
+        match purpose {
+            Purpose::Plan => self.planning.context = Some(fitted.clone()),
+            Purpose::Summarise { .. } => {
+                if let Some(work) = &mut self.work {
+                    work.summing = Some(fitted.clone());
+                }
+            }
+            Purpose::Work { instruction, .. } => {
+                let Some(base) = self.tree.clone() else { return };
+                let work = self.work.get_or_insert_with(|| Work::new(instruction, base));
+                work.talk = Conversation { context: Some(fitted.clone()), turns: Vec::new() };
+            }
+        }
+    }
+
+    fn replied(&mut self, purpose: Purpose, reply: &edvac_agents::client::ModelReply) {
+        let turn = Turn::new(reply);
+        match purpose {
+            Purpose::Plan => self.planning.turns.push(turn),
+            Purpose::Work { .. } => {
+                if let Some(work) = &mut self.work {
+                    work.turns_used += 1;
+                    work.talk.turns.push(turn);
+                }
+            }
+            Purpose::Summarise { .. } => {
+                let (Some(work), Some(start), Some(base)) = (&mut self.work, &self.start, &self.tree) else { return };
+                let ending = work.ending(&start.limits, start.model.window_tokens);
+                work.go_on(ending.unwrap_or(Ending::Full), &turn.reply, base);
+            }
+        }
+    }
+}
+
+impl Turn {
+    fn new(reply: &edvac_agents::client::ModelReply) -> Self {
+        Self {
+            reply: reply.text.clone(),
+            finish: reply.finish,
+            usage: reply.usage,
+            acted: false,
+            refused: false,
+            checked: false,
+            answer: None,
+            answer_tokens: 0,
+        }
+    }
+}
+
+impl Work {
+    fn new(instruction: edvac_memory::ids::InstructionId, tree: edvac_memory::ids::TreeId) -> Self {
+        Self {
+            instruction,
+            attempt: 1,
+            restart: 0,
+            turns_used: 0,
+            talk: Conversation::default(),
+            tree,
+            reports: Vec::new(),
+            unproven: Vec::new(),
+            passed: false,
+            summary: None,
+            overflowed: false,
+            summing: None,
+            best: None,
+        }
+    }
+
+    /// Takes a summary and starts the next conversation: of the same attempt when the window was full, of the next
+    /// one, from the committed tree, when its turns were used up.
+    fn go_on(&mut self, ending: Ending, summary: &str, base: &edvac_memory::ids::TreeId) {
+        self.summary = Some(summary.to_owned());
+        self.summing = None;
+        self.overflowed = false;
+        self.talk = Conversation::default();
+        match ending {
+            Ending::Full => self.restart += 1,
+            Ending::Exhausted => {
+                self.attempt += 1;
+                self.restart = 0;
+                self.turns_used = 0;
+                self.tree = base.clone();
+                self.reports.clear();
+                self.unproven.clear();
+                self.passed = false;
+            }
+        }
+    }
+
+    fn checked(&mut self, reports: &[CheckReport], unproven: &[String]) {
+        self.reports = reports.to_vec();
+        self.unproven = unproven.to_vec();
+        self.passed = reports.iter().all(|r| r.verdict.is_passed());
+        let found = Best {
+            attempt: self.attempt,
+            passed: reports.iter().filter(|r| r.verdict.is_passed()).count(),
+            tests_passed: tests_passed(reports),
+            tree: self.tree.clone(),
+            reports: reports.to_vec(),
+            all_passed: self.passed,
+        };
+        let rank = |b: &Best| (b.all_passed, b.passed, b.tests_passed);
+        if self.best.as_ref().is_none_or(|best| rank(&found) >= rank(best)) {
+            self.best = Some(found);
+        }
+    }
+}
+
+fn tests_passed(reports: &[CheckReport]) -> usize {
+    reports.iter().flat_map(|r| &r.tests).filter(|t| t.outcome == Outcome::Passed).count()
+}
+
+impl crate::control::state::Totals {
+    fn add(&mut self, reply: &edvac_agents::client::ModelReply) {
+        self.calls += 1;
+        self.prompt_tokens += reply.usage.prompt_tokens;
+        self.reused_tokens += reply.usage.reused_tokens;
+        self.completion_tokens += reply.usage.completion_tokens;
+        self.prefill_ms += reply.usage.prefill_ms;
+        self.decode_ms += reply.usage.decode_ms;
+    }
+}

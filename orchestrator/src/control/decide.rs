@@ -1,0 +1,161 @@
+//! What to do next. Read it from the top: each line is a situation and its answer.
+
+use edvac_agents::protocol::{Action, blocks};
+use edvac_agents::roles::planner;
+use edvac_memory::program::Instruction;
+
+use crate::control::effect::{Effect, Purpose};
+use crate::control::event::{Settlement, StopReason};
+use crate::control::state::{Conversation, Ending, RunState, Start, Work};
+use crate::domain::Domain;
+use crate::plan;
+
+/// Further turns a worker gets when everything passed but no test names one of its requirements.
+const COVERAGE_NUDGES_MAX: usize = 2;
+
+/// What decisions depend on besides the state; the same for the whole run.
+pub struct Rules<'a> {
+    /// The run's domain.
+    pub domain: &'a Domain,
+}
+
+/// The next effects, in order; none when the run is over or stopped.
+pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
+    let Some(start) = &state.start else { return Vec::new() };
+    if state.stopped.is_some() || state.is_over() {
+        return Vec::new();
+    }
+    if let Some(why) = time_is_up(state, start) {
+        return vec![Effect::Stop { why }];
+    }
+    vec![if state.program.is_none() {
+        next_of_planning(state, start, rules)
+    } else if start.plan_only {
+        Effect::Stop { why: StopReason::PlanOnly }
+    } else if let Some(instruction) = state.next_instruction() {
+        next_of_work(state, start, instruction)
+    } else if state.final_reports.is_none() {
+        Effect::CheckAll { tree: state.tree.clone().expect("a started run has a tree") }
+    } else {
+        Effect::Finish
+    }]
+}
+
+fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effect {
+    let talk = &state.planning;
+    if talk.context.is_none() {
+        return Effect::Assemble { purpose: Purpose::Plan };
+    }
+    let turns = talk.turns.len() as u32;
+    let Some(last) = talk.turns.last().filter(|t| t.answer.is_none()) else {
+        return call(state, start, talk, Purpose::Plan, turns);
+    };
+    let is_last = turns >= start.limits.plan_turns_max;
+    let drafted = planner::understand(&last.reply, last.finish)
+        .and_then(|draft| plan::program(draft, rules.domain, &start.limits, is_last));
+    match drafted {
+        Ok(program) => Effect::Adopt { program, version: 1, why: format!("planned in {turns} turn(s)") },
+        Err(problems) if is_last => Effect::Stop { why: StopReason::NoPlan { problems } },
+        Err(problems) => Effect::RefusePlan { turn: turns - 1, problems },
+    }
+}
+
+fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> Effect {
+    let Some(work) = &state.work else {
+        return Effect::Assemble {
+            purpose: Purpose::Work { instruction: instruction.id, attempt: 1, restart: 0 },
+        };
+    };
+    if work.talk.context.is_none() {
+        return Effect::Assemble { purpose: work.purpose() };
+    }
+    if let Some(effect) = settle_last_turn(work) {
+        return effect;
+    }
+    if work.passed && (work.unproven.is_empty() || coverage_nudges(work) > COVERAGE_NUDGES_MAX) {
+        return commit(state, work, Settlement::Finished);
+    }
+    match work.ending(&start.limits, start.model.window_tokens) {
+        None => call(state, start, &work.talk, work.purpose(), work.talk.turns.len() as u32),
+        Some(Ending::Exhausted) if best_is_good(work) => commit(state, work, Settlement::Finished),
+        Some(Ending::Exhausted) if work.attempt >= instruction.attempts_max => {
+            commit(state, work, Settlement::Unfinished)
+        }
+        Some(_) => sum_up(state, start, work),
+    }
+}
+
+/// Does what the last reply asked for, then checks it if it was handed in (or if there will be no further turn).
+fn settle_last_turn(work: &Work) -> Option<Effect> {
+    let last = work.talk.turns.last()?;
+    let turn = work.talk.turns.len() as u32 - 1;
+    let purpose = work.purpose();
+    if !last.acted {
+        let understood = blocks::understand(&last.reply, last.finish);
+        let repeated = work.talk.turns[..turn as usize].iter().any(|t| t.reply == last.reply);
+        return Some(Effect::Act { purpose, turn, base: work.tree.clone(), understood, repeated });
+    }
+    (last.answer.is_none() && !last.checked)
+        .then(|| Effect::Check { purpose, turn, tree: work.tree.clone() })
+}
+
+fn coverage_nudges(work: &Work) -> usize {
+    work.talk.turns.iter().filter(|t| t.checked && !t.refused).count()
+}
+
+fn best_is_good(work: &Work) -> bool {
+    work.best.as_ref().is_some_and(|b| b.all_passed)
+}
+
+fn sum_up(state: &RunState, start: &Start, work: &Work) -> Effect {
+    let Work { instruction, attempt, restart, .. } = *work;
+    let purpose = Purpose::Summarise { instruction, attempt, restart };
+    match &work.summing {
+        None => Effect::Assemble { purpose },
+        Some(context) => {
+            let talk = Conversation { context: Some(context.clone()), turns: Vec::new() };
+            call(state, start, &talk, purpose, 0)
+        }
+    }
+}
+
+fn commit(state: &RunState, work: &Work, settlement: Settlement) -> Effect {
+    let (attempt, tree) = match (&work.best, settlement) {
+        // What is finished is what was checked last, unless a better tree was checked before.
+        (Some(best), _) => (best.attempt, best.tree.clone()),
+        (None, _) => (work.attempt, work.tree.clone()),
+    };
+    Effect::Commit {
+        instruction: work.instruction,
+        attempt,
+        settlement,
+        parent: state.head.clone(),
+        tree,
+        time_s: state.time_ms.div_euclid(1000),
+    }
+}
+
+/// A model call, unless it could exceed the run's token limit: what it may cost at most is reserved before it is
+/// sent.
+fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, turn: u32) -> Effect {
+    let used = state.totals.prompt_tokens + state.totals.completion_tokens;
+    let reserve = talk.tokens() as u64 + u64::from(start.limits.reply_tokens_max);
+    match start.limits.tokens_max {
+        Some(limit) if used + reserve > limit => Effect::Stop { why: StopReason::TokenLimit { used, limit } },
+        _ => Effect::Call { purpose, turn },
+    }
+}
+
+fn time_is_up(state: &RunState, start: &Start) -> Option<StopReason> {
+    let limit_ms = start.limits.wall_ms_max?;
+    let used_ms = state.totals.worked_ms;
+    (used_ms >= limit_ms).then_some(StopReason::TimeLimit { used_ms, limit_ms })
+}
+
+/// Whether a reply hands its work in: it wants nothing back, and it changed something or says it is done.
+pub fn hands_in(actions: &[Action]) -> bool {
+    let wants_answer =
+        actions.iter().any(|a| matches!(a, Action::Read { .. } | Action::Search { .. } | Action::Run { .. }));
+    let did = actions.iter().any(|a| matches!(a, Action::Edit { .. } | Action::Done { .. }));
+    did && !wants_answer
+}

@@ -1,0 +1,165 @@
+//! What the control unit can ask for. Effects are data: they can be stored, compared and performed twice.
+
+use std::fmt;
+
+use edvac_agents::protocol::Understood;
+use edvac_memory::ids::{CommitId, EffectKey, InstructionId, TreeId};
+use edvac_memory::program::Program;
+use serde::{Deserialize, Serialize};
+
+use crate::control::event::{Settlement, StopReason};
+
+/// What a prompt is for. It names one conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "purpose", rename_all = "snake_case")]
+pub enum Purpose {
+    /// Writing the program.
+    Plan,
+    /// Executing an instruction.
+    Work {
+        /// Which.
+        instruction: InstructionId,
+        /// From 1.
+        attempt: u32,
+        /// How often this attempt was summarised and restarted before.
+        restart: u32,
+    },
+    /// Summing up a conversation that ended or does not fit any more.
+    Summarise {
+        /// Whose.
+        instruction: InstructionId,
+        /// From 1.
+        attempt: u32,
+        /// Which restart is summed up.
+        restart: u32,
+    },
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan => f.write_str("plan"),
+            Self::Work { instruction, attempt, restart } => write!(f, "i{instruction}/a{attempt}/r{restart}"),
+            Self::Summarise { instruction, attempt, restart } => {
+                write!(f, "i{instruction}/a{attempt}/r{restart}/summary")
+            }
+        }
+    }
+}
+
+/// One thing to do. Its result is recorded once under its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Put a prompt together from the state and the tree.
+    Assemble {
+        /// For what.
+        purpose: Purpose,
+    },
+    /// Send the conversation and wait for the reply.
+    Call {
+        /// Which conversation.
+        purpose: Purpose,
+        /// Which turn, from 0.
+        turn: u32,
+    },
+    /// Tell the planner what is wrong with its plan.
+    RefusePlan {
+        /// The turn that is refused.
+        turn: u32,
+        /// What is wrong.
+        problems: Vec<String>,
+    },
+    /// Put a program in force.
+    Adopt {
+        /// The program.
+        program: Program,
+        /// Its version.
+        version: u32,
+        /// Why.
+        why: String,
+    },
+    /// Do what a worker's reply asks for.
+    Act {
+        /// Whose reply.
+        purpose: Purpose,
+        /// Which turn.
+        turn: u32,
+        /// The tree before it.
+        base: TreeId,
+        /// What it asks for.
+        understood: Understood,
+        /// Whether this very reply was given before in this attempt.
+        repeated: bool,
+    },
+    /// Execute an instruction's checks.
+    Check {
+        /// Whose work.
+        purpose: Purpose,
+        /// Which turn.
+        turn: u32,
+        /// On what.
+        tree: TreeId,
+    },
+    /// Make an instruction's tree a commit.
+    Commit {
+        /// The instruction.
+        instruction: InstructionId,
+        /// The attempt whose tree it is.
+        attempt: u32,
+        /// How it ended.
+        settlement: Settlement,
+        /// The commit before.
+        parent: Option<CommitId>,
+        /// The tree.
+        tree: TreeId,
+        /// Journaled time.
+        time_s: i64,
+    },
+    /// Execute every check of the program on the last tree.
+    CheckAll {
+        /// The last tree.
+        tree: TreeId,
+    },
+    /// Draw the line: ledger and report.
+    Finish,
+    /// Do not go on. Recorded as a fact, since a run may stop and be resumed more than once.
+    Stop {
+        /// Why.
+        why: StopReason,
+    },
+}
+
+impl Effect {
+    /// The key under which its result is recorded. The same decision has the same key in every process.
+    pub fn key(&self) -> EffectKey {
+        EffectKey(match self {
+            Self::Assemble { purpose } => format!("{purpose}/assemble"),
+            Self::Call { purpose, turn } => format!("{purpose}/t{turn}/call"),
+            Self::RefusePlan { turn, .. } => format!("plan/t{turn}/refuse"),
+            Self::Adopt { version, .. } => format!("program/v{version}"),
+            Self::Act { purpose, turn, .. } => format!("{purpose}/t{turn}/act"),
+            Self::Check { purpose, turn, .. } => format!("{purpose}/t{turn}/check"),
+            Self::Commit { instruction, .. } => format!("i{instruction}/commit"),
+            Self::CheckAll { .. } => "final/check".to_owned(),
+            Self::Finish => "final/report".to_owned(),
+            Self::Stop { .. } => "stop".to_owned(),
+        })
+    }
+
+    /// Its kind in one word, for the journal's intents and for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Assemble { .. } => "assemble",
+            Self::Call { .. } => "call",
+            Self::RefusePlan { .. } => "refuse_plan",
+            Self::Adopt { .. } => "adopt",
+            Self::Act { .. } => "act",
+            Self::Check { .. } => "check",
+            Self::Commit { .. } => "commit",
+            Self::CheckAll { .. } => "check_all",
+            Self::Finish => "finish",
+            Self::Stop { .. } => "stop",
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What can happen in a run. The journal is a list of these; every view is made from them.
+
+use edvac_agents::client::{ClientInfo, ModelReply};
+use edvac_memory::context::Fitted;
+use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
+use edvac_memory::program::Program;
+use edvac_memory::verdict::CheckReport;
+use serde::{Deserialize, Serialize};
+
+use crate::control::effect::Purpose;
+use crate::ledger::Ledger;
+
+/// Bounds of a run, fixed when it starts and raised only by resuming with larger ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Replies that may be tried until a plan is valid.
+    pub plan_turns_max: u32,
+    /// Attempts an instruction has.
+    pub attempts_max: u32,
+    /// Replies an attempt has.
+    pub turns_max: u32,
+    /// How often one attempt may be summarised and restarted because its window was full.
+    pub restarts_max: u32,
+    /// Tokens a reply may have.
+    pub reply_tokens_max: u32,
+    /// Tokens the whole run may send and write; none is unlimited.
+    pub tokens_max: Option<u64>,
+    /// Milliseconds the run may work; none is unlimited.
+    pub wall_ms_max: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            plan_turns_max: 4,
+            attempts_max: 3,
+            turns_max: 6,
+            restarts_max: 2,
+            reply_tokens_max: 2048,
+            tokens_max: None,
+            wall_ms_max: None,
+        }
+    }
+}
+
+/// Why a run does not go on by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum StopReason {
+    /// A person asked for it.
+    Interrupted,
+    /// The person wanted the plan only.
+    PlanOnly,
+    /// The next call could exceed the token limit.
+    TokenLimit {
+        /// Tokens used.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The wall-time limit is reached.
+    TimeLimit {
+        /// Time worked.
+        used_ms: u64,
+        /// The limit.
+        limit_ms: u64,
+    },
+    /// No valid plan came out of the planner's turns.
+    NoPlan {
+        /// What was wrong with the last one.
+        problems: Vec<String>,
+    },
+    /// The model could not be reached or failed.
+    Model {
+        /// What happened.
+        why: String,
+    },
+    /// No sandbox that holds; nothing was executed.
+    NoSandbox {
+        /// What is missing.
+        why: String,
+    },
+    /// The prompt without which nothing can be asked does not fit the window.
+    Window {
+        /// Its tokens.
+        tokens: usize,
+        /// The window less the reply's reserve.
+        available: usize,
+    },
+    /// The machine itself failed: disk, store, journal.
+    Machine {
+        /// What happened.
+        why: String,
+    },
+    /// A person cancelled the run for good.
+    Cancelled,
+}
+
+impl StopReason {
+    /// The process exit code that tells a script what happened.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::PlanOnly => 0,
+            Self::Interrupted => 130,
+            Self::TokenLimit { .. } | Self::TimeLimit { .. } => 4,
+            Self::NoPlan { .. } | Self::Cancelled | Self::Window { .. } => 1,
+            Self::Model { .. } => 5,
+            Self::NoSandbox { .. } => 78,
+            Self::Machine { .. } => 70,
+        }
+    }
+
+    /// Whether `edvac resume` can go on from here.
+    pub fn resumable(&self) -> bool {
+        !matches!(self, Self::Cancelled)
+    }
+}
+
+/// How an instruction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+    /// All its checks passed.
+    Finished,
+    /// Its attempts ran out; the best tree was kept.
+    Unfinished,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first record of every journal.
+    RunStarted {
+        /// The run.
+        run: RunId,
+        /// What the user asked for, verbatim.
+        task: String,
+        /// `codebase`, `book`, or a custom domain.
+        domain: String,
+        /// Directory name below the workspaces root.
+        slug: String,
+        /// Where the files appear.
+        workspace: String,
+        /// The model that was chosen.
+        model: ClientInfo,
+        /// Bounds.
+        limits: Limits,
+        /// Stop once the program is adopted.
+        plan_only: bool,
+        /// The empty tree the run starts from.
+        tree: TreeId,
+        /// The version that started it.
+        edvac: String,
+    },
+    /// A process took the run up again.
+    Resumed {
+        /// Bounds from now on.
+        limits: Limits,
+        /// The model from now on.
+        model: ClientInfo,
+    },
+    /// The run stopped before its end.
+    Stopped {
+        /// Why.
+        #[serde(flatten)]
+        why: StopReason,
+    },
+    /// A prompt was put together.
+    Assembled {
+        /// For what.
+        purpose: Purpose,
+        /// What is in it, and what was left out.
+        fitted: Fitted,
+    },
+    /// The model answered.
+    Replied {
+        /// To what.
+        purpose: Purpose,
+        /// Which turn of that conversation, from 0.
+        turn: u32,
+        /// The reply with its usage.
+        reply: ModelReply,
+    },
+    /// The endpoint refused a conversation as too long for its window.
+    Overflowed {
+        /// Which conversation.
+        purpose: Purpose,
+        /// Tokens it counted.
+        prompt_tokens: usize,
+        /// Its window.
+        window_tokens: usize,
+    },
+    /// A plan could not be used; the planner is told why.
+    PlanRefused {
+        /// What is wrong, one sentence each.
+        problems: Vec<String>,
+        /// The message that goes back.
+        answer: String,
+        /// Its tokens.
+        answer_tokens: usize,
+    },
+    /// The program is in force.
+    ProgramAdopted {
+        /// The whole program.
+        program: Program,
+        /// 1 for the first.
+        version: u32,
+        /// Why it was (re)written.
+        why: String,
+    },
+    /// What a reply asked for was done, or refused.
+    Acted {
+        /// The tree after it.
+        tree: TreeId,
+        /// Edits applied, one line each.
+        applied: Vec<String>,
+        /// What could not be done, one sentence each, as told to the model.
+        refused: Vec<String>,
+        /// The message that goes back; none when the checks come next.
+        answer: Option<String>,
+        /// Its tokens.
+        answer_tokens: usize,
+    },
+    /// An instruction's checks were executed.
+    Checked {
+        /// One for each check.
+        reports: Vec<CheckReport>,
+        /// Requirements of the instruction that no passing test names.
+        unproven: Vec<String>,
+        /// The message that goes back; none when all passed.
+        answer: Option<String>,
+        /// Its tokens.
+        answer_tokens: usize,
+    },
+    /// An instruction ended; its tree is a commit.
+    Committed {
+        /// The instruction.
+        instruction: InstructionId,
+        /// How it ended.
+        settlement: Settlement,
+        /// Its commit.
+        commit: CommitId,
+        /// Its tree.
+        tree: TreeId,
+    },
+    /// All checks of the program were executed on the last tree.
+    FinalChecked {
+        /// One for each check.
+        reports: Vec<CheckReport>,
+    },
+    /// The run is over.
+    Finished {
+        /// Each requirement and its evidence.
+        ledger: Ledger,
+    },
+}

@@ -1,0 +1,252 @@
+//! The state of a run: what folding its journal gives.
+
+use std::collections::BTreeMap;
+
+use edvac_agents::client::{ClientInfo, Finish, Usage};
+use edvac_memory::context::Fitted;
+use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
+use edvac_memory::journal::Seq;
+use edvac_memory::program::{Instruction, Program};
+use edvac_memory::verdict::CheckReport;
+use serde::{Deserialize, Serialize};
+
+use crate::control::effect::Purpose;
+use crate::control::event::{Limits, Settlement, StopReason};
+use crate::ledger::Ledger;
+
+/// Everything `decide` may look at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunState {
+    /// The last record folded in.
+    pub seq: Seq,
+    /// Its time; the only clock decisions have.
+    pub time_ms: i64,
+    /// How the run was started.
+    pub start: Option<Start>,
+    /// The planner's conversation.
+    pub planning: Conversation,
+    /// The program in force.
+    pub program: Option<Program>,
+    /// Its version.
+    pub program_version: u32,
+    /// Instructions that ended.
+    pub settled: BTreeMap<InstructionId, Settled>,
+    /// The instruction being executed.
+    pub work: Option<Work>,
+    /// The last commit.
+    pub head: Option<CommitId>,
+    /// The last committed tree.
+    pub tree: Option<TreeId>,
+    /// What was used so far.
+    pub totals: Totals,
+    /// Why the run is not going on, if so.
+    pub stopped: Option<StopReason>,
+    /// The last tree's reports.
+    pub final_reports: Option<Vec<CheckReport>>,
+    /// Set when the run is over.
+    pub ledger: Option<Ledger>,
+}
+
+/// How the run was started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The run.
+    pub run: RunId,
+    /// The task, verbatim.
+    pub task: String,
+    /// The domain's name.
+    pub domain: String,
+    /// Directory name below the workspaces root.
+    pub slug: String,
+    /// Where the files appear.
+    pub workspace: String,
+    /// The model in use.
+    pub model: ClientInfo,
+    /// Bounds.
+    pub limits: Limits,
+    /// Stop once the program is adopted.
+    pub plan_only: bool,
+    /// When the run started.
+    pub time_ms: i64,
+}
+
+/// A prompt and what followed it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// The prompt, once assembled.
+    pub context: Option<Fitted>,
+    /// Replies and answers, in order.
+    pub turns: Vec<Turn>,
+}
+
+impl Conversation {
+    /// Tokens the next prompt has at least.
+    pub fn tokens(&self) -> usize {
+        let Some(last) = self.turns.last() else {
+            return self.context.as_ref().map_or(0, |c| c.fragments.iter().map(|f| f.tokens).sum());
+        };
+        (last.usage.prompt_tokens + last.usage.completion_tokens) as usize + last.answer_tokens
+    }
+}
+
+/// One reply and the machine's answer to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// What the model wrote.
+    pub reply: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// What it cost.
+    pub usage: Usage,
+    /// Whether what it asked for was done.
+    pub acted: bool,
+    /// Whether that left something refused or broken.
+    pub refused: bool,
+    /// Whether checks were executed after it.
+    pub checked: bool,
+    /// What the machine said back.
+    pub answer: Option<String>,
+    /// Its tokens.
+    pub answer_tokens: usize,
+}
+
+/// An instruction being executed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// Which.
+    pub instruction: InstructionId,
+    /// From 1.
+    pub attempt: u32,
+    /// Restarts of this attempt.
+    pub restart: u32,
+    /// Replies of this attempt, over all its restarts.
+    pub turns_used: u32,
+    /// The conversation.
+    pub talk: Conversation,
+    /// Its tree so far.
+    pub tree: TreeId,
+    /// What the last check round found on `tree`.
+    pub reports: Vec<CheckReport>,
+    /// Requirements that no passing test names, after the last check round.
+    pub unproven: Vec<String>,
+    /// Whether the last check round found nothing left to do.
+    pub passed: bool,
+    /// What earlier attempts or restarts found out.
+    pub summary: Option<String>,
+    /// Whether the endpoint said that the conversation does not fit its window.
+    pub overflowed: bool,
+    /// The summariser's prompt, once the present conversation is to be summed up.
+    pub summing: Option<Fitted>,
+    /// The best tree any attempt had.
+    pub best: Option<Best>,
+}
+
+/// Why a conversation cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its window is full: summed up, it goes on with the same tree.
+    Full,
+    /// Its turns are used up: the next attempt starts from the committed tree.
+    Exhausted,
+}
+
+impl Work {
+    /// The purpose of its present conversation.
+    pub fn purpose(&self) -> Purpose {
+        Purpose::Work { instruction: self.instruction, attempt: self.attempt, restart: self.restart }
+    }
+
+    /// Whether, and why, the conversation cannot have another turn.
+    pub fn ending(&self, limits: &Limits, window_tokens: usize) -> Option<Ending> {
+        let full = self.overflowed
+            || (!self.talk.turns.is_empty()
+                && self.talk.tokens() + limits.reply_tokens_max as usize > window_tokens);
+        if self.turns_used >= limits.turns_max || (full && self.restart >= limits.restarts_max) {
+            Some(Ending::Exhausted)
+        } else if full {
+            Some(Ending::Full)
+        } else {
+            None
+        }
+    }
+}
+
+/// The best tree of an instruction so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// The attempt it is from.
+    pub attempt: u32,
+    /// Checks passed; more is better.
+    pub passed: usize,
+    /// Tests passed; decides between equals.
+    pub tests_passed: usize,
+    /// The tree.
+    pub tree: TreeId,
+    /// Its reports.
+    pub reports: Vec<CheckReport>,
+    /// Whether every check passed.
+    pub all_passed: bool,
+}
+
+/// An instruction that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// How.
+    pub settlement: Settlement,
+    /// Its commit.
+    pub commit: CommitId,
+    /// Its tree.
+    pub tree: TreeId,
+    /// Attempts it took.
+    pub attempts: u32,
+    /// What its checks found.
+    pub reports: Vec<CheckReport>,
+}
+
+/// What was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Model calls with a recorded reply.
+    pub calls: u64,
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Of these, reused from a KV cache.
+    pub reused_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Time until first tokens.
+    pub prefill_ms: u64,
+    /// Time from first tokens to last.
+    pub decode_ms: u64,
+    /// Time processes worked on the run, by the journal's clock.
+    pub worked_ms: u64,
+}
+
+impl RunState {
+    /// The program's next instruction that has not ended.
+    pub fn next_instruction(&self) -> Option<&Instruction> {
+        self.program.as_ref()?.instructions.iter().find(|i| !self.settled.contains_key(&i.id))
+    }
+
+    /// An instruction of the program in force.
+    pub fn instruction(&self, id: InstructionId) -> Option<&Instruction> {
+        self.program.as_ref()?.instructions.iter().find(|i| i.id == id)
+    }
+
+    /// Whether nothing is left to decide.
+    pub fn is_over(&self) -> bool {
+        self.ledger.is_some()
+    }
+
+    /// One word for lists: `running` here means that its journal has no end yet.
+    pub fn status(&self) -> &'static str {
+        match (&self.ledger, &self.stopped) {
+            (Some(ledger), _) if ledger.all_met() => "done",
+            (Some(_), _) => "unmet",
+            (None, Some(StopReason::PlanOnly)) => "planned",
+            (None, Some(StopReason::Cancelled)) => "cancelled",
+            (None, Some(_)) => "stopped",
+            (None, None) => "running",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The ledger: which requirement is met, shown by what. Derived from the program and executed checks, never asserted.
+
+use edvac_memory::ids::{InstructionId, RequirementId};
+use edvac_memory::program::{CheckKind, Program};
+use edvac_memory::verdict::{CheckReport, Outcome, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// Where a requirement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// At least one executed check shows it, and none speaks against it.
+    Met,
+    /// An executed check speaks against it.
+    Unmet,
+    /// Nothing that was executed speaks for or against it.
+    NoEvidence,
+}
+
+/// One executed check, or one test of it, that speaks for or against a requirement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The test's name, or the check in a few words.
+    pub what: String,
+    /// Whether it speaks for the requirement.
+    pub passed: bool,
+    /// What was run; empty for checks that run no command.
+    pub command: Vec<String>,
+}
+
+/// One requirement with everything that is known about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its id.
+    pub id: RequirementId,
+    /// Its sentence.
+    pub text: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+    /// Instructions that were to meet it.
+    pub instructions: Vec<InstructionId>,
+}
+
+/// All requirements of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// In the program's order.
+    pub entries: Vec<Entry>,
+}
+
+impl Ledger {
+    /// Weighs `reports` (all made on the same tree) for every requirement of `program`.
+    pub fn weigh(program: &Program, reports: &[CheckReport]) -> Self {
+        let entries = program
+            .requirements
+            .iter()
+            .map(|requirement| {
+                let evidence: Vec<_> = reports.iter().flat_map(|r| evidence_for(&requirement.id, r)).collect();
+                Entry {
+                    id: requirement.id.clone(),
+                    text: requirement.text.clone(),
+                    standing: standing(&evidence),
+                    evidence,
+                    instructions: program
+                        .instructions
+                        .iter()
+                        .filter(|i| i.covers.contains(&requirement.id))
+                        .map(|i| i.id)
+                        .collect(),
+                }
+            })
+            .collect();
+        Self { entries }
+    }
+
+    /// True when there is a requirement and every one is met.
+    pub fn all_met(&self) -> bool {
+        !self.entries.is_empty() && self.entries.iter().all(|e| e.standing == Standing::Met)
+    }
+
+    /// How many stand like this.
+    pub fn count(&self, standing: Standing) -> usize {
+        self.entries.iter().filter(|e| e.standing == standing).count()
+    }
+}
+
+fn standing(evidence: &[Evidence]) -> Standing {
+    if evidence.iter().any(|e| !e.passed) {
+        Standing::Unmet
+    } else if evidence.is_empty() {
+        Standing::NoEvidence
+    } else {
+        Standing::Met
+    }
+}
+
+/// A test run is evidence for what its tests name, one by one; any other check for what it declares. A check that
+/// shows nothing (no test found, a time-out) is evidence for nothing. Neither are the passing tests of a run whose
+/// verdict is `NoEvidence`.
+fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
+    let passed = match report.verdict {
+        Verdict::Passed => true,
+        Verdict::Failed { .. } => false,
+        Verdict::NoEvidence { .. } => return Vec::new(),
+    };
+    if report.check.kind == CheckKind::Tests {
+        return report
+            .tests
+            .iter()
+            .filter(|t| t.covers.contains(id) && t.outcome != Outcome::Skipped)
+            .map(|t| Evidence {
+                what: t.name.clone(),
+                passed: t.outcome == Outcome::Passed,
+                command: report.command.clone(),
+            })
+            .collect();
+    }
+    if !report.check.covers.contains(id) {
+        return Vec::new();
+    }
+    vec![Evidence { what: describe(&report.check.kind), passed, command: report.command.clone() }]
+}
+
+/// A check in a few words, for people.
+pub fn describe(kind: &CheckKind) -> String {
+    match kind {
+        CheckKind::Exists { path } => format!("{path} exists"),
+        CheckKind::Parses { path } => format!("{path} parses"),
+        CheckKind::Tests => "the project's tests pass".to_owned(),
+        CheckKind::Words { path, min, max } => format!("{path} has {min} to {max} words"),
+        CheckKind::Headings { path, sections_min } => format!("{path} has a title and {sections_min}+ sections"),
+        CheckKind::Outline { path, beats } => format!("{path} speaks of its {} outline points", beats.len()),
+        CheckKind::Canon { path, canon } => format!("{path} agrees with {canon}"),
+    }
+}

@@ -1,0 +1,246 @@
+//! The report: what is met, by which check, what it cost, and where to look further. A view of the folded journal.
+
+use std::fmt::Write as _;
+
+use edvac_memory::verdict::Verdict;
+use serde::Serialize;
+
+use crate::control::event::{Settlement, StopReason};
+use crate::control::state::{RunState, Totals};
+use crate::ledger::{Ledger, Standing, describe};
+
+/// The report of a run as data.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of this shape.
+    pub schema_version: u32,
+    /// The run.
+    pub run: String,
+    /// The task, verbatim.
+    pub task: String,
+    /// One word.
+    pub status: &'static str,
+    /// Where the files are.
+    pub workspace: String,
+    /// The model.
+    pub model: String,
+    /// The program's title.
+    pub title: String,
+    /// Each requirement and its evidence; none before the final checks ran.
+    pub ledger: Option<Ledger>,
+    /// Each instruction.
+    pub instructions: Vec<InstructionLine>,
+    /// Checks of the last tree that did not pass: what and why.
+    pub not_passed: Vec<(String, String)>,
+    /// What was used.
+    pub totals: Totals,
+    /// Why it stopped, where it did.
+    pub stopped: Option<StopReason>,
+}
+
+/// One instruction of the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstructionLine {
+    /// Its number.
+    pub id: u32,
+    /// Its title.
+    pub title: String,
+    /// How it ended; none while it has not.
+    pub settlement: Option<Settlement>,
+    /// Attempts it took.
+    pub attempts: u32,
+    /// Its commit.
+    pub commit: Option<String>,
+}
+
+/// Version of [`Report`]'s JSON.
+pub const SCHEMA_VERSION: u32 = 1;
+
+impl Report {
+    /// The report of a state, finished or not.
+    pub fn of(state: &RunState) -> Option<Self> {
+        let start = state.start.as_ref()?;
+        let program = state.program.clone().unwrap_or_default();
+        Some(Self {
+            schema_version: SCHEMA_VERSION,
+            run: start.run.to_string(),
+            task: start.task.clone(),
+            status: state.status(),
+            workspace: start.workspace.clone(),
+            model: start.model.model.clone(),
+            title: program.title,
+            ledger: state.ledger.clone(),
+            instructions: program
+                .instructions
+                .iter()
+                .map(|i| {
+                    let settled = state.settled.get(&i.id);
+                    InstructionLine {
+                        id: i.id.0,
+                        title: i.title.clone(),
+                        settlement: settled.map(|s| s.settlement),
+                        attempts: settled.map_or(0, |s| s.attempts),
+                        commit: settled.map(|s| s.commit.to_string()),
+                    }
+                })
+                .collect(),
+            not_passed: state
+                .final_reports
+                .iter()
+                .flatten()
+                .filter_map(|r| match &r.verdict {
+                    Verdict::Passed => None,
+                    Verdict::Failed { reason } => Some((describe(&r.check.kind), reason.clone())),
+                    Verdict::NoEvidence { reason } => {
+                        Some((describe(&r.check.kind), format!("no evidence: {reason}")))
+                    }
+                })
+                .collect(),
+            totals: state.totals,
+            stopped: state.stopped.clone(),
+        })
+    }
+
+    /// The process exit code: 0 only when every requirement is met.
+    pub fn exit_code(&self) -> u8 {
+        match (&self.ledger, &self.stopped) {
+            (Some(ledger), _) => u8::from(!ledger.all_met()),
+            (None, Some(why)) => why.exit_code(),
+            (None, None) => 1,
+        }
+    }
+
+    /// The report as Markdown. Headings come in the order in which people ask.
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "# {}\n", if self.title.is_empty() { "(no plan)" } else { &self.title });
+        self.requirements(&mut out);
+        self.steps(&mut out);
+        self.open_ends(&mut out);
+        self.cost(&mut out);
+        let run = &self.run;
+        let _ = writeln!(out, "\n## Look further\n");
+        let _ = writeln!(out, "- files and history: `git -C {} log --stat`", self.workspace);
+        let _ = writeln!(out, "- a step and its prompt: `edvac show {run}/1`, `edvac context {run}/1`");
+        let _ = writeln!(out, "- everything that happened: `edvac logs {run}`");
+        out
+    }
+
+    fn requirements(&self, out: &mut String) {
+        let Some(ledger) = &self.ledger else {
+            if let Some(why) = &self.stopped {
+                let _ = writeln!(out, "Stopped before the end: {}\n", sentence(why));
+            }
+            return;
+        };
+        let _ = writeln!(
+            out,
+            "{} of {} requirements met, {} unmet, {} without evidence.\n",
+            ledger.count(Standing::Met),
+            ledger.entries.len(),
+            ledger.count(Standing::Unmet),
+            ledger.count(Standing::NoEvidence),
+        );
+        for entry in &ledger.entries {
+            let (mark, word) = match entry.standing {
+                Standing::Met => ("✓", "met"),
+                Standing::Unmet => ("✗", "unmet"),
+                Standing::NoEvidence => ("?", "no evidence"),
+            };
+            let _ = writeln!(out, "- {mark} **{}** {word}: {}", entry.id, entry.text);
+            for evidence in &entry.evidence {
+                let _ = write!(out, "    - {} {}", if evidence.passed { "passed" } else { "failed" }, evidence.what);
+                if !evidence.command.is_empty() {
+                    let _ = write!(out, " (`{}`)", evidence.command.join(" "));
+                }
+                out.push('\n');
+            }
+        }
+    }
+
+    fn steps(&self, out: &mut String) {
+        if self.instructions.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "\n## Steps\n");
+        for step in &self.instructions {
+            let word = match step.settlement {
+                Some(Settlement::Finished) => "finished",
+                Some(Settlement::Unfinished) => "UNFINISHED",
+                None => "not reached",
+            };
+            let commit = step.commit.as_ref().map_or(String::new(), |c| format!(", commit {}", &c[..c.len().min(10)]));
+            let tries = if step.attempts > 1 { format!(" after {} attempts", step.attempts) } else { String::new() };
+            let _ = writeln!(out, "{}. {}: {word}{tries}{commit}", step.id, step.title);
+        }
+    }
+
+    fn open_ends(&self, out: &mut String) {
+        if self.not_passed.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "\n## Checks that did not pass on the last tree\n");
+        for (what, why) in &self.not_passed {
+            let _ = writeln!(out, "- {what}: {why}");
+        }
+    }
+
+    fn cost(&self, out: &mut String) {
+        let t = &self.totals;
+        let computed = t.prompt_tokens - t.reused_tokens.min(t.prompt_tokens);
+        let _ = writeln!(out, "\n## Cost\n");
+        let _ = writeln!(
+            out,
+            "- {} model calls, {} prompt tokens sent ({} computed, {} reused), {} written, model {}",
+            t.calls, t.prompt_tokens, computed, t.reused_tokens, t.completion_tokens, self.model
+        );
+        let _ = writeln!(
+            out,
+            "- {} of work: {} reading prompts, {} writing ({:.1} tokens/s)",
+            duration(t.worked_ms),
+            duration(t.prefill_ms),
+            duration(t.decode_ms),
+            rate(t.completion_tokens, t.decode_ms),
+        );
+    }
+}
+
+/// Tokens a second; 0 where no time passed.
+pub fn rate(tokens: u64, ms: u64) -> f64 {
+    if ms == 0 { 0.0 } else { tokens as f64 * 1000.0 / ms as f64 }
+}
+
+/// Milliseconds as people say them: `4.2 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn duration(ms: u64) -> String {
+    match ms / 1000 {
+        0..=59 => format!("{:.1} s", ms as f64 / 1000.0),
+        s @ 60..=3599 => format!("{} min {} s", s / 60, s % 60),
+        s => format!("{} h {} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// A stop reason as a sentence for people, with the way on.
+pub fn sentence(why: &StopReason) -> String {
+    match why {
+        StopReason::Interrupted => "interrupted; everything finished so far is saved.".to_owned(),
+        StopReason::PlanOnly => "the plan is ready.".to_owned(),
+        StopReason::TokenLimit { used, limit } => {
+            format!("the token limit is reached ({used} of {limit} used); raise it with --max-tokens on resume.")
+        }
+        StopReason::TimeLimit { used_ms, limit_ms } => format!(
+            "the time limit is reached ({} of {}); raise it with --max-minutes on resume.",
+            duration(*used_ms),
+            duration(*limit_ms)
+        ),
+        StopReason::NoPlan { problems } => {
+            format!("no valid plan came out of the planner. The last one's problems: {}", problems.join("; "))
+        }
+        StopReason::Model { why } => format!("the model gave no answer: {why}"),
+        StopReason::NoSandbox { why } => format!("nothing may be executed without a sandbox: {why}"),
+        StopReason::Window { tokens, available } => format!(
+            "a prompt of at least {tokens} tokens does not fit the model's window ({available} are available); use a model with a larger window or a shorter task."
+        ),
+        StopReason::Machine { why } => format!("the machine failed: {why}"),
+        StopReason::Cancelled => "cancelled.".to_owned(),
+    }
+}
