@@ -8,6 +8,7 @@ pub mod context;
 pub mod ids;
 pub mod index;
 pub mod journal;
+pub mod listing;
 pub mod program;
 pub mod store;
 pub mod verdict;

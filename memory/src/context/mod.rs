@@ -1,6 +1,10 @@
 //! Fragments and the budget they share: the only way text reaches a model.
 
+mod budget;
+
 use serde::{Deserialize, Serialize};
+
+pub use budget::{ContextBudget, Overflow};
 
 /// Counts tokens the way the model that will read the text does (or says that it estimates).
 pub trait TokenCounter: Send + Sync {
@@ -47,6 +51,21 @@ pub struct Fragment {
     pub text: String,
     /// Measured tokens of `text`.
     pub tokens: usize,
+}
+
+impl Fragment {
+    /// A fragment with its tokens measured.
+    pub fn new(
+        kind: FragmentKind,
+        source: impl Into<String>,
+        reason: impl Into<String>,
+        text: impl Into<String>,
+        counter: &dyn TokenCounter,
+    ) -> Self {
+        let text = text.into();
+        let tokens = counter.count(&text);
+        Self { kind, source: source.into(), reason: reason.into(), text, tokens }
+    }
 }
 
 /// What was left out, and why.

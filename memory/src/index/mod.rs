@@ -1,8 +1,15 @@
 //! The memory index: from a query and a token budget to ranked fragments with their sources, as of a tree.
 
-use crate::context::{Fragment, TokenCounter};
+pub mod chunk;
+mod sqlite;
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::context::{Fragment, FragmentKind, TokenCounter};
 use crate::ids::TreeId;
 use crate::store::{FileStore, StoreError};
+
+pub use sqlite::SqliteIndex;
 
 /// Turns texts into vectors of one fixed length, normalised to length 1.
 pub trait Embedder: Send + Sync {
@@ -65,17 +72,27 @@ pub trait FileStoreView: Send + Sync {
     fn read(&self, tree: &TreeId, path: &str) -> Result<Vec<u8>, StoreError>;
 }
 
-impl<S: FileStore + ?Sized> FileStoreView for std::sync::Mutex<Box<S>> {
+impl<S: FileStore + ?Sized> FileStoreView for Mutex<Box<S>> {
     fn list(&self, tree: &TreeId) -> Result<std::collections::BTreeMap<String, u64>, StoreError> {
-        self.lock().expect("file store lock").list(tree)
+        self.lock().unwrap_or_else(PoisonError::into_inner).list(tree)
     }
     fn read(&self, tree: &TreeId, path: &str) -> Result<Vec<u8>, StoreError> {
-        self.lock().expect("file store lock").read(tree, path)
+        self.lock().unwrap_or_else(PoisonError::into_inner).read(tree, path)
     }
 }
 
 /// Hits as prompt fragments, best first, as many whole ones as `tokens_max` allows.
 pub fn pack(hits: &[Hit], tokens_max: usize, counter: &dyn TokenCounter) -> Vec<Fragment> {
-    let _ = (hits, tokens_max, counter);
-    Vec::new()
+    let mut used = 0;
+    let mut packed = Vec::new();
+    for hit in hits {
+        let source = format!("{}:{}-{}", hit.path, hit.line_first, hit.line_last);
+        let text = format!("From {source}:\n```\n{}```\n", hit.text);
+        let fragment = Fragment::new(FragmentKind::Retrieved, source, format!("ranked by {}", hit.reason), text, counter);
+        if used + fragment.tokens <= tokens_max {
+            used += fragment.tokens;
+            packed.push(fragment);
+        }
+    }
+    packed
 }

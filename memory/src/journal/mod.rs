@@ -1,10 +1,21 @@
 //! The append-only record of a run. Folding it gives the run's state; every view is made from it.
 
+mod blob;
+mod clock;
+#[cfg(test)]
+mod contract;
+mod ram;
+mod sqlite;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::{Digest, EffectKey};
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use ram::RamJournal;
+pub use sqlite::{EXIT_STOPPED_AFTER, Options, SqliteJournal};
 
 /// Position in the journal; the first record has 1.
 pub type Seq = u64;
@@ -68,6 +79,9 @@ pub enum JournalError {
         /// Its digest.
         digest: Digest,
     },
+    /// A view of a journal cannot write.
+    #[error("this journal was opened for reading only")]
+    ReadOnly,
     /// SQLite or the file system.
     #[error("{context}: {message}")]
     Io {

@@ -1,5 +1,8 @@
 //! The prompt program: requirements taken from the task, and the instructions that are to meet them.
 
+pub mod exchange;
+pub mod validate;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstructionId, RequirementId};

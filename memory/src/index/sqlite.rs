@@ -1,0 +1,282 @@
+//! The index in SQLite: full-text search (FTS5, bm25) and sentence vectors, fused by reciprocal rank.
+//!
+//! Reciprocal rank fusion: Cormack, Clarke, Buettcher, SIGIR 2009. Vectors are compared by brute force: cost grows
+//! linearly with the pieces of the synced tree, which for a generated project are some thousands at most.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{Row, SqlitePool};
+use tokio::sync::Mutex;
+
+use super::chunk::chunks;
+use super::{Embedder, FileStoreView, Hit, IndexError, MemoryIndex};
+use crate::ids::{Digest, TreeId};
+
+/// The constant of reciprocal rank fusion; 60 as in the paper.
+const RRF_K: f64 = 60.0;
+/// How deep each ranking is read before fusing.
+const RANKS_MAX: usize = 64;
+/// Words of a query that are used.
+const QUERY_WORDS_MAX: usize = 48;
+/// Files larger than this are not indexed.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Pieces embedded at once.
+const EMBED_BATCH: usize = 16;
+
+/// A [`MemoryIndex`] in one SQLite file. It is derived: deleting it loses nothing.
+pub struct SqliteIndex {
+    pool: SqlitePool,
+    embedder: Option<Arc<dyn Embedder>>,
+    synced: Mutex<Option<TreeId>>,
+}
+
+fn sql(context: &str) -> impl FnOnce(sqlx::Error) -> IndexError + '_ {
+    move |error| IndexError::Io { context: context.to_owned(), message: error.to_string() }
+}
+
+impl SqliteIndex {
+    /// Opens or makes the index. Without an embedder it ranks by words alone.
+    pub async fn open(path: &Path, embedder: Option<Arc<dyn Embedder>>) -> Result<Self, IndexError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(sql("opening the index"))?;
+        for statement in [
+            "CREATE TABLE IF NOT EXISTS vector (digest TEXT PRIMARY KEY, vector BLOB NOT NULL) STRICT",
+            "DROP TABLE IF EXISTS piece",
+            "CREATE VIRTUAL TABLE piece USING fts5 (path, symbol, text, first UNINDEXED, last UNINDEXED, digest UNINDEXED)",
+        ] {
+            sqlx::query(statement).execute(&pool).await.map_err(sql("preparing the index"))?;
+        }
+        Ok(Self { pool, embedder, synced: Mutex::new(None) })
+    }
+
+    async fn embed_missing(&self, texts: &BTreeMap<String, String>) -> Result<(), IndexError> {
+        let Some(embedder) = &self.embedder else { return Ok(()) };
+        let mut missing = Vec::new();
+        for (digest, text) in texts {
+            let known = sqlx::query("SELECT 1 FROM vector WHERE digest = ?")
+                .bind(digest)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(sql("looking for a vector"))?;
+            if known.is_none() {
+                missing.push((digest, text.as_str()));
+            }
+        }
+        for batch in missing.chunks(EMBED_BATCH) {
+            let texts: Vec<_> = batch.iter().map(|(_, text)| *text).collect();
+            let vectors = embedder.embed(&texts).map_err(IndexError::Embed)?;
+            for ((digest, _), vector) in batch.iter().zip(vectors) {
+                let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                sqlx::query("INSERT OR REPLACE INTO vector VALUES (?, ?)")
+                    .bind(digest)
+                    .bind(bytes)
+                    .execute(&self.pool)
+                    .await
+                    .map_err(sql("keeping a vector"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of the best pieces by words.
+    async fn by_words(&self, query: &str) -> Result<Vec<i64>, IndexError> {
+        let Some(expression) = fts_expression(query) else { return Ok(Vec::new()) };
+        let rows = sqlx::query("SELECT rowid FROM piece WHERE piece MATCH ? ORDER BY bm25(piece, 3.0, 2.0, 1.0), rowid LIMIT ?")
+            .bind(expression)
+            .bind(RANKS_MAX as i64)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(sql("searching words"))?;
+        Ok(rows.iter().map(|r| r.get(0)).collect())
+    }
+
+    /// Rows of the best pieces by meaning.
+    async fn by_meaning(&self, query: &str) -> Result<Vec<i64>, IndexError> {
+        let Some(embedder) = &self.embedder else { return Ok(Vec::new()) };
+        let wanted = embedder.embed(&[query]).map_err(IndexError::Embed)?.pop().unwrap_or_default();
+        let rows = sqlx::query("SELECT piece.rowid, vector FROM piece JOIN vector USING (digest) ORDER BY piece.rowid")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(sql("reading vectors"))?;
+        let mut scored: Vec<(i64, f32)> = rows
+            .iter()
+            .map(|row| {
+                let bytes: Vec<u8> = row.get(1);
+                let floats = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+                (row.get(0), floats.zip(&wanted).map(|(a, b)| a * b).sum())
+            })
+            .collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        Ok(scored.into_iter().take(RANKS_MAX).map(|(row, _)| row).collect())
+    }
+
+    async fn hit(&self, row: i64, score: f64, reason: String) -> Result<Hit, IndexError> {
+        let row = sqlx::query("SELECT path, symbol, text, first, last FROM piece WHERE rowid = ?")
+            .bind(row)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(sql("reading a piece"))?;
+        Ok(Hit {
+            path: row.get("path"),
+            line_first: row.get::<i64, _>("first") as u32,
+            line_last: row.get::<i64, _>("last") as u32,
+            symbol: row.get("symbol"),
+            text: row.get("text"),
+            score,
+            reason,
+        })
+    }
+}
+
+/// A query that FTS5 cannot misread: each word quoted, any of them suffices.
+fn fts_expression(query: &str) -> Option<String> {
+    let words: Vec<_> = query
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|w| w.chars().count() > 1)
+        .take(QUERY_WORDS_MAX)
+        .map(|w| format!("\"{w}\""))
+        .collect();
+    (!words.is_empty()).then(|| words.join(" OR "))
+}
+
+#[async_trait]
+impl MemoryIndex for SqliteIndex {
+    async fn sync(&self, store: &dyn FileStoreView, tree: &TreeId) -> Result<(), IndexError> {
+        let mut synced = self.synced.lock().await;
+        if synced.as_ref() == Some(tree) {
+            return Ok(());
+        }
+        *synced = None;
+        let mut texts = BTreeMap::new();
+        let mut transaction = self.pool.begin().await.map_err(sql("updating the index"))?;
+        sqlx::query("DELETE FROM piece").execute(&mut *transaction).await.map_err(sql("updating the index"))?;
+        for (path, bytes) in store.list(tree)? {
+            if bytes > FILE_BYTES_MAX {
+                continue;
+            }
+            let Ok(text) = String::from_utf8(store.read(tree, &path)?) else { continue };
+            for chunk in chunks(&path, &text) {
+                let digest = Digest::of(chunk.text.as_bytes()).0;
+                sqlx::query("INSERT INTO piece (path, symbol, text, first, last, digest) VALUES (?, ?, ?, ?, ?, ?)")
+                    .bind(&path)
+                    .bind(&chunk.symbol)
+                    .bind(&chunk.text)
+                    .bind(chunk.line_first)
+                    .bind(chunk.line_last)
+                    .bind(&digest)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(sql("indexing a piece"))?;
+                texts.insert(digest, chunk.text);
+            }
+        }
+        transaction.commit().await.map_err(sql("updating the index"))?;
+        self.embed_missing(&texts).await?;
+        *synced = Some(tree.clone());
+        Ok(())
+    }
+
+    async fn search(&self, query: &str, hits_max: usize, exclude: &[String]) -> Result<Vec<Hit>, IndexError> {
+        let _held = self.synced.lock().await;
+        let words = self.by_words(query).await?;
+        let meaning = self.by_meaning(query).await?;
+        let mut fused: HashMap<i64, (f64, Vec<String>)> = HashMap::new();
+        for (name, ranking) in [("words", words), ("meaning", meaning)] {
+            for (row, rank) in ranking.into_iter().zip(1u32..) {
+                let entry = fused.entry(row).or_default();
+                entry.0 += 1.0 / (RRF_K + f64::from(rank));
+                entry.1.push(format!("{name} {rank}"));
+            }
+        }
+        let mut ranked: Vec<_> = fused.into_iter().collect();
+        ranked.sort_by(|a, b| b.1.0.total_cmp(&a.1.0).then(a.0.cmp(&b.0)));
+        let mut hits = Vec::new();
+        for (row, (score, reasons)) in ranked {
+            if hits.len() == hits_max {
+                break;
+            }
+            let hit = self.hit(row, score, reasons.join(", ")).await?;
+            if !exclude.contains(&hit.path) {
+                hits.push(hit);
+            }
+        }
+        Ok(hits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+
+    use super::*;
+    use crate::store::{Edit, FileStore, GitStore};
+
+    /// Letters as dimensions: texts with the same letters mean the same.
+    struct Letters;
+    impl Embedder for Letters {
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+            Ok(texts
+                .iter()
+                .map(|text| {
+                    let mut vector = vec![0f32; 26];
+                    text.bytes().filter(u8::is_ascii_lowercase).for_each(|b| vector[usize::from(b - b'a')] += 1.0);
+                    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+                    vector.iter().map(|x| x / norm).collect()
+                })
+                .collect())
+        }
+    }
+
+    async fn index(embedder: Option<Arc<dyn Embedder>>) -> (SqliteIndex, tempfile::TempDir) {
+        let mut store = GitStore::ram().unwrap();
+        let write = |path: &str, content: &str| Edit::Write { path: path.into(), content: content.into() };
+        let edits = [
+            write("store.py", "def save_items(path):\n    json dump\n"),
+            write("cli.py", "def parse_arguments(argv):\n    argparse\n"),
+            write("zzz.md", "# Notes\nzzz zzz\n"),
+        ];
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &edits).unwrap();
+        let view: StdMutex<Box<dyn FileStore>> = StdMutex::new(Box::new(store));
+        let dir = tempfile::tempdir().unwrap();
+        let index = SqliteIndex::open(&dir.path().join("index.sqlite"), embedder).await.unwrap();
+        index.sync(&view, &tree).await.unwrap();
+        index.sync(&view, &tree).await.unwrap();
+        (index, dir)
+    }
+
+    #[tokio::test]
+    async fn words_find_their_file() {
+        let (index, _dir) = index(None).await;
+        let hits = index.search("save the items to json", 5, &[]).await.unwrap();
+        assert_eq!((hits[0].path.as_str(), hits[0].symbol.as_deref()), ("store.py", Some("save_items")));
+        assert_eq!(hits[0].reason, "words 1");
+        assert!(index.search("save json", 5, &["store.py".into()]).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn meaning_finds_what_words_do_not() {
+        let (index, _dir) = index(Some(Arc::new(Letters))).await;
+        let hits = index.search("zzzzz", 1, &[]).await.unwrap();
+        assert_eq!((hits[0].path.as_str(), hits[0].reason.as_str()), ("zzz.md", "meaning 1"));
+    }
+
+    #[tokio::test]
+    async fn no_query_breaks_the_search() {
+        let (index, _dir) = index(Some(Arc::new(Letters))).await;
+        for query in ["", "\"", "a AND (", "NEAR/3 *", "path:x", "'; DROP TABLE piece", "\u{0}\u{200b}", "-- ^"] {
+            index.search(query, 3, &[]).await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The file listing a worker sees: what is where, what is in it, and who touched it last, inside a token budget.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::context::TokenCounter;
+use crate::ids::{InstructionId, TreeId};
+use crate::index::FileStoreView;
+use crate::store::StoreError;
+
+/// Symbols shown for one file.
+const SYMBOLS_MAX: usize = 12;
+/// Characters of a file's purpose.
+const PURPOSE_CHARS_MAX: usize = 80;
+/// Files over this many bytes are listed without being read.
+const OUTLINE_BYTES_MAX: u64 = 512 << 10;
+
+/// What a listing tells about each file, most first.
+const DETAILS: [Detail; 4] = [Detail::Purpose, Detail::Symbols, Detail::Names, Detail::Directories];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Detail {
+    Directories,
+    Names,
+    Symbols,
+    Purpose,
+}
+
+struct Entry {
+    path: String,
+    bytes: u64,
+    lines: usize,
+    symbols: Vec<String>,
+    purpose: String,
+    touched: Option<InstructionId>,
+}
+
+/// One line a file: path, lines, symbols or headings, purpose, last-touched step. Where that is over `tokens_max`,
+/// purposes go first, then symbols, then files are folded into their directories; a last line says so. A budget that
+/// not even the folded form fits gives the folded form's first lines.
+pub fn listing(
+    store: &dyn FileStoreView,
+    tree: &TreeId,
+    touched: &BTreeMap<String, InstructionId>,
+    tokens_max: usize,
+    counter: &dyn TokenCounter,
+) -> Result<String, StoreError> {
+    let mut entries = Vec::new();
+    for (path, bytes) in store.list(tree)? {
+        let text = if bytes <= OUTLINE_BYTES_MAX {
+            String::from_utf8(store.read(tree, &path)?).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        entries.push(Entry {
+            symbols: symbols(&path, &text),
+            purpose: purpose(&text),
+            lines: text.lines().count(),
+            touched: touched.get(&path).copied(),
+            bytes,
+            path,
+        });
+    }
+    if entries.is_empty() {
+        return Ok("(no files yet)\n".to_owned());
+    }
+    let mut text = String::new();
+    for detail in DETAILS {
+        text = render(&entries, detail);
+        if counter.count(&text) <= tokens_max {
+            return Ok(text);
+        }
+    }
+    let mut kept = String::new();
+    for line in text.lines() {
+        let next = format!("{kept}{line}\n");
+        if counter.count(&next) > tokens_max {
+            break;
+        }
+        kept = next;
+    }
+    Ok(kept)
+}
+
+fn render(entries: &[Entry], detail: Detail) -> String {
+    let mut out = String::new();
+    if detail == Detail::Directories {
+        let _ = writeln!(out, "(many files; only directories are listed)");
+        let mut dirs: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+        for entry in entries {
+            let dir = entry.path.rsplit_once('/').map_or(".", |(dir, _)| dir);
+            let sums = dirs.entry(dir).or_default();
+            *sums = (sums.0 + 1, sums.1 + entry.bytes);
+        }
+        for (dir, (files, bytes)) in dirs {
+            let _ = writeln!(out, "{dir}/ {files} files, {bytes} bytes");
+        }
+        return out;
+    }
+    for entry in entries {
+        let _ = write!(out, "{} ({} lines, {} bytes", entry.path, entry.lines, entry.bytes);
+        if let Some(step) = entry.touched {
+            let _ = write!(out, ", step {step}");
+        }
+        out.push(')');
+        if detail >= Detail::Symbols && !entry.symbols.is_empty() {
+            let _ = write!(out, ": {}", entry.symbols.join(", "));
+        }
+        if detail >= Detail::Purpose && !entry.purpose.is_empty() {
+            let _ = write!(out, " -- {}", entry.purpose);
+        }
+        out.push('\n');
+    }
+    match detail {
+        Detail::Symbols => out.push_str("(purposes left out to save room)\n"),
+        Detail::Names => out.push_str("(symbols and purposes left out to save room)\n"),
+        _ => {}
+    }
+    out
+}
+
+/// Names that a file defines, or a text's headings, by the look of its lines. The parser that judges files lives
+/// elsewhere; a listing only needs a hint.
+pub fn symbols(path: &str, text: &str) -> Vec<String> {
+    let markdown = path.ends_with(".md");
+    text.lines()
+        .filter_map(|line| if markdown { heading(line) } else { definition(line) })
+        .take(SYMBOLS_MAX)
+        .collect()
+}
+
+fn heading(line: &str) -> Option<String> {
+    let text = line.trim_start_matches('#');
+    (text.len() < line.len() && text.starts_with(' ')).then(|| text.trim().to_owned())
+}
+
+/// The name after a defining keyword on an unindented (or once indented) line.
+pub(crate) fn definition(line: &str) -> Option<String> {
+    const PREFIXES: [&str; 7] = ["pub ", "pub(crate) ", "export ", "default ", "async ", "static ", "const fn "];
+    const KEYWORDS: [&str; 11] =
+        ["def ", "class ", "fn ", "function ", "struct ", "enum ", "trait ", "func ", "type ", "interface ", "impl "];
+    let mut rest = line.strip_prefix("    ").unwrap_or(line);
+    while let Some(next) = PREFIXES.iter().find_map(|p| rest.strip_prefix(p)) {
+        rest = next;
+    }
+    let name = KEYWORDS.iter().find_map(|k| rest.strip_prefix(k))?;
+    let end = name.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(name.len());
+    (end > 0).then(|| name[..end].to_owned())
+}
+
+fn purpose(text: &str) -> String {
+    let line = text
+        .lines()
+        .map(|l| l.trim().trim_start_matches("#!").trim_start_matches(['#', '/', '*', '"', '!', '<', '-', ' ']))
+        .find(|l| !l.is_empty() && !l.starts_with("usr/bin"))
+        .unwrap_or_default();
+    let is_prose = line.split_whitespace().count() > 2
+        && !["import ", "from ", "use ", "def ", "class ", "const ", "let ", "var ", "package "]
+            .iter()
+            .any(|p| line.starts_with(p));
+    if is_prose { line.trim_end_matches(['"', '*', '/', ' ']).chars().take(PURPOSE_CHARS_MAX).collect() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Edit, FileStore, GitStore};
+    use std::sync::Mutex;
+
+    struct Words;
+    impl TokenCounter for Words {
+        fn count(&self, text: &str) -> usize {
+            text.split_whitespace().count()
+        }
+    }
+
+    #[test]
+    fn detail_gives_way_to_the_budget() {
+        let mut store = GitStore::ram().unwrap();
+        let edits: Vec<_> = (0..30)
+            .map(|n| Edit::Write {
+                path: format!("src/m{n}.py"),
+                content: format!("\"\"\"Adds many numbers, part {n}.\"\"\"\n\ndef add_{n}(a):\n    return a\n"),
+            })
+            .collect();
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &edits).unwrap();
+        let view: Mutex<Box<dyn FileStore>> = Mutex::new(Box::new(store));
+        let touched = BTreeMap::from([("src/m0.py".to_owned(), InstructionId(2))]);
+        let show = |tokens| listing(&view, &tree, &touched, tokens, &Words).unwrap();
+        assert!(show(10_000).starts_with("src/m0.py (4 lines, 61 bytes, step 2): add_0 -- Adds many numbers, part 0."));
+        assert!(show(250).contains("add_3") && !show(250).contains("Adds"));
+        assert!(show(180).contains("src/m3.py") && !show(180).contains("add_3"));
+        assert!(show(40).contains("src/ 30 files"));
+        assert!(Words.count(&show(8)) <= 8);
+        assert_eq!(listing(&view, &empty, &touched, 10, &Words).unwrap(), "(no files yet)\n");
+    }
+
+    #[test]
+    fn definitions_by_their_look() {
+        assert_eq!(definition("pub async fn run(x: u8) {").as_deref(), Some("run"));
+        assert_eq!(definition("export default class Todo {").as_deref(), Some("Todo"));
+        assert_eq!(definition("    def add(self):").as_deref(), Some("add"));
+        assert_eq!(definition("x = default(3)"), None);
+        assert_eq!(heading("## Two words").as_deref(), Some("Two words"));
+    }
+}

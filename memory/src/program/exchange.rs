@@ -1,0 +1,50 @@
+//! Programs as TOML, for people to read and edit.
+
+use super::Program;
+
+/// Why a text is not a program.
+#[derive(Debug, thiserror::Error)]
+#[error("this is not a program:\n{0}")]
+pub struct ExchangeError(String);
+
+/// The program as TOML.
+pub fn to_toml(program: &Program) -> Result<String, ExchangeError> {
+    toml::to_string_pretty(program).map_err(|e| ExchangeError(e.to_string()))
+}
+
+/// The program of a TOML text; errors carry line and column. It still has to be validated.
+pub fn from_toml(text: &str) -> Result<Program, ExchangeError> {
+    toml::from_str(text).map_err(|e| ExchangeError(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::program::validate::tests::sample;
+
+    proptest! {
+        #[test]
+        fn there_and_back(title in "\\PC*", text in "(?s).*", path in "[a-z]{1,8}", min in 0u32..9, n in 0usize..4) {
+            let mut program = sample();
+            program.title = title;
+            let mut step = program.instructions[0].clone();
+            step.text = text;
+            step.reads = vec![path.clone(); n];
+            step.checks.push(crate::program::Check {
+                kind: crate::program::CheckKind::Words { path, min, max: 10 },
+                covers: vec!["R1".into()],
+            });
+            program.instructions.push(step);
+            let toml = to_toml(&program).unwrap();
+            prop_assert_eq!(from_toml(&toml).unwrap(), program);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let error = from_toml("title = \"x\"\nrequirements = 3\n").unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+}

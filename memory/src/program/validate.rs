@@ -1,0 +1,186 @@
+//! What must hold before a program may start.
+
+use std::collections::BTreeSet;
+
+use super::{CheckKind, Instruction, Program};
+use crate::ids::RequirementId;
+use crate::store::path;
+
+/// Most attempts an instruction may be given.
+pub const ATTEMPTS_LIMIT: u32 = 20;
+/// Most requirements of a program.
+pub const REQUIREMENTS_MAX: usize = 200;
+/// Most instructions of a program.
+pub const INSTRUCTIONS_MAX: usize = 1000;
+
+/// One thing that is wrong with a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `step 3`, `R2`, `program`.
+    pub place: String,
+    /// What is wrong, as a sentence.
+    pub what: String,
+    /// What to do about it, as a sentence.
+    pub fix: String,
+}
+
+fn problem(place: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Problem {
+    Problem { place: place.into(), what: what.into(), fix: fix.into() }
+}
+
+/// Everything that is wrong with `program`; empty when it may run.
+pub fn validate(program: &Program) -> Vec<Problem> {
+    let mut found = Vec::new();
+    shape(program, &mut found);
+    let known = requirements(program, &mut found);
+    let mut ids = BTreeSet::new();
+    for instruction in &program.instructions {
+        if !ids.insert(instruction.id) {
+            found.push(problem(place(instruction), "Its number is used twice.", "Give each step its own number."));
+        }
+        check_instruction(instruction, &known, &mut found);
+    }
+    let covered: BTreeSet<_> = program.instructions.iter().flat_map(|i| &i.covers).collect();
+    for id in known.iter().filter(|id| !covered.contains(id)) {
+        found.push(problem(id.as_str(), "No step covers it.", "Name it in COVERS of the step that meets it."));
+    }
+    found
+}
+
+fn place(instruction: &Instruction) -> String {
+    format!("step {}", instruction.id)
+}
+
+fn shape(program: &Program, found: &mut Vec<Problem>) {
+    if program.title.trim().is_empty() {
+        found.push(problem("program", "It has no title.", "Give it a short one."));
+    }
+    for (name, count, max) in [
+        ("requirement", program.requirements.len(), REQUIREMENTS_MAX),
+        ("step", program.instructions.len(), INSTRUCTIONS_MAX),
+    ] {
+        if count == 0 {
+            found.push(problem("program", format!("It has no {name}."), format!("Write at least one {name}.")));
+        }
+        if count > max {
+            found.push(problem("program", format!("It has {count} {name}s."), format!("At most {max} are allowed.")));
+        }
+    }
+}
+
+fn requirements(program: &Program, found: &mut Vec<Problem>) -> BTreeSet<RequirementId> {
+    let mut known = BTreeSet::new();
+    for requirement in &program.requirements {
+        let id = requirement.id.as_str();
+        let well_formed = id.len() > 1 && id.starts_with('R') && id[1..].bytes().all(|b| b.is_ascii_digit());
+        if !well_formed {
+            found.push(problem(id, "It is not a requirement id.", "Use R1, R2 and so on."));
+        }
+        if requirement.text.trim().is_empty() {
+            found.push(problem(id, "It says nothing.", "Write one sentence."));
+        }
+        if !known.insert(requirement.id.clone()) {
+            found.push(problem(id, "It is given twice.", "Give each requirement its own id."));
+        }
+    }
+    known
+}
+
+fn check_instruction(instruction: &Instruction, known: &BTreeSet<RequirementId>, found: &mut Vec<Problem>) {
+    let at = place(instruction);
+    if instruction.text.trim().is_empty() {
+        found.push(problem(&at, "It says nothing to do.", "Write what is to be done."));
+    }
+    if !(1..=ATTEMPTS_LIMIT).contains(&instruction.attempts_max) {
+        found.push(problem(
+            &at,
+            format!("attempts_max is {}.", instruction.attempts_max),
+            format!("Use 1 to {ATTEMPTS_LIMIT}."),
+        ));
+    }
+    let check_covers = instruction.checks.iter().flat_map(|c| &c.covers);
+    let unknown: BTreeSet<_> = instruction.covers.iter().chain(check_covers).filter(|id| !known.contains(id)).collect();
+    for id in unknown {
+        found.push(problem(&at, format!("It covers {id}, which is not a requirement."), "Use ids that exist."));
+    }
+    let check_paths = instruction.checks.iter().flat_map(|c| paths(&c.kind));
+    for name in instruction.reads.iter().chain(&instruction.writes).map(String::as_str).chain(check_paths) {
+        if let Err(error) = path::check(name) {
+            found.push(problem(&at, format!("{error}."), "Use a path like src/name.py."));
+        }
+    }
+    for check in &instruction.checks {
+        if let CheckKind::Words { min, max, .. } = check.kind
+            && min > max
+        {
+            found.push(problem(&at, format!("It wants {min} to {max} words."), "Put the smaller number first."));
+        }
+    }
+}
+
+fn paths(kind: &CheckKind) -> Vec<&str> {
+    match kind {
+        CheckKind::Exists { path }
+        | CheckKind::Parses { path }
+        | CheckKind::Words { path, .. }
+        | CheckKind::Headings { path, .. }
+        | CheckKind::Outline { path, .. } => vec![path],
+        CheckKind::Canon { path, canon } => vec![path, canon],
+        CheckKind::Tests => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::ids::InstructionId;
+    use crate::program::{Check, Requirement};
+
+    pub(in crate::program) fn sample() -> Program {
+        Program {
+            title: "todo".into(),
+            domain: "codebase".into(),
+            language: "python".into(),
+            requirements: vec![Requirement { id: "R1".into(), text: "It adds.".into() }],
+            instructions: vec![Instruction {
+                id: InstructionId(1),
+                title: "Add".into(),
+                text: "Write add.".into(),
+                covers: vec!["R1".into()],
+                reads: vec![],
+                writes: vec!["todo.py".into()],
+                checks: vec![
+                    Check { kind: CheckKind::Exists { path: "todo.py".into() }, covers: vec![] },
+                    Check { kind: CheckKind::Tests, covers: vec!["R1".into()] },
+                ],
+                attempts_max: 3,
+            }],
+        }
+    }
+
+    fn faults(change: impl FnOnce(&mut Program)) -> String {
+        let mut program = sample();
+        change(&mut program);
+        validate(&program).into_iter().map(|p| format!("{}: {}\n", p.place, p.what)).collect()
+    }
+
+    #[test]
+    fn a_good_program_has_no_problem() {
+        assert_eq!(faults(|_| ()), "");
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        assert!(faults(|p| p.instructions[0].covers.clear()).contains("R1: No step covers it."));
+        assert!(faults(|p| p.instructions[0].covers.push("R9".into())).contains("R9, which is not"));
+        assert!(faults(|p| p.instructions[0].writes.push("../x".into())).contains("../x"));
+        assert!(faults(|p| p.instructions[0].attempts_max = 0).contains("attempts_max is 0"));
+        assert!(faults(|p| p.instructions.clear()).contains("no step"));
+        assert!(faults(|p| p.requirements.clear()).contains("no requirement"));
+        assert!(faults(|p| p.requirements[0].id = "x".into()).contains("not a requirement id"));
+        assert!(faults(|p| p.instructions.push(p.instructions[0].clone())).contains("used twice"));
+        assert!(faults(|p| p.title.clear()).contains("no title"));
+        let words = CheckKind::Words { path: "a.md".into(), min: 9, max: 1 };
+        assert!(faults(|p| p.instructions[0].checks[0].kind = words).contains("9 to 1 words"));
+    }
+}
