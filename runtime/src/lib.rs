@@ -1,1 +1,15 @@
-//! edvac-runtime
+//! The local model: from a GGUF file and a prompt to tokens. Pure inference; it knows no agents, no files to write,
+//! no network (pulling models aside).
+
+pub mod arch;
+pub mod chat_template;
+pub mod engine;
+pub mod error;
+pub mod gguf;
+mod kernels;
+mod kv;
+pub mod tokenizer;
+mod weights;
+
+pub use engine::{Engine, EngineOptions, Finish, GenerateRequest, Generation, ModelMeta, Progress, Sampling};
+pub use error::Error;
