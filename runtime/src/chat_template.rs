@@ -1,15 +1,14 @@
 //! Rendering a conversation with the template that the model brings.
 
-use minijinja::{Environment, ErrorKind, context};
-use serde::Serialize;
-
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, Value, context};
 use crate::error::Error;
 
 /// What is used when a model brings no template.
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// One message as templates see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatMessage {
     /// `system`, `user` or `assistant`.
     pub role: String,
@@ -33,8 +32,8 @@ impl ChatTemplate {
     pub fn new(source: Option<&str>, begin: &str, end: &str) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(other)?;
+        environment.set_syntax(syntax);
         environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
@@ -44,10 +43,14 @@ impl ChatTemplate {
 
     /// The conversation as the model was trained to read it.
     pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, Error> {
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|m| Value::from_pairs([("role", m.role.as_str()), ("content", m.content.as_str())]))
+            .collect();
         self.environment
             .get_template("chat")
             .map_err(other)?
-            .render(context! { messages, add_generation_prompt, bos_token => self.begin, eos_token => self.end })
+            .render(context! { messages, add_generation_prompt, bos_token => self.begin.as_str(), eos_token => self.end.as_str() })
             .map_err(other)
     }
 }

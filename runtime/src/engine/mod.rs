@@ -1,0 +1,320 @@
+//! The engine: a loaded model, the sequences it remembers, and the loop that makes replies.
+
+mod grammar;
+mod sample;
+mod stop;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::Device;
+
+use crate::arch::Model;
+use crate::chat_template::{ChatMessage, ChatTemplate};
+use crate::error::Error;
+use crate::gguf::Gguf;
+use crate::kv::{SequenceKv, common_prefix};
+use crate::tokenizer::Tokenizer;
+use grammar::{Constraint, Grammars};
+pub use sample::Sampling;
+use sample::Sampler;
+use stop::StopFilter;
+
+/// Prompt tokens computed between two looks at whether the caller still wants the reply.
+const PREFILL_CHUNK: usize = 128;
+/// A slot that would lose more than this many tokens to a new branch is copied from, not taken.
+const BRANCH_LOSS_MAX: usize = 64;
+
+/// How an engine is opened.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// `cpu`, `cuda` or `metal`.
+    pub device: String,
+    /// A smaller window than the model's own.
+    pub window_tokens_max: Option<usize>,
+    /// Sequences whose KV is remembered, at least 1.
+    pub slots: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { device: "cpu".to_owned(), window_tokens_max: None, slots: 3 }
+    }
+}
+
+/// What is known about the loaded model.
+#[derive(Clone, Debug)]
+pub struct ModelMeta {
+    /// The name in the file.
+    pub name: String,
+    /// `llama`, `qwen2`, `qwen3`.
+    pub architecture: String,
+    /// Prompt and reply together.
+    pub window_tokens: usize,
+    /// Size of the file.
+    pub file_bytes: u64,
+}
+
+/// What to generate.
+#[derive(Clone, Debug, Default)]
+pub struct GenerateRequest {
+    /// Token ids of the prompt.
+    pub prompt: Vec<u32>,
+    /// Most tokens of the reply.
+    pub tokens_max: usize,
+    /// How to choose.
+    pub sampling: Sampling,
+    /// Texts that end the reply and are not part of it.
+    pub stop: Vec<String>,
+    /// A Lark grammar in llguidance's dialect.
+    pub grammar: Option<String>,
+}
+
+/// Something seen while generating.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Prompt tokens present, reused ones included.
+    Prefill {
+        /// So far.
+        done: usize,
+        /// In all.
+        total: usize,
+    },
+    /// More text; whole characters only.
+    Piece {
+        /// The text.
+        text: String,
+        /// Reply tokens so far.
+        tokens: usize,
+    },
+}
+
+/// Why a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended it, or the grammar had nothing to add.
+    Stop,
+    /// A stop text came.
+    StopText,
+    /// Its token limit or the window's end.
+    Length,
+    /// The caller.
+    Cancelled,
+}
+
+/// A reply with its counts.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Its tokens, without the one that ended it.
+    pub ids: Vec<u32>,
+    /// Its text.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Of these, taken from a remembered sequence.
+    pub reused_tokens: usize,
+    /// Until the first token could be chosen.
+    pub prefill_ms: u64,
+    /// From then to the end.
+    pub decode_ms: u64,
+}
+
+/// A loaded model with the sequences it remembers. One reply at a time.
+pub struct Engine {
+    model: Model,
+    meta: ModelMeta,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    grammars: Grammars,
+    /// Most recently used last.
+    slots: Vec<SequenceKv>,
+    slots_max: usize,
+}
+
+impl Engine {
+    /// Loads the model of a GGUF file.
+    pub fn open(path: &Path, options: &EngineOptions) -> Result<Self, Error> {
+        let device = device(&options.device)?;
+        let gguf = Gguf::open(path)?;
+        let header = &gguf.header;
+        let tokenizer = Tokenizer::from_gguf(header)?;
+        let text_of = |key: &str| header.unsigned(key).map_or(String::new(), |id| tokenizer.decode(&[id as u32]));
+        let template = ChatTemplate::new(
+            header.string("tokenizer.chat_template"),
+            &text_of("tokenizer.ggml.bos_token_id"),
+            &text_of("tokenizer.ggml.eos_token_id"),
+        )?;
+        let model = Model::load(&gguf, &device)?;
+        let meta = ModelMeta {
+            name: header.string("general.name").unwrap_or_default().to_owned(),
+            architecture: header.string("general.architecture").unwrap_or_default().to_owned(),
+            window_tokens: options.window_tokens_max.unwrap_or(usize::MAX).min(model.dims.window_tokens),
+            file_bytes: gguf.file_bytes,
+        };
+        let grammars = Grammars::new(&tokenizer)?;
+        Ok(Self { model, meta, tokenizer, template, grammars, slots: Vec::new(), slots_max: options.slots.max(1) })
+    }
+
+    /// What is known about the model.
+    pub fn meta(&self) -> &ModelMeta {
+        &self.meta
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The conversation as text for the model.
+    pub fn render_chat(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, Error> {
+        self.template.render(messages, add_generation_prompt)
+    }
+
+    /// Log-probabilities of the next token after each of the last `wanted` ids, computed cold.
+    pub fn logits(&mut self, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error> {
+        if ids.is_empty() || wanted > ids.len() {
+            return Err(Error::PromptEmpty);
+        }
+        let mut kv = SequenceKv::new(self.model.dims.layers, self.model.dims.kv_row());
+        self.model.forward(&mut kv, ids, wanted)
+    }
+
+    /// Makes one reply, streaming it to `on_progress`, which may end it.
+    pub fn generate(
+        &mut self,
+        request: &GenerateRequest,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Generation, Error> {
+        let prompt = &request.prompt;
+        if prompt.is_empty() {
+            return Err(Error::PromptEmpty);
+        }
+        if prompt.len() >= self.meta.window_tokens {
+            return Err(Error::PromptTooLong { prompt_tokens: prompt.len(), window_tokens: self.meta.window_tokens });
+        }
+        let mut constraint = request.grammar.as_deref().map(|g| self.grammars.constraint(g)).transpose()?;
+        let mut kv = self.take_slot(prompt);
+        let reused_tokens = kv.ids.len();
+        let result = self.run(request, &mut kv, constraint.as_mut(), on_progress);
+        // Also after an error: what the sequence holds is valid up to its last id.
+        self.slots.push(kv);
+        result.map(|mut generation| {
+            generation.reused_tokens = reused_tokens;
+            generation
+        })
+    }
+
+    fn run(
+        &self,
+        request: &GenerateRequest,
+        kv: &mut SequenceKv,
+        mut constraint: Option<&mut Constraint>,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Generation, Error> {
+        let total = request.prompt.len();
+        let mut out = Generation {
+            ids: Vec::new(),
+            text: String::new(),
+            finish: Finish::Length,
+            prompt_tokens: total,
+            reused_tokens: 0,
+            prefill_ms: 0,
+            decode_ms: 0,
+        };
+        let started = Instant::now();
+        let mut logits = Vec::new();
+        while kv.ids.len() < total {
+            if on_progress(Progress::Prefill { done: kv.ids.len(), total }).is_break() {
+                out.finish = Finish::Cancelled;
+                return Ok(out);
+            }
+            let end = total.min(kv.ids.len() + PREFILL_CHUNK);
+            let chunk = request.prompt[kv.ids.len()..end].to_vec();
+            logits = self.model.forward(kv, &chunk, 1)?.pop().unwrap_or_default();
+        }
+        out.prefill_ms = started.elapsed().as_millis() as u64;
+        let started = Instant::now();
+        let tokens_max = request.tokens_max.min(self.meta.window_tokens - total);
+        let mut sampler = Sampler::new(&request.sampling);
+        let mut filter = StopFilter::new(&request.stop);
+        while out.ids.len() < tokens_max {
+            let forced = constraint.as_deref_mut().map_or_else(Vec::new, Constraint::forced);
+            let chosen = if forced.is_empty() {
+                let allowed = constraint.as_deref_mut().map(Constraint::mask).transpose()?;
+                vec![sampler.choose(&mut logits, &out.ids, allowed.as_ref())]
+            } else {
+                forced.into_iter().take(tokens_max - out.ids.len()).collect()
+            };
+            if let Some(constraint) = constraint.as_deref_mut() {
+                constraint.consume(&chosen)?;
+            }
+            if chosen.iter().any(|id| self.tokenizer.end_ids.contains(id)) {
+                out.finish = Finish::Stop;
+                break;
+            }
+            let mut ended = false;
+            for id in &chosen {
+                out.ids.push(*id);
+                ended |= filter.push(self.tokenizer.bytes(*id));
+            }
+            let text = filter.take();
+            if !text.is_empty() {
+                out.text.push_str(&text);
+                if on_progress(Progress::Piece { text, tokens: out.ids.len() }).is_break() {
+                    out.finish = Finish::Cancelled;
+                    break;
+                }
+            }
+            if ended {
+                out.finish = Finish::StopText;
+                break;
+            }
+            if constraint.as_deref_mut().is_some_and(|c| c.is_over()) {
+                out.finish = Finish::Stop;
+                break;
+            }
+            logits = self.model.forward(kv, &chosen, 1)?.pop().unwrap_or_default();
+        }
+        if out.finish != Finish::StopText {
+            out.text.push_str(&filter.finish());
+        }
+        out.decode_ms = started.elapsed().as_millis() as u64;
+        Ok(out)
+    }
+
+    /// A sequence that holds the longest remembered prefix of `prompt`, truncated to it. At least the last token is
+    /// left to be computed, since its logits choose the reply's first. Where taking the best sequence would throw
+    /// away another branch, its prefix is copied instead and the branch stays.
+    fn take_slot(&mut self, prompt: &[u32]) -> SequenceKv {
+        let shared = |kv: &SequenceKv| common_prefix(&kv.ids, prompt).min(prompt.len() - 1);
+        let best = (0..self.slots.len()).max_by_key(|&i| (shared(&self.slots[i]), i));
+        let fresh = || SequenceKv::new(self.model.dims.layers, self.model.dims.kv_row());
+        let Some(best) = best else { return fresh() };
+        let common = shared(&self.slots[best]);
+        if self.slots[best].ids.len() - common <= BRANCH_LOSS_MAX {
+            let mut kv = self.slots.remove(best);
+            kv.truncate(common);
+            return kv;
+        }
+        let mut kv = fresh();
+        kv.copy_prefix(&self.slots[best], common);
+        if self.slots.len() >= self.slots_max {
+            self.slots.remove(0);
+        }
+        kv
+    }
+}
+
+fn device(name: &str) -> Result<Device, Error> {
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        // The attention kernel and the KV rows live in host memory; a device path is not part of this version.
+        other => Err(Error::Device {
+            device: other.to_owned(),
+            why: "this version computes on the CPU only; use device = \"cpu\"".to_owned(),
+        }),
+    }
+}

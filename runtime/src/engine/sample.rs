@@ -1,0 +1,140 @@
+//! Choosing the next token.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use toktrie::SimpleVob;
+
+/// Recent tokens that a repetition penalty looks at.
+const PENALTY_WINDOW: usize = 128;
+
+/// How tokens are chosen. The default is greedy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Only the most likely this many; 0 is off.
+    pub top_k: usize,
+    /// Only the most likely that together reach this probability; 1 is off.
+    pub top_p: f32,
+    /// Only those at least this likely relative to the most likely; 0 is off.
+    pub min_p: f32,
+    /// Divides the logits of recent tokens; 1 is off.
+    pub repetition_penalty: f32,
+    /// The same seed makes the same choices.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 }
+    }
+}
+
+pub(super) struct Sampler {
+    sampling: Sampling,
+    random: StdRng,
+}
+
+impl Sampler {
+    pub(super) fn new(sampling: &Sampling) -> Self {
+        Self { sampling: sampling.clone(), random: StdRng::seed_from_u64(sampling.seed) }
+    }
+
+    /// Chooses among the allowed tokens (all, without a mask). `logits` are used up.
+    pub(super) fn choose(&mut self, logits: &mut [f32], recent: &[u32], allowed: Option<&SimpleVob>) -> u32 {
+        self.penalise(logits, recent);
+        let is_allowed = |id: usize| allowed.is_none_or(|mask| mask.is_allowed(id as u32));
+        if self.sampling.temperature <= 0.0 {
+            let best = (0..logits.len()).filter(|id| is_allowed(*id)).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
+            return best.unwrap_or(0) as u32;
+        }
+        let mut candidates: Vec<(u32, f32)> =
+            logits.iter().enumerate().filter(|(id, _)| is_allowed(*id)).map(|(id, l)| (id as u32, l / self.sampling.temperature)).collect();
+        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        self.narrow(&mut candidates);
+        let total: f32 = candidates.iter().map(|(_, p)| p).sum();
+        let mut at = self.random.random::<f32>() * total;
+        for (id, probability) in &candidates {
+            at -= probability;
+            if at <= 0.0 {
+                return *id;
+            }
+        }
+        candidates.first().map_or(0, |(id, _)| *id)
+    }
+
+    fn penalise(&self, logits: &mut [f32], recent: &[u32]) {
+        let penalty = self.sampling.repetition_penalty;
+        if (penalty - 1.0).abs() < f32::EPSILON {
+            return;
+        }
+        let mut window: Vec<_> = recent[recent.len().saturating_sub(PENALTY_WINDOW)..].to_vec();
+        window.sort_unstable();
+        window.dedup();
+        for id in window {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+    }
+
+    /// Turns sorted logits into probabilities and drops what top-k, top-p and min-p exclude.
+    fn narrow(&self, candidates: &mut Vec<(u32, f32)>) {
+        let Sampling { top_k, top_p, min_p, .. } = self.sampling;
+        if top_k > 0 {
+            candidates.truncate(top_k);
+        }
+        let max = candidates.first().map_or(0.0, |(_, l)| *l);
+        candidates.iter_mut().for_each(|(_, l)| *l = (*l - max).exp());
+        candidates.retain(|(_, p)| *p >= min_p);
+        if top_p < 1.0 {
+            let total: f32 = candidates.iter().map(|(_, p)| p).sum();
+            let mut so_far = 0.0;
+            let keep = candidates.iter().take_while(|(_, p)| {
+                let before = so_far;
+                so_far += p;
+                before < top_p * total
+            });
+            let keep = keep.count().max(1);
+            candidates.truncate(keep);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(sampling: &Sampling, logits: &[f32]) -> Vec<u32> {
+        let mut sampler = Sampler::new(sampling);
+        (0..200).map(|_| sampler.choose(&mut logits.to_vec(), &[], None)).collect()
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_equals() {
+        assert!(choose(&Sampling::default(), &[1.0, 3.0, 3.0]).iter().all(|id| *id == 1));
+    }
+
+    #[test]
+    fn narrowing_excludes_the_unlikely() {
+        let hot = Sampling { temperature: 1.0, ..Sampling::default() };
+        let logits = [2.0, 1.9, -3.0, 1.8];
+        assert!(choose(&Sampling { top_k: 2, ..hot.clone() }, &logits).iter().all(|id| *id < 2));
+        assert!(choose(&Sampling { min_p: 0.5, ..hot.clone() }, &logits).iter().all(|id| *id != 2));
+        assert!(choose(&Sampling { top_p: 0.01, ..hot.clone() }, &logits).iter().all(|id| *id == 0));
+        let free = choose(&hot, &logits);
+        assert!([0, 1, 3].iter().all(|id| free.contains(id)));
+        assert_eq!(free, choose(&hot, &logits), "a seed fixes the choices");
+        assert_ne!(free, choose(&Sampling { seed: 7, ..hot }, &logits));
+    }
+
+    #[test]
+    fn masks_and_penalties_hold() {
+        let mut mask = SimpleVob::alloc(3);
+        mask.allow_token(2);
+        let mut sampler = Sampler::new(&Sampling::default());
+        assert_eq!(sampler.choose(&mut [5.0, 4.0, -9.0], &[], Some(&mask)), 2);
+        let mut sampler = Sampler::new(&Sampling { repetition_penalty: 2.0, ..Sampling::default() });
+        assert_eq!(sampler.choose(&mut [5.0, 4.0], &[0], None), 1);
+    }
+}

@@ -1,0 +1,7 @@
+//! Compute kernels of our own, the only place of this crate where `unsafe` is allowed. Each is chosen at run time and
+//! has a portable twin that it is tested against.
+#![allow(unsafe_code)]
+
+mod attention;
+
+pub(crate) use attention::{AttentionShape, attention};
