@@ -136,9 +136,21 @@ fn heading(line: &str) -> Option<String> {
 
 /// The name after a defining keyword on an unindented (or once indented) line.
 pub(crate) fn definition(line: &str) -> Option<String> {
-    const PREFIXES: [&str; 7] = ["pub ", "pub(crate) ", "export ", "default ", "async ", "static ", "const fn "];
-    const KEYWORDS: [&str; 11] =
-        ["def ", "class ", "fn ", "function ", "struct ", "enum ", "trait ", "func ", "type ", "interface ", "impl "];
+    const PREFIXES: [&str; 7] =
+        ["pub ", "pub(crate) ", "export ", "default ", "async ", "static ", "const fn "];
+    const KEYWORDS: [&str; 11] = [
+        "def ",
+        "class ",
+        "fn ",
+        "function ",
+        "struct ",
+        "enum ",
+        "trait ",
+        "func ",
+        "type ",
+        "interface ",
+        "impl ",
+    ];
     let mut rest = line.strip_prefix("    ").unwrap_or(line);
     while let Some(next) = PREFIXES.iter().find_map(|p| rest.strip_prefix(p)) {
         rest = next;
@@ -151,14 +163,20 @@ pub(crate) fn definition(line: &str) -> Option<String> {
 fn purpose(text: &str) -> String {
     let line = text
         .lines()
-        .map(|l| l.trim().trim_start_matches("#!").trim_start_matches(['#', '/', '*', '"', '!', '<', '-', ' ']))
+        .map(|l| {
+            l.trim().trim_start_matches("#!").trim_start_matches(['#', '/', '*', '"', '!', '<', '-', ' '])
+        })
         .find(|l| !l.is_empty() && !l.starts_with("usr/bin"))
         .unwrap_or_default();
     let is_prose = line.split_whitespace().count() > 2
         && !["import ", "from ", "use ", "def ", "class ", "const ", "let ", "var ", "package "]
             .iter()
             .any(|p| line.starts_with(p));
-    if is_prose { line.trim_end_matches(['"', '*', '/', ' ']).chars().take(PURPOSE_CHARS_MAX).collect() } else { String::new() }
+    if is_prose {
+        line.trim_end_matches(['"', '*', '/', ' ']).chars().take(PURPOSE_CHARS_MAX).collect()
+    } else {
+        String::new()
+    }
 }
 
 #[cfg(test)]
@@ -180,7 +198,9 @@ mod tests {
         let edits: Vec<_> = (0..30)
             .map(|n| Edit::Write {
                 path: format!("src/m{n}.py"),
-                content: format!("\"\"\"Adds many numbers, part {n}.\"\"\"\n\ndef add_{n}(a):\n    return a\n"),
+                content: format!(
+                    "\"\"\"Adds many numbers, part {n}.\"\"\"\n\ndef add_{n}(a):\n    return a\n"
+                ),
             })
             .collect();
         let empty = store.empty_tree().unwrap();
@@ -188,7 +208,10 @@ mod tests {
         let view: Mutex<Box<dyn FileStore>> = Mutex::new(Box::new(store));
         let touched = BTreeMap::from([("src/m0.py".to_owned(), InstructionId(2))]);
         let show = |tokens| listing(&view, &tree, &touched, tokens, &Words).unwrap();
-        assert!(show(10_000).starts_with("src/m0.py (4 lines, 61 bytes, step 2): add_0 -- Adds many numbers, part 0."));
+        assert!(
+            show(10_000)
+                .starts_with("src/m0.py (4 lines, 61 bytes, step 2): add_0 -- Adds many numbers, part 0.")
+        );
         assert!(show(250).contains("add_3") && !show(250).contains("Adds"));
         assert!(show(180).contains("src/m3.py") && !show(180).contains("add_3"));
         assert!(show(40).contains("src/ 30 files"));

@@ -57,7 +57,8 @@ impl Ledger {
             .requirements
             .iter()
             .map(|requirement| {
-                let evidence: Vec<_> = reports.iter().flat_map(|r| evidence_for(&requirement.id, r)).collect();
+                let evidence: Vec<_> =
+                    reports.iter().flat_map(|r| evidence_for(&requirement.id, r)).collect();
                 Entry {
                     id: requirement.id.clone(),
                     text: requirement.text.clone(),
@@ -130,7 +131,9 @@ pub fn describe(kind: &CheckKind) -> String {
         CheckKind::Parses { path } => format!("{path} parses"),
         CheckKind::Tests => "the project's tests pass".to_owned(),
         CheckKind::Words { path, min, max } => format!("{path} has {min} to {max} words"),
-        CheckKind::Headings { path, sections_min } => format!("{path} has a title and {sections_min}+ sections"),
+        CheckKind::Headings { path, sections_min } => {
+            format!("{path} has a title and {sections_min}+ sections")
+        }
         CheckKind::Outline { path, beats } => format!("{path} speaks of its {} outline points", beats.len()),
         CheckKind::Canon { path, canon } => format!("{path} agrees with {canon}"),
     }

@@ -14,7 +14,12 @@ use crate::domain::Domain;
 /// With `mend`, what can be put right without guessing at meaning is put right instead of refused: a requirement
 /// that no step covers is given to the last step, and a step's unknown requirement is dropped. That keeps a weak
 /// planner's otherwise usable plan; whether the requirement was met is still found out by checks alone.
-pub fn program(mut draft: PlanDraft, domain: &Domain, limits: &Limits, mend: bool) -> Result<Program, Vec<String>> {
+pub fn program(
+    mut draft: PlanDraft,
+    domain: &Domain,
+    limits: &Limits,
+    mend: bool,
+) -> Result<Program, Vec<String>> {
     if mend {
         mend_coverage(&mut draft);
     }
@@ -39,7 +44,13 @@ pub fn program(mut draft: PlanDraft, domain: &Domain, limits: &Limits, mend: boo
     }
 }
 
-fn instruction(number: u32, step: StepDraft, domain: &Domain, language: &str, limits: &Limits) -> Instruction {
+fn instruction(
+    number: u32,
+    step: StepDraft,
+    domain: &Domain,
+    language: &str,
+    limits: &Limits,
+) -> Instruction {
     let checks = domain.checks_for(language, &step.writes, &step.covers, &step.beats, step.words);
     Instruction {
         id: InstructionId(number),

@@ -149,7 +149,12 @@ impl Report {
             };
             let _ = writeln!(out, "- {mark} **{}** {word}: {}", entry.id, entry.text);
             for evidence in &entry.evidence {
-                let _ = write!(out, "    - {} {}", if evidence.passed { "passed" } else { "failed" }, evidence.what);
+                let _ = write!(
+                    out,
+                    "    - {} {}",
+                    if evidence.passed { "passed" } else { "failed" },
+                    evidence.what
+                );
                 if !evidence.command.is_empty() {
                     let _ = write!(out, " (`{}`)", evidence.command.join(" "));
                 }
@@ -169,8 +174,10 @@ impl Report {
                 Some(Settlement::Unfinished) => "UNFINISHED",
                 None => "not reached",
             };
-            let commit = step.commit.as_ref().map_or(String::new(), |c| format!(", commit {}", &c[..c.len().min(10)]));
-            let tries = if step.attempts > 1 { format!(" after {} attempts", step.attempts) } else { String::new() };
+            let commit =
+                step.commit.as_ref().map_or(String::new(), |c| format!(", commit {}", &c[..c.len().min(10)]));
+            let tries =
+                if step.attempts > 1 { format!(" after {} attempts", step.attempts) } else { String::new() };
             let _ = writeln!(out, "{}. {}: {word}{tries}{commit}", step.id, step.title);
         }
     }
@@ -225,7 +232,9 @@ pub fn sentence(why: &StopReason) -> String {
         StopReason::Interrupted => "interrupted; everything finished so far is saved.".to_owned(),
         StopReason::PlanOnly => "the plan is ready.".to_owned(),
         StopReason::TokenLimit { used, limit } => {
-            format!("the token limit is reached ({used} of {limit} used); raise it with --max-tokens on resume.")
+            format!(
+                "the token limit is reached ({used} of {limit} used); raise it with --max-tokens on resume."
+            )
         }
         StopReason::TimeLimit { used_ms, limit_ms } => format!(
             "the time limit is reached ({} of {}); raise it with --max-minutes on resume.",

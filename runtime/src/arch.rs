@@ -98,7 +98,9 @@ impl Dims {
         let width = number("embedding_length")?;
         let head_dim = number("attention.key_length").unwrap_or(width / heads);
         if heads % kv_heads != 0 || head_dim % 2 != 0 {
-            return Err(Error::BadGguf(format!("{heads} heads over {kv_heads} KV heads of {head_dim} elements")));
+            return Err(Error::BadGguf(format!(
+                "{heads} heads over {kv_heads} KV heads of {head_dim} elements"
+            )));
         }
         Ok(Self {
             layers: number("block_count")?,
@@ -124,10 +126,15 @@ impl Rope {
         let factor = match header.string(&key("scaling.type")).unwrap_or("none") {
             "none" => 1.0,
             "linear" => header.float(&key("scaling.factor")).filter(|f| *f > 0.0).unwrap_or(1.0),
-            other => return Err(Error::Missing(format!("RoPE scaling: {other:?} is not supported by this version"))),
+            other => {
+                return Err(Error::Missing(format!(
+                    "RoPE scaling: {other:?} is not supported by this version"
+                )));
+            }
         };
-        let frequencies =
-            (0..head_dim / 2).map(|i| (base.powf(-2.0 * i as f64 / head_dim as f64) / factor) as f32).collect();
+        let frequencies = (0..head_dim / 2)
+            .map(|i| (base.powf(-2.0 * i as f64 / head_dim as f64) / factor) as f32)
+            .collect();
         Ok(Self { adjacent: arch == "llama", frequencies })
     }
 
@@ -169,7 +176,12 @@ impl Model {
     }
 
     /// Appends `ids` to the sequence and returns the logits of the last `wanted` of them.
-    pub(crate) fn forward(&self, kv: &mut SequenceKv, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error> {
+    pub(crate) fn forward(
+        &self,
+        kv: &mut SequenceKv,
+        ids: &[u32],
+        wanted: usize,
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let first = kv.ids.len();
         let mut x = self.embedding.embedding(&Tensor::new(ids, &self.device)?)?;
         for (number, layer) in self.layers.iter().enumerate() {
@@ -184,7 +196,14 @@ impl Model {
         Ok(self.head.forward(&norm(&last, &self.norm, self.dims.epsilon)?)?.to_vec2()?)
     }
 
-    fn attend(&self, layer: &Layer, number: usize, x: &Tensor, kv: &mut SequenceKv, first: usize) -> Result<Tensor, Error> {
+    fn attend(
+        &self,
+        layer: &Layer,
+        number: usize,
+        x: &Tensor,
+        kv: &mut SequenceKv,
+        first: usize,
+    ) -> Result<Tensor, Error> {
         let Dims { heads, kv_heads, head_dim, ref rope, epsilon, .. } = self.dims;
         let rows = |linear: &Linear, norm_weight: &Option<Tensor>, heads: usize| -> Result<Vec<f32>, Error> {
             let mut y = linear.forward(x)?;

@@ -1,8 +1,8 @@
 //! Rendering a conversation with the template that the model brings.
 
+use crate::error::Error;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value, context};
-use crate::error::Error;
 
 /// What is used when a model brings no template.
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -61,7 +61,8 @@ mod tests {
 
     fn chat(source: Option<&str>) -> Result<String, Error> {
         let say = |role: &str, content: &str| ChatMessage { role: role.into(), content: content.into() };
-        ChatTemplate::new(source, "<s>", "</s>")?.render(&[say("system", "Be brief."), say("user", "Hi ")], true)
+        ChatTemplate::new(source, "<s>", "</s>")?
+            .render(&[say("system", "Be brief."), say("user", "Hi ")], true)
     }
 
     #[test]

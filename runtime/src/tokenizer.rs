@@ -42,12 +42,18 @@ impl Tokenizer {
     pub fn from_gguf(header: &Header) -> Result<Self, Error> {
         let model = header.string("tokenizer.ggml.model").unwrap_or_default();
         if model != "gpt2" {
-            return Err(Error::Tokenizer(format!("model {model:?} is not supported; byte-level BPE (gpt2) is")));
+            return Err(Error::Tokenizer(format!(
+                "model {model:?} is not supported; byte-level BPE (gpt2) is"
+            )));
         }
         let tokens = strings(header, "tokenizer.ggml.tokens")?;
         let merges = strings(header, "tokenizer.ggml.merges")?
             .into_iter()
-            .map(|m| m.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).ok_or_else(|| other("a merge has no space")))
+            .map(|m| {
+                m.split_once(' ')
+                    .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                    .ok_or_else(|| other("a merge has no space"))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let types: Vec<u64> = header
             .array("tokenizer.ggml.token_type")
@@ -60,17 +66,29 @@ impl Tokenizer {
         let pre = pre_tokenizers(header.string("tokenizer.ggml.pre").unwrap_or("gpt-2"))?;
         let plain = build(&tokens, merges, pre)?;
         let mut inner = plain.clone();
-        let added = tokens.iter().zip(&special).filter(|(_, s)| **s).map(|(t, _)| AddedToken::from(t.clone(), true).normalized(false));
+        let added = tokens
+            .iter()
+            .zip(&special)
+            .filter(|(_, s)| **s)
+            .map(|(t, _)| AddedToken::from(t.clone(), true).normalized(false));
         inner.add_special_tokens(added).map_err(other)?;
         let map = byte_map();
         let bytes = tokens
             .iter()
             .zip(&special)
-            .map(|(t, s)| if *s { t.clone().into_bytes() } else { t.chars().map(|c| map.get(&c).copied().unwrap_or(b'?')).collect() })
+            .map(|(t, s)| {
+                if *s {
+                    t.clone().into_bytes()
+                } else {
+                    t.chars().map(|c| map.get(&c).copied().unwrap_or(b'?')).collect()
+                }
+            })
             .collect();
         let id = |key: &str| header.unsigned(key).map(|n| n as u32);
-        let mut end_ids: Vec<u32> =
-            ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"].iter().filter_map(|k| id(k)).collect();
+        let mut end_ids: Vec<u32> = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"]
+            .iter()
+            .filter_map(|k| id(k))
+            .collect();
         for name in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>"] {
             end_ids.extend(tokens.iter().position(|t| t == name).map(|i| i as u32));
         }
@@ -128,9 +146,16 @@ fn strings(header: &Header, key: &str) -> Result<Vec<String>, Error> {
         .collect()
 }
 
-fn build(tokens: &[String], merges: Vec<(String, String)>, pre: Vec<PreTokenizerWrapper>) -> Result<tokenizers::Tokenizer, Error> {
+fn build(
+    tokens: &[String],
+    merges: Vec<(String, String)>,
+    pre: Vec<PreTokenizerWrapper>,
+) -> Result<tokenizers::Tokenizer, Error> {
     let vocab: HashMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
-    let bpe = BPE::builder().vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges).build().map_err(other)?;
+    let bpe = BPE::builder()
+        .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
+        .build()
+        .map_err(other)?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     tokenizer.with_pre_tokenizer(Some(Sequence::new(pre)));
     tokenizer.with_decoder(Some(ByteLevel::default()));
@@ -148,9 +173,13 @@ fn pre_tokenizers(name: &str) -> Result<Vec<PreTokenizerWrapper>, Error> {
         "qwen2" | "qwen35" | "deepseek-r1-qwen" => vec![split(QWEN2)?],
         "llama-bpe" | "llama3" | "llama-v3" => vec![split(LLAMA3)?],
         "gpt-2" | "gpt2" | "default" => vec![split(GPT2)?],
-        unknown => return Err(Error::Tokenizer(format!("pre-tokenizer {unknown:?} is not known to this version"))),
+        unknown => {
+            return Err(Error::Tokenizer(format!("pre-tokenizer {unknown:?} is not known to this version")));
+        }
     };
-    steps.push(PreTokenizerWrapper::from(tokenizers::pre_tokenizers::byte_level::ByteLevel::new(false, false, false)));
+    steps.push(PreTokenizerWrapper::from(tokenizers::pre_tokenizers::byte_level::ByteLevel::new(
+        false, false, false,
+    )));
     Ok(steps)
 }
 

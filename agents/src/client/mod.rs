@@ -216,5 +216,10 @@ pub trait ModelClient: Send + Sync {
     /// Tokens of `text` as this model counts them; an estimate where the tokenizer is not known.
     fn count_tokens(&self, text: &str) -> usize;
     /// Makes the reply.
-    async fn complete(&self, request: &ModelRequest, sink: Sink<'_>, cancel: Cancel) -> Result<ModelReply, ModelError>;
+    async fn complete(
+        &self,
+        request: &ModelRequest,
+        sink: Sink<'_>,
+        cancel: Cancel,
+    ) -> Result<ModelReply, ModelError>;
 }

@@ -57,7 +57,8 @@ impl ContextBudget {
             let mut used = 0;
             for fragment in optional.iter().filter(|f| f.kind == kind) {
                 let free = room.min(cap - used);
-                let why = if room <= cap - used { "the window is full" } else { "the cap of its kind is reached" };
+                let why =
+                    if room <= cap - used { "the window is full" } else { "the cap of its kind is reached" };
                 if fragment.tokens <= free {
                     used += fragment.tokens;
                     room -= fragment.tokens;
@@ -144,7 +145,11 @@ mod tests {
     }
 
     fn budget(window_tokens: usize) -> ContextBudget {
-        ContextBudget { window_tokens: window_tokens + TEMPLATE_MARGIN_TOKENS, reply_tokens: 0, caps: BTreeMap::new() }
+        ContextBudget {
+            window_tokens: window_tokens + TEMPLATE_MARGIN_TOKENS,
+            reply_tokens: 0,
+            caps: BTreeMap::new(),
+        }
     }
 
     #[test]

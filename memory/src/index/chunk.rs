@@ -27,7 +27,11 @@ pub fn chunks(path: &str, text: &str) -> Vec<Chunk> {
     let mut starts = vec![0];
     for (number, line) in lines.iter().enumerate().skip(1) {
         let length = number - starts.last().copied().unwrap_or(0);
-        let opens = if markdown { line.starts_with('#') } else { definition(line).is_some() && !line.starts_with(' ') };
+        let opens = if markdown {
+            line.starts_with('#')
+        } else {
+            definition(line).is_some() && !line.starts_with(' ')
+        };
         if (opens && (markdown || length >= CHUNK_LINES_MIN)) || length >= CHUNK_LINES_MAX {
             starts.push(number);
         }
@@ -40,7 +44,11 @@ pub fn chunks(path: &str, text: &str) -> Vec<Chunk> {
             line_first: w[0] as u32 + 1,
             line_last: w[1] as u32,
             symbol: lines[w[0]..w[1]].iter().find_map(|l| {
-                if markdown { l.strip_prefix('#').map(|h| h.trim_matches(['#', ' ']).to_owned()) } else { definition(l) }
+                if markdown {
+                    l.strip_prefix('#').map(|h| h.trim_matches(['#', ' ']).to_owned())
+                } else {
+                    definition(l)
+                }
             }),
             text: lines[w[0]..w[1]].join("\n") + "\n",
         })
@@ -53,7 +61,9 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_and_nothing_doubled() {
-        let text: String = (0..200).map(|n| if n % 30 == 0 { format!("def f{n}():\n") } else { format!("    x{n}\n") }).collect();
+        let text: String = (0..200)
+            .map(|n| if n % 30 == 0 { format!("def f{n}():\n") } else { format!("    x{n}\n") })
+            .collect();
         let pieces = chunks("a.py", &text);
         assert_eq!(pieces.iter().map(|c| c.text.as_str()).collect::<String>(), text);
         assert!(pieces.windows(2).all(|w| w[0].line_last + 1 == w[1].line_first));

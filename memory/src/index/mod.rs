@@ -88,7 +88,13 @@ pub fn pack(hits: &[Hit], tokens_max: usize, counter: &dyn TokenCounter) -> Vec<
     for hit in hits {
         let source = format!("{}:{}-{}", hit.path, hit.line_first, hit.line_last);
         let text = format!("From {source}:\n```\n{}```\n", hit.text);
-        let fragment = Fragment::new(FragmentKind::Retrieved, source, format!("ranked by {}", hit.reason), text, counter);
+        let fragment = Fragment::new(
+            FragmentKind::Retrieved,
+            source,
+            format!("ranked by {}", hit.reason),
+            text,
+            counter,
+        );
         if used + fragment.tokens <= tokens_max {
             used += fragment.tokens;
             packed.push(fragment);

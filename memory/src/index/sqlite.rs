@@ -92,12 +92,14 @@ impl SqliteIndex {
     /// Rows of the best pieces by words.
     async fn by_words(&self, query: &str) -> Result<Vec<i64>, IndexError> {
         let Some(expression) = fts_expression(query) else { return Ok(Vec::new()) };
-        let rows = sqlx::query("SELECT rowid FROM piece WHERE piece MATCH ? ORDER BY bm25(piece, 3.0, 2.0, 1.0), rowid LIMIT ?")
-            .bind(expression)
-            .bind(RANKS_MAX as i64)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(sql("searching words"))?;
+        let rows = sqlx::query(
+            "SELECT rowid FROM piece WHERE piece MATCH ? ORDER BY bm25(piece, 3.0, 2.0, 1.0), rowid LIMIT ?",
+        )
+        .bind(expression)
+        .bind(RANKS_MAX as i64)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(sql("searching words"))?;
         Ok(rows.iter().map(|r| r.get(0)).collect())
     }
 
@@ -105,10 +107,12 @@ impl SqliteIndex {
     async fn by_meaning(&self, query: &str) -> Result<Vec<i64>, IndexError> {
         let Some(embedder) = &self.embedder else { return Ok(Vec::new()) };
         let wanted = embedder.embed(&[query]).map_err(IndexError::Embed)?.pop().unwrap_or_default();
-        let rows = sqlx::query("SELECT piece.rowid, vector FROM piece JOIN vector USING (digest) ORDER BY piece.rowid")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(sql("reading vectors"))?;
+        let rows = sqlx::query(
+            "SELECT piece.rowid, vector FROM piece JOIN vector USING (digest) ORDER BY piece.rowid",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(sql("reading vectors"))?;
         let mut scored: Vec<(i64, f32)> = rows
             .iter()
             .map(|row| {
@@ -160,7 +164,10 @@ impl MemoryIndex for SqliteIndex {
         *synced = None;
         let mut texts = BTreeMap::new();
         let mut transaction = self.pool.begin().await.map_err(sql("updating the index"))?;
-        sqlx::query("DELETE FROM piece").execute(&mut *transaction).await.map_err(sql("updating the index"))?;
+        sqlx::query("DELETE FROM piece")
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql("updating the index"))?;
         for (path, bytes) in store.list(tree)? {
             if bytes > FILE_BYTES_MAX {
                 continue;
@@ -168,16 +175,18 @@ impl MemoryIndex for SqliteIndex {
             let Ok(text) = String::from_utf8(store.read(tree, &path)?) else { continue };
             for chunk in chunks(&path, &text) {
                 let digest = Digest::of(chunk.text.as_bytes()).0;
-                sqlx::query("INSERT INTO piece (path, symbol, text, first, last, digest) VALUES (?, ?, ?, ?, ?, ?)")
-                    .bind(&path)
-                    .bind(&chunk.symbol)
-                    .bind(&chunk.text)
-                    .bind(chunk.line_first)
-                    .bind(chunk.line_last)
-                    .bind(&digest)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(sql("indexing a piece"))?;
+                sqlx::query(
+                    "INSERT INTO piece (path, symbol, text, first, last, digest) VALUES (?, ?, ?, ?, ?, ?)",
+                )
+                .bind(&path)
+                .bind(&chunk.symbol)
+                .bind(&chunk.text)
+                .bind(chunk.line_first)
+                .bind(chunk.line_last)
+                .bind(&digest)
+                .execute(&mut *transaction)
+                .await
+                .map_err(sql("indexing a piece"))?;
                 texts.insert(digest, chunk.text);
             }
         }
@@ -230,7 +239,9 @@ mod tests {
                 .iter()
                 .map(|text| {
                     let mut vector = vec![0f32; 26];
-                    text.bytes().filter(u8::is_ascii_lowercase).for_each(|b| vector[usize::from(b - b'a')] += 1.0);
+                    text.bytes()
+                        .filter(u8::is_ascii_lowercase)
+                        .for_each(|b| vector[usize::from(b - b'a')] += 1.0);
                     let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
                     vector.iter().map(|x| x / norm).collect()
                 })
@@ -275,7 +286,9 @@ mod tests {
     #[tokio::test]
     async fn no_query_breaks_the_search() {
         let (index, _dir) = index(Some(Arc::new(Letters))).await;
-        for query in ["", "\"", "a AND (", "NEAR/3 *", "path:x", "'; DROP TABLE piece", "\u{0}\u{200b}", "-- ^"] {
+        for query in
+            ["", "\"", "a AND (", "NEAR/3 *", "path:x", "'; DROP TABLE piece", "\u{0}\u{200b}", "-- ^"]
+        {
             index.search(query, 3, &[]).await.unwrap();
         }
     }

@@ -34,7 +34,10 @@ fn records_come_back_in_order() {
         journal.intent(&key, json!({})).await.unwrap();
         journal.result(&key, big("x")).await.unwrap();
         let all = journal.read(0, 10).await.unwrap();
-        assert_eq!(all.iter().map(|r| (r.seq, r.time_ms)).collect::<Vec<_>>(), [(1, 1000), (2, 1001), (3, 1002)]);
+        assert_eq!(
+            all.iter().map(|r| (r.seq, r.time_ms)).collect::<Vec<_>>(),
+            [(1, 1000), (2, 1001), (3, 1002)]
+        );
         assert_eq!(all[2].body, big("x"));
         assert_eq!(journal.read(1, 1).await.unwrap(), all[1..2]);
         assert_eq!(journal.find(&key).await.unwrap().as_ref(), Some(&all[2]));
@@ -46,8 +49,12 @@ fn records_come_back_in_order() {
 fn the_first_result_stays() {
     on_both(async |journal| {
         let key = EffectKey::from("k");
-        let Recorded::First(first) = journal.result(&key, json!(1)).await.unwrap() else { panic!("was absent") };
-        let Recorded::Winner(winner) = journal.result(&key, json!(2)).await.unwrap() else { panic!("was there") };
+        let Recorded::First(first) = journal.result(&key, json!(1)).await.unwrap() else {
+            panic!("was absent")
+        };
+        let Recorded::Winner(winner) = journal.result(&key, json!(2)).await.unwrap() else {
+            panic!("was there")
+        };
         assert_eq!(first, winner);
         assert_eq!(journal.read(0, 10).await.unwrap().len(), 1);
     });
@@ -103,7 +110,9 @@ async fn a_newer_journal_is_refused() {
     let journal = disk(dir.path()).await;
     sqlx::query("PRAGMA user_version = 99").execute(&raw(dir.path()).await).await.unwrap();
     drop(journal);
-    for result in [SqliteJournal::open(dir.path(), Options::default()).await, SqliteJournal::view(dir.path()).await] {
+    for result in
+        [SqliteJournal::open(dir.path(), Options::default()).await, SqliteJournal::view(dir.path()).await]
+    {
         assert!(matches!(result, Err(JournalError::Newer { found: 99, known: 1 })));
     }
 }

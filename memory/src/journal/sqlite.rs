@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Row, SqlitePool};
 
 use super::blob::Blobs;
@@ -185,7 +187,11 @@ fn name(kind: RecordKind) -> &'static str {
 }
 
 async fn pool(connect: SqliteConnectOptions) -> Result<SqlitePool, JournalError> {
-    SqlitePoolOptions::new().max_connections(1).connect_with(connect).await.map_err(sql("opening the journal"))
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(connect)
+        .await
+        .map_err(sql("opening the journal"))
 }
 
 async fn refuse_newer(pool: &SqlitePool) -> Result<(), JournalError> {

@@ -36,13 +36,21 @@ pub fn validate(program: &Program) -> Vec<Problem> {
     let mut ids = BTreeSet::new();
     for instruction in &program.instructions {
         if !ids.insert(instruction.id) {
-            found.push(problem(place(instruction), "Its number is used twice.", "Give each step its own number."));
+            found.push(problem(
+                place(instruction),
+                "Its number is used twice.",
+                "Give each step its own number.",
+            ));
         }
         check_instruction(instruction, &known, &mut found);
     }
     let covered: BTreeSet<_> = program.instructions.iter().flat_map(|i| &i.covers).collect();
     for id in known.iter().filter(|id| !covered.contains(id)) {
-        found.push(problem(id.as_str(), "No step covers it.", "Name it in COVERS of the step that meets it."));
+        found.push(problem(
+            id.as_str(),
+            "No step covers it.",
+            "Name it in COVERS of the step that meets it.",
+        ));
     }
     found
 }
@@ -60,10 +68,18 @@ fn shape(program: &Program, found: &mut Vec<Problem>) {
         ("step", program.instructions.len(), INSTRUCTIONS_MAX),
     ] {
         if count == 0 {
-            found.push(problem("program", format!("It has no {name}."), format!("Write at least one {name}.")));
+            found.push(problem(
+                "program",
+                format!("It has no {name}."),
+                format!("Write at least one {name}."),
+            ));
         }
         if count > max {
-            found.push(problem("program", format!("It has {count} {name}s."), format!("At most {max} are allowed.")));
+            found.push(problem(
+                "program",
+                format!("It has {count} {name}s."),
+                format!("At most {max} are allowed."),
+            ));
         }
     }
 }
@@ -99,9 +115,14 @@ fn check_instruction(instruction: &Instruction, known: &BTreeSet<RequirementId>,
         ));
     }
     let check_covers = instruction.checks.iter().flat_map(|c| &c.covers);
-    let unknown: BTreeSet<_> = instruction.covers.iter().chain(check_covers).filter(|id| !known.contains(id)).collect();
+    let unknown: BTreeSet<_> =
+        instruction.covers.iter().chain(check_covers).filter(|id| !known.contains(id)).collect();
     for id in unknown {
-        found.push(problem(&at, format!("It covers {id}, which is not a requirement."), "Use ids that exist."));
+        found.push(problem(
+            &at,
+            format!("It covers {id}, which is not a requirement."),
+            "Use ids that exist.",
+        ));
     }
     let check_paths = instruction.checks.iter().flat_map(|c| paths(&c.kind));
     for name in instruction.reads.iter().chain(&instruction.writes).map(String::as_str).chain(check_paths) {
@@ -113,7 +134,11 @@ fn check_instruction(instruction: &Instruction, known: &BTreeSet<RequirementId>,
         if let CheckKind::Words { min, max, .. } = check.kind
             && min > max
         {
-            found.push(problem(&at, format!("It wants {min} to {max} words."), "Put the smaller number first."));
+            found.push(problem(
+                &at,
+                format!("It wants {min} to {max} words."),
+                "Put the smaller number first.",
+            ));
         }
     }
 }

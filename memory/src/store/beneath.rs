@@ -31,7 +31,8 @@ impl Root {
     /// Opens `dir`, which must exist.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let dir_fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(io(format!("opening {}", dir.display())))?;
+        let dir_fd =
+            rustix::fs::open(dir, flags, Mode::empty()).map_err(io(format!("opening {}", dir.display())))?;
         Ok(Self { dir: dir_fd })
     }
 

@@ -21,14 +21,20 @@ fn write(path: &str, content: &str) -> Edit {
 }
 
 fn parts(parent: Option<&crate::ids::CommitId>, tree: &TreeId, message: &str) -> CommitParts {
-    CommitParts { parent: parent.cloned(), tree: tree.clone(), message: message.into(), time_s: 1_700_000_000 }
+    CommitParts {
+        parent: parent.cloned(),
+        tree: tree.clone(),
+        message: message.into(),
+        time_s: 1_700_000_000,
+    }
 }
 
 #[test]
 fn edits_make_new_trees_and_leave_old_ones() {
     for Fixture { mut store, .. } in both() {
         let empty = store.empty_tree().unwrap();
-        let one = store.apply(&empty, &[write("a/x.txt", "1\n"), write("a-b", "2"), write("a/y", "3")]).unwrap();
+        let one =
+            store.apply(&empty, &[write("a/x.txt", "1\n"), write("a-b", "2"), write("a/y", "3")]).unwrap();
         let edits = [
             Edit::Replace { path: "a/x.txt".into(), search: "1".into(), replace: "one".into() },
             Edit::Delete { path: "a-b".into() },

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_miss_names_the_nearest_line() {
-        let error = replace("f", "def add(a, b):\n    return a\n", "def add(a, c):", "x").unwrap_err().to_string();
+        let error =
+            replace("f", "def add(a, b):\n    return a\n", "def add(a, c):", "x").unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("def add(a, b):"), "{error}");
     }
 }

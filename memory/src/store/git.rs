@@ -92,7 +92,9 @@ impl GitStore {
         while let Some((prefix, id)) = open.pop() {
             let tree = self.repo.find_tree(id).map_err(git("reading a tree"))?;
             for entry in &tree {
-                let name = entry.name().map_err(|_| StoreError::BadPath { path: prefix.clone(), why: "it is not UTF-8" })?;
+                let name = entry
+                    .name()
+                    .map_err(|_| StoreError::BadPath { path: prefix.clone(), why: "it is not UTF-8" })?;
                 let path = format!("{prefix}{name}");
                 match entry.kind() {
                     Some(ObjectType::Tree) => open.push((path + "/", entry.id())),
@@ -109,7 +111,10 @@ impl GitStore {
 
     fn write_files(&self, files: &Files) -> Result<TreeId, StoreError> {
         if files.len() > FILES_MAX {
-            return Err(StoreError::TooLarge { what: "the number of files".to_owned(), limit: FILES_MAX as u64 });
+            return Err(StoreError::TooLarge {
+                what: "the number of files".to_owned(),
+                limit: FILES_MAX as u64,
+            });
         }
         if files.values().map(|(_, size)| size).sum::<u64>() > TREE_BYTES_MAX {
             return Err(StoreError::TooLarge { what: "the project".to_owned(), limit: TREE_BYTES_MAX });
@@ -129,7 +134,9 @@ impl GitStore {
             match path[skip..].split_once('/') {
                 Some((name, _)) => dirs.entry(name).or_default().push((path, id)),
                 None => {
-                    builder.insert(&path[skip..], id, FileMode::Blob.into()).map_err(git("building a tree"))?;
+                    builder
+                        .insert(&path[skip..], id, FileMode::Blob.into())
+                        .map_err(git("building a tree"))?;
                 }
             }
         }
@@ -186,7 +193,9 @@ impl GitStore {
     /// A new fan-out directory is itself an entry of `objects/`, which libgit2 does not fsync.
     fn sync_objects_dir(&self) -> Result<(), StoreError> {
         if let Place::Disk { git_dir, .. } = &self.place {
-            fs::File::open(git_dir.join("objects")).and_then(|d| d.sync_all()).map_err(io("syncing objects"))?;
+            fs::File::open(git_dir.join("objects"))
+                .and_then(|d| d.sync_all())
+                .map_err(io("syncing objects"))?;
         }
         Ok(())
     }
@@ -390,7 +399,8 @@ impl FileStore for GitStore {
     fn diff(&self, from: &TreeId, to: &TreeId) -> Result<String, StoreError> {
         let find = |tree: &TreeId| self.repo.find_tree(oid(tree.as_str())?).map_err(git("reading a tree"));
         let (from, to) = (find(from)?, find(to)?);
-        let diff = self.repo.diff_tree_to_tree(Some(&from), Some(&to), None).map_err(git("comparing trees"))?;
+        let diff =
+            self.repo.diff_tree_to_tree(Some(&from), Some(&to), None).map_err(git("comparing trees"))?;
         let mut text = Vec::new();
         diff.print(git2::DiffFormat::Patch, |_, _, line| {
             if matches!(line.origin(), '+' | '-' | ' ') {

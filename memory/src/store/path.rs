@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn usable_paths() {
-        for path in ["a", "src/main.rs", ".gitignore", "a b/c-d_e.txt", "x.git/y", "ümlaut/ß.md", ".github/x.yml"] {
+        for path in
+            ["a", "src/main.rs", ".gitignore", "a b/c-d_e.txt", "x.git/y", "ümlaut/ß.md", ".github/x.yml"]
+        {
             assert!(check(path).is_ok(), "{path}");
         }
     }
@@ -69,8 +71,25 @@ mod tests {
     #[test]
     fn refused_paths() {
         for path in [
-            "", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", ".git/config", ".GIT/x", "a/.git", ".git ",
-            "git~1/x", ".git::$INDEX", "a\\b", "a\nb", "~/x", "C:/x", "a/b.", ".g\u{200c}it/config",
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            ".git/config",
+            ".GIT/x",
+            "a/.git",
+            ".git ",
+            "git~1/x",
+            ".git::$INDEX",
+            "a\\b",
+            "a\nb",
+            "~/x",
+            "C:/x",
+            "a/b.",
+            ".g\u{200c}it/config",
         ] {
             assert!(check(path).is_err(), "{path:?}");
         }

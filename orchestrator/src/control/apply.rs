@@ -41,7 +41,18 @@ impl RunState {
     /// Folds one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { run, task, domain, slug, workspace, model, limits, plan_only, tree, edvac: _ } => {
+            Event::RunStarted {
+                run,
+                task,
+                domain,
+                slug,
+                workspace,
+                model,
+                limits,
+                plan_only,
+                tree,
+                edvac: _,
+            } => {
                 self.tree = Some(tree.clone());
                 self.start = Some(Start {
                     run: run.clone(),
@@ -154,7 +165,9 @@ impl RunState {
                 }
             }
             Purpose::Summarise { .. } => {
-                let (Some(work), Some(start), Some(base)) = (&mut self.work, &self.start, &self.tree) else { return };
+                let (Some(work), Some(start), Some(base)) = (&mut self.work, &self.start, &self.tree) else {
+                    return;
+                };
                 let ending = work.ending(&start.limits, start.model.window_tokens);
                 work.go_on(ending.unwrap_or(Ending::Full), &turn.reply, base);
             }

@@ -95,8 +95,7 @@ fn settle_last_turn(work: &Work) -> Option<Effect> {
         let repeated = work.talk.turns[..turn as usize].iter().any(|t| t.reply == last.reply);
         return Some(Effect::Act { purpose, turn, base: work.tree.clone(), understood, repeated });
     }
-    (last.answer.is_none() && !last.checked)
-        .then(|| Effect::Check { purpose, turn, tree: work.tree.clone() })
+    (last.answer.is_none() && !last.checked).then(|| Effect::Check { purpose, turn, tree: work.tree.clone() })
 }
 
 fn coverage_nudges(work: &Work) -> usize {

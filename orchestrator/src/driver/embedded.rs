@@ -12,7 +12,7 @@ use edvac_memory::store::{FileStore, StoreError};
 use tokio::sync::watch;
 
 use crate::control::apply::FoldError;
-use crate::control::{Effect, Event, RunState, Rules, StopReason, decide};
+use crate::control::{Effect, Event, Rules, RunState, StopReason, decide};
 use crate::notice::{Notice, Notices};
 use crate::perform::{Performer, Trouble};
 

@@ -56,7 +56,8 @@ impl Grammars {
     }
 
     pub(super) fn constraint(&self, grammar: &str) -> Result<Constraint, Error> {
-        let parser = self.factory.create_parser(TopLevelGrammar::from_lark(grammar.to_owned())).map_err(bad)?;
+        let parser =
+            self.factory.create_parser(TopLevelGrammar::from_lark(grammar.to_owned())).map_err(bad)?;
         Ok(Constraint { matcher: Matcher::new(Ok(parser)) })
     }
 }

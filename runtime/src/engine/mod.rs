@@ -17,8 +17,8 @@ use crate::gguf::Gguf;
 use crate::kv::{SequenceKv, common_prefix};
 use crate::tokenizer::Tokenizer;
 use grammar::{Constraint, Grammars};
-pub use sample::Sampling;
 use sample::Sampler;
+pub use sample::Sampling;
 use stop::StopFilter;
 
 /// Prompt tokens computed between two looks at whether the caller still wants the reply.
@@ -141,7 +141,8 @@ impl Engine {
         let gguf = Gguf::open(path)?;
         let header = &gguf.header;
         let tokenizer = Tokenizer::from_gguf(header)?;
-        let text_of = |key: &str| header.unsigned(key).map_or(String::new(), |id| tokenizer.decode(&[id as u32]));
+        let text_of =
+            |key: &str| header.unsigned(key).map_or(String::new(), |id| tokenizer.decode(&[id as u32]));
         let template = ChatTemplate::new(
             header.string("tokenizer.chat_template"),
             &text_of("tokenizer.ggml.bos_token_id"),
@@ -155,7 +156,15 @@ impl Engine {
             file_bytes: gguf.file_bytes,
         };
         let grammars = Grammars::new(&tokenizer)?;
-        Ok(Self { model, meta, tokenizer, template, grammars, slots: Vec::new(), slots_max: options.slots.max(1) })
+        Ok(Self {
+            model,
+            meta,
+            tokenizer,
+            template,
+            grammars,
+            slots: Vec::new(),
+            slots_max: options.slots.max(1),
+        })
     }
 
     /// What is known about the model.
@@ -169,7 +178,11 @@ impl Engine {
     }
 
     /// The conversation as text for the model.
-    pub fn render_chat(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, Error> {
+    pub fn render_chat(
+        &self,
+        messages: &[ChatMessage],
+        add_generation_prompt: bool,
+    ) -> Result<String, Error> {
         self.template.render(messages, add_generation_prompt)
     }
 
@@ -193,7 +206,10 @@ impl Engine {
             return Err(Error::PromptEmpty);
         }
         if prompt.len() >= self.meta.window_tokens {
-            return Err(Error::PromptTooLong { prompt_tokens: prompt.len(), window_tokens: self.meta.window_tokens });
+            return Err(Error::PromptTooLong {
+                prompt_tokens: prompt.len(),
+                window_tokens: self.meta.window_tokens,
+            });
         }
         let mut constraint = request.grammar.as_deref().map(|g| self.grammars.constraint(g)).transpose()?;
         let mut kv = self.take_slot(prompt);

@@ -45,11 +45,17 @@ impl Sampler {
         self.penalise(logits, recent);
         let is_allowed = |id: usize| allowed.is_none_or(|mask| mask.is_allowed(id as u32));
         if self.sampling.temperature <= 0.0 {
-            let best = (0..logits.len()).filter(|id| is_allowed(*id)).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
+            let best = (0..logits.len())
+                .filter(|id| is_allowed(*id))
+                .max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
             return best.unwrap_or(0) as u32;
         }
-        let mut candidates: Vec<(u32, f32)> =
-            logits.iter().enumerate().filter(|(id, _)| is_allowed(*id)).map(|(id, l)| (id as u32, l / self.sampling.temperature)).collect();
+        let mut candidates: Vec<(u32, f32)> = logits
+            .iter()
+            .enumerate()
+            .filter(|(id, _)| is_allowed(*id))
+            .map(|(id, l)| (id as u32, l / self.sampling.temperature))
+            .collect();
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         self.narrow(&mut candidates);
         let total: f32 = candidates.iter().map(|(_, p)| p).sum();

@@ -94,7 +94,9 @@ impl Gguf {
             file.read_exact_at(&mut bytes, 0).map_err(io)?;
             match parse(&bytes, file_bytes) {
                 // The header may go on behind what was read.
-                Err(_) if want < file_bytes.min(HEADER_BYTES_MAX) => want = (want * 4).min(file_bytes).min(HEADER_BYTES_MAX),
+                Err(_) if want < file_bytes.min(HEADER_BYTES_MAX) => {
+                    want = (want * 4).min(file_bytes).min(HEADER_BYTES_MAX)
+                }
                 Err(error) => return Err(error),
                 Ok(header) => return Ok(Self { header, file_bytes, file }),
             }
@@ -250,7 +252,8 @@ fn tensor(cursor: &mut Cursor<'_>) -> Result<(String, TensorInfo), Error> {
         dims.push(dim as usize);
     }
     let number = cursor.u32()?;
-    let dtype = dtype(number).ok_or_else(|| Error::UnsupportedTensor { tensor: name.clone(), dtype: number })?;
+    let dtype =
+        dtype(number).ok_or_else(|| Error::UnsupportedTensor { tensor: name.clone(), dtype: number })?;
     let block = dtype.block_size() as u64;
     if !(dims[0] as u64).is_multiple_of(block) {
         return Err(bad(format!("tensor {name} has rows of {} elements, blocks of {block}", dims[0])));
@@ -393,7 +396,7 @@ mod tests {
             ("alignment", |b| b.alignment = Some(1 << 20)),
             ("tensors", |b| b.counts = Some((u64::MAX, 3))),
             ("metadata keys", |b| b.counts = Some((0, u64::MAX))),
-            ("breaks off", |b| b.counts = Some((60_000, 3))),
+            ("over the limit", |b| b.counts = Some((60_000, 3))),
             ("twice", |b| b.tensors[1].0 = "a"),
             ("overlap", |b| b.tensors[1].3 = 0),
             ("aligned", |b| b.tensors[1].3 = 33),

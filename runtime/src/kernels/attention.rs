@@ -50,7 +50,14 @@ pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape) 
 }
 
 /// All query heads of one KV head for a range of queries: `[query][group][head_dim]`.
-fn block(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape, head: usize, range: std::ops::Range<usize>) -> Vec<f32> {
+fn block(
+    q: &[f32],
+    k: &[f16],
+    v: &[f16],
+    shape: AttentionShape,
+    head: usize,
+    range: std::ops::Range<usize>,
+) -> Vec<f32> {
     let AttentionShape { heads, kv_heads, head_dim: d, first } = shape;
     let group = heads / kv_heads;
     let last = first + range.end;
@@ -163,12 +170,19 @@ mod tests {
             for (h, q) in query.chunks_exact(s.head_dim).enumerate() {
                 let at = |p: usize| (p * s.kv_heads + h / group) * s.head_dim;
                 let scores: Vec<f64> = (0..=s.first + n)
-                    .map(|p| (0..s.head_dim).map(|i| f64::from(q[i]) * f64::from(k[at(p) + i])).sum::<f64>() / (s.head_dim as f64).sqrt())
+                    .map(|p| {
+                        (0..s.head_dim).map(|i| f64::from(q[i]) * f64::from(k[at(p) + i])).sum::<f64>()
+                            / (s.head_dim as f64).sqrt()
+                    })
                     .collect();
                 let max = scores.iter().copied().fold(f64::MIN, f64::max);
                 let sum: f64 = scores.iter().map(|x| (x - max).exp()).sum();
                 out.extend((0..s.head_dim).map(|i| {
-                    let mixed: f64 = scores.iter().enumerate().map(|(p, x)| (x - max).exp() * f64::from(v[at(p) + i])).sum();
+                    let mixed: f64 = scores
+                        .iter()
+                        .enumerate()
+                        .map(|(p, x)| (x - max).exp() * f64::from(v[at(p) + i]))
+                        .sum();
                     (mixed / sum) as f32
                 }));
             }

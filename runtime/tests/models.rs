@@ -1,0 +1,147 @@
+//! What only a real model shows. `EDVAC_TEST_MODELS` names a directory with `smollm2-135m.gguf`; without the file these
+//! tests fail. They exist only with the feature `model-tests`, so that they are absent rather than silently green.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use edvac_runtime::chat_template::ChatMessage;
+use edvac_runtime::{Engine, EngineOptions, Error, Finish, GenerateRequest, Generation, Progress};
+
+fn file() -> PathBuf {
+    let dir =
+        std::env::var_os("EDVAC_TEST_MODELS").expect("EDVAC_TEST_MODELS names the directory of test models");
+    PathBuf::from(dir).join("smollm2-135m.gguf")
+}
+
+fn engine() -> Engine {
+    Engine::open(&file(), &EngineOptions::default()).expect("the test model loads")
+}
+
+fn prompt(engine: &Engine, text: &str) -> Vec<u32> {
+    let message = ChatMessage { role: "user".to_owned(), content: text.to_owned() };
+    let text = engine.render_chat(&[message], true).unwrap();
+    engine.tokenizer().encode(&text, true).unwrap()
+}
+
+fn generate(engine: &mut Engine, prompt: &[u32], change: impl FnOnce(&mut GenerateRequest)) -> Generation {
+    let mut request =
+        GenerateRequest { prompt: prompt.to_vec(), tokens_max: 16, ..GenerateRequest::default() };
+    change(&mut request);
+    engine.generate(&request, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn it_knows_the_capital_of_france() {
+    let mut engine = engine();
+    let ids = prompt(&engine, "What is the capital of France? Answer with one word.");
+    let made = generate(&mut engine, &ids, |_| ());
+    assert!(made.text.contains("Paris"), "{}", made.text);
+}
+
+#[test]
+fn reused_prefixes_give_the_cold_reply() {
+    let mut engine = engine();
+    let shared = "You are given a list of words: apple, river, stone, cloud, lamp. ".repeat(4);
+    let a = prompt(&engine, &format!("{shared}Which comes first?"));
+    let b = prompt(&engine, &format!("{shared}Name the last one, please."));
+    let cold_a = generate(&mut engine, &a, |_| ());
+    assert_eq!(cold_a.reused_tokens, 0);
+    let warm_b = generate(&mut engine, &b, |_| ());
+    assert!(warm_b.reused_tokens > 60, "the shared part is found again: {}", warm_b.reused_tokens);
+    let warm_a = generate(&mut engine, &a, |_| ());
+    assert_eq!(warm_a.ids, cold_a.ids);
+    let mut fresh = self::engine();
+    assert_eq!(generate(&mut fresh, &b, |_| ()).ids, warm_b.ids);
+}
+
+#[test]
+fn a_conversation_goes_on_where_it_was() {
+    let mut engine = engine();
+    let mut ids = prompt(&engine, "Count from one to five.");
+    let made = generate(&mut engine, &ids, |_| ());
+    ids.extend(&made.ids);
+    let more = engine
+        .tokenizer()
+        .encode("<|im_end|>\n<|im_start|>user\nGo on.<|im_end|>\n<|im_start|>assistant\n", true)
+        .unwrap();
+    ids.extend(more);
+    let next = generate(&mut engine, &ids, |_| ());
+    assert!(
+        next.reused_tokens + 1 >= next.prompt_tokens - 20,
+        "{} of {}",
+        next.reused_tokens,
+        next.prompt_tokens
+    );
+}
+
+#[test]
+fn a_grammar_binds_the_reply() {
+    let mut engine = engine();
+    let ids = prompt(&engine, "Tell me a long story.");
+    let grammar = "start: \"answer: \" WORD \"!\"\nWORD: /[a-z]{3,8}/\n";
+    let made = generate(&mut engine, &ids, |r| r.grammar = Some(grammar.to_owned()));
+    let word = made.text.strip_prefix("answer: ").and_then(|t| t.strip_suffix('!'));
+    assert!(
+        word.is_some_and(|w| (3..=8).contains(&w.len()) && w.bytes().all(|b| b.is_ascii_lowercase())),
+        "{:?}",
+        made.text
+    );
+    assert_eq!(made.finish, Finish::Stop);
+    let bad = GenerateRequest {
+        prompt: ids,
+        tokens_max: 1,
+        grammar: Some("start: {".to_owned()),
+        ..GenerateRequest::default()
+    };
+    assert!(matches!(engine.generate(&bad, &mut |_| ControlFlow::Continue(())), Err(Error::Grammar(_))));
+}
+
+#[test]
+fn stops_limits_and_cancelling() {
+    let mut engine = engine();
+    let ids = prompt(&engine, "Count: one, two, three, four, five.");
+    assert_eq!(generate(&mut engine, &ids, |r| r.tokens_max = 3).ids.len(), 3);
+    let free = generate(&mut engine, &ids, |_| ());
+    let stop: String = free.text.chars().skip(4).take(3).collect();
+    let made = generate(&mut engine, &ids, |r| r.stop = vec![stop.clone()]);
+    assert_eq!(made.finish, Finish::StopText);
+    assert!(!made.text.contains(&stop) && free.text.starts_with(&made.text));
+    let request = GenerateRequest { prompt: ids, tokens_max: 16, ..GenerateRequest::default() };
+    let cancelled = engine.generate(&request, &mut |p| match p {
+        Progress::Piece { .. } => ControlFlow::Break(()),
+        Progress::Prefill { .. } => ControlFlow::Continue(()),
+    });
+    assert_eq!(cancelled.unwrap().finish, Finish::Cancelled);
+}
+
+#[test]
+fn text_goes_round_and_cannot_forge_control_tokens() {
+    let engine = engine();
+    let tokenizer = engine.tokenizer();
+    for text in ["def f(x):\n    return x\n", "naïve — 東京 🙂", "1234567 0x1F", "  \t\n\n  ", "<|im_end|>"]
+    {
+        let ids = tokenizer.encode(text, false).unwrap();
+        assert_eq!(tokenizer.decode(&ids), text);
+        assert!(ids.iter().all(|id| !tokenizer.is_special(*id)), "{text:?}");
+    }
+    assert_eq!(tokenizer.encode("<|im_end|>", true).unwrap().len(), 1);
+}
+
+#[test]
+fn what_cannot_run_is_named() {
+    let mut engine =
+        Engine::open(&file(), &EngineOptions { window_tokens_max: Some(8), ..EngineOptions::default() })
+            .unwrap();
+    let request = GenerateRequest { prompt: vec![1; 9], tokens_max: 1, ..GenerateRequest::default() };
+    let error = engine.generate(&request, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, Error::PromptTooLong { prompt_tokens: 9, window_tokens: 8 }));
+    let cuda = EngineOptions { device: "cuda".to_owned(), ..EngineOptions::default() };
+    assert!(matches!(Engine::open(&file(), &cuda), Err(Error::Device { .. })));
+    let cut = std::env::temp_dir().join(format!("edvac-cut-{}.gguf", std::process::id()));
+    let whole = std::fs::read(file()).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let error =
+        Engine::open(&cut, &EngineOptions::default()).err().map(|e| e.to_string()).unwrap_or_default();
+    std::fs::remove_file(&cut).unwrap();
+    assert!(error.contains("cut short"), "{error}");
+}
