@@ -238,7 +238,7 @@ mod tests {
             Ok(texts
                 .iter()
                 .map(|text| {
-                    let mut vector = vec![0f32; 26];
+                    let mut vector = [0f32; 26];
                     text.bytes()
                         .filter(u8::is_ascii_lowercase)
                         .for_each(|b| vector[usize::from(b - b'a')] += 1.0);

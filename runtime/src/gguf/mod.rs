@@ -95,7 +95,7 @@ impl Gguf {
             match parse(&bytes, file_bytes) {
                 // The header may go on behind what was read.
                 Err(_) if want < file_bytes.min(HEADER_BYTES_MAX) => {
-                    want = (want * 4).min(file_bytes).min(HEADER_BYTES_MAX)
+                    want = (want * 4).min(file_bytes).min(HEADER_BYTES_MAX);
                 }
                 Err(error) => return Err(error),
                 Ok(header) => return Ok(Self { header, file_bytes, file }),

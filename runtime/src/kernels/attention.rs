@@ -110,7 +110,7 @@ fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, scale: f32, state: Sta
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn one_tile_avx2(q: &[f32], k: &[f32], v: &[f32], rows: usize, scale: f32, state: State<'_>) {
-    one_tile_body(q, k, v, rows, scale, state, |a, b, c| a.mul_add(b, c));
+    one_tile_body(q, k, v, rows, scale, state, f32::mul_add);
 }
 
 fn one_tile_portable(q: &[f32], k: &[f32], v: &[f32], rows: usize, scale: f32, state: State<'_>) {
