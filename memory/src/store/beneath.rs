@@ -11,14 +11,14 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::StoreError;
+use super::{StoreError, path};
 
 /// An opened directory below which everything happens.
 pub struct Root {
     dir: OwnedFd,
 }
 
-fn io(context: impl Into<String>) -> impl FnOnce(Errno) -> StoreError {
+pub(super) fn io(context: impl Into<String>) -> impl FnOnce(Errno) -> StoreError {
     let context = context.into();
     move |error| StoreError::Io { context, message: std::io::Error::from(error).to_string() }
 }
@@ -36,7 +36,12 @@ impl Root {
         Ok(Self { dir: dir_fd })
     }
 
-    fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    /// The root itself.
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    pub(super) fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         rustix::fs::openat2(&self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), beneath())
     }
 
@@ -76,7 +81,11 @@ impl Root {
         file.write_all(bytes).map_err(|e| failed("writing", path, &e))?;
         match rustix::fs::renameat(&parent, temporary.as_str(), &parent, name) {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                self.remove_dir_all(path)?;
+                let occupant = std::ffi::CString::new(name).map_err(|_| StoreError::BadPath {
+                    path: path.to_owned(),
+                    why: "it contains a zero byte",
+                })?;
+                self.discard(&parent, &occupant)?;
                 rustix::fs::renameat(&parent, temporary.as_str(), &parent, name)
             }
             other => other,
@@ -109,7 +118,7 @@ impl Root {
     }
 
     /// Removes one name that is not a directory; a missing one is fine.
-    pub fn unlink(&self, path: &str) -> Result<(), StoreError> {
+    fn unlink(&self, path: &str) -> Result<(), StoreError> {
         let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
         let parent = match self.open_at(parent, OFlags::DIRECTORY | OFlags::RDONLY) {
             Ok(parent) => parent,
@@ -122,34 +131,10 @@ impl Root {
         }
     }
 
-    /// Removes an empty directory; a non-empty or missing one is left.
-    pub fn remove_dir(&self, path: &str) {
-        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-        if let Ok(parent) = self.open_at(parent, OFlags::DIRECTORY | OFlags::RDONLY) {
-            let _ = rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR);
-        }
-    }
-
-    fn remove_dir_all(&self, path: &str) -> Result<(), StoreError> {
-        let (files, mut dirs) = self.walk_from(path)?;
-        for file in files {
-            self.unlink(&file)?;
-        }
-        dirs.sort_by_key(|d| std::cmp::Reverse(d.len()));
-        for dir in dirs {
-            self.remove_dir(&dir);
-        }
-        self.remove_dir(path);
-        Ok(())
-    }
-
-    /// Every name below the root that is not a directory, and every directory; the root's own `.git` is skipped.
-    pub fn walk(&self) -> Result<(Vec<String>, Vec<String>), StoreError> {
-        self.walk_from("")
-    }
-
-    fn walk_from(&self, start: &str) -> Result<(Vec<String>, Vec<String>), StoreError> {
-        let (mut files, mut dirs, mut open) = (Vec::new(), Vec::new(), vec![start.to_owned()]);
+    /// Every name below the root that is not a directory. Nothing called `.git` is looked into, at any depth: what
+    /// is in there is some repository's, not the project's.
+    pub fn walk(&self) -> Result<Vec<String>, StoreError> {
+        let (mut files, mut dirs, mut open) = (Vec::new(), 0, vec![String::new()]);
         while let Some(dir) = open.pop() {
             let at = if dir.is_empty() { "." } else { &dir };
             let fd = match self.open_at(at, OFlags::DIRECTORY | OFlags::RDONLY) {
@@ -165,19 +150,19 @@ impl Root {
                         why: "it is not UTF-8",
                     });
                 };
-                if matches!(name, "." | "..") || (dir.is_empty() && name == ".git") {
+                if matches!(name, "." | "..") || path::is_git(name) {
                     continue;
                 }
                 let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
                 let stat = rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(io(format!("looking at {path}")))?;
                 if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
-                    dirs.push(path.clone());
+                    dirs += 1;
                     open.push(path);
                 } else {
                     files.push(path);
                 }
-                if files.len() + dirs.len() > 4 * super::FILES_MAX {
+                if files.len() + dirs > 4 * super::FILES_MAX {
                     return Err(StoreError::TooLarge {
                         what: "the number of files".to_owned(),
                         limit: 4 * super::FILES_MAX as u64,
@@ -186,7 +171,7 @@ impl Root {
             }
         }
         files.sort();
-        Ok((files, dirs))
+        Ok(files)
     }
 }
 

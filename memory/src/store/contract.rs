@@ -143,6 +143,93 @@ fn files_over_the_cap_are_refused() {
     }
 }
 
+fn on_disk() -> (GitStore, TreeId, tempfile::TempDir) {
+    let [_, Fixture { mut store, dir }] = both();
+    let empty = store.empty_tree().unwrap();
+    let tree = store.apply(&empty, &[write("a", "1"), write("d/b", "2")]).unwrap();
+    (store, tree, dir.unwrap())
+}
+
+#[test]
+fn the_head_rolls_forward_from_further_back() {
+    for Fixture { mut store, .. } in both() {
+        let tree = store.empty_tree().unwrap();
+        let one = store.commit(&parts(None, &tree, "one")).unwrap();
+        let two = store.commit(&parts(Some(&one), &tree, "two")).unwrap();
+        let three = store.commit(&parts(Some(&two), &tree, "three")).unwrap();
+        store.advance(None, &one).unwrap();
+        store.advance(Some(&two), &three).unwrap();
+        assert_eq!(store.head().unwrap(), Some(three.clone()));
+        assert!(matches!(store.advance(Some(&three), &one), Err(StoreError::Diverged { .. })), "never back");
+    }
+}
+
+#[test]
+fn no_name_keeps_the_working_tree_from_being_set_right() {
+    use std::os::unix::ffi::OsStrExt;
+    let (mut store, tree, dir) = on_disk();
+    let work = dir.path().join("work");
+    std::fs::write(work.join(std::ffi::OsStr::from_bytes(b"x\xff")), "1").unwrap();
+    std::fs::create_dir_all(work.join("d/.git/hooks")).unwrap();
+    std::fs::create_dir_all(work.join("a/was/a/directory")).unwrap();
+    // Deeper than any path can say.
+    let level = rustix::fs::open(&work, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+    let name = "n".repeat(200);
+    (0..30).fold(level, |level, _| {
+        rustix::fs::mkdirat(&level, &name, rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+        rustix::fs::openat(&level, &name, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap()
+    });
+    store.check_out(&tree).unwrap();
+    let mut left: Vec<_> =
+        std::fs::read_dir(&work).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, [".git", "a", "d"]);
+    assert_eq!(store.import(&work).unwrap(), tree);
+}
+
+#[test]
+fn an_import_leaves_repositories_alone() {
+    let (mut store, tree, dir) = on_disk();
+    let project = dir.path().join("project");
+    store
+        .export(&tree, &{
+            std::fs::create_dir(&project).unwrap();
+            project.clone()
+        })
+        .unwrap();
+    std::fs::create_dir_all(project.join("d/.git/objects")).unwrap();
+    std::fs::write(project.join("d/.git/config"), "x").unwrap();
+    assert_eq!(store.import(&project).unwrap(), tree);
+}
+
+#[test]
+fn a_torn_index_is_made_anew() {
+    let (mut store, tree, dir) = on_disk();
+    for torn in ["", "no index at all, but long enough"] {
+        store.check_out(&tree).unwrap();
+        std::fs::write(dir.path().join("git/index"), torn).unwrap();
+        store = GitStore::open(&dir.path().join("git"), Some(&dir.path().join("work"))).unwrap();
+        store.check_out(&tree).unwrap();
+    }
+}
+
+#[test]
+fn a_mode_is_no_change() {
+    use std::os::unix::fs::PermissionsExt;
+    let (mut store, tree, dir) = on_disk();
+    let work = dir.path().join("work");
+    let commit = store.commit(&parts(None, &tree, "one")).unwrap();
+    store.advance(None, &commit).unwrap();
+    store.check_out(&tree).unwrap();
+    std::fs::set_permissions(work.join("a"), PermissionsExt::from_mode(0o755)).unwrap();
+    let status = std::process::Command::new("git")
+        .args(["-C", work.to_str().unwrap(), "status", "--porcelain"])
+        .output()
+        .unwrap();
+    assert!(status.status.success());
+    assert_eq!(String::from_utf8_lossy(&status.stdout), "");
+}
+
 fn any_edit() -> impl Strategy<Value = Edit> {
     let path = prop_oneof!["[abc]", "[ab]/[xy]", "a-b", "[ab]/[xy]/z"];
     (path, "[ab\n]{0,6}", 0..3).prop_map(|(path, text, kind)| match kind {

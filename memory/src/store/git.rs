@@ -76,6 +76,10 @@ impl GitStore {
         let mut config = repo.config().map_err(git("configuring git"))?;
         // Objects and references are fsynced, with their directories, before libgit2 says they are written.
         config.set_bool("core.fsyncObjectFiles", true).map_err(git("configuring git"))?;
+        // The store keeps bytes, not modes; and a person's own line-end settings must not make a clean tree look changed.
+        for key in ["core.fileMode", "core.autocrlf"] {
+            config.set_bool(key, false).map_err(git("configuring git"))?;
+        }
         if let Some(dir) = &work_dir {
             config.set_bool("core.bare", false).map_err(git("configuring git"))?;
             config.set_str("core.worktree", &dir.to_string_lossy()).map_err(git("configuring git"))?;
@@ -218,7 +222,15 @@ impl GitStore {
     /// Makes plain `git status` in the workspace clean: the index shows what is checked out.
     fn write_index(&self, tree: &TreeId) -> Result<(), StoreError> {
         let tree = self.repo.find_tree(oid(tree.as_str())?).map_err(git("reading a tree"))?;
-        let mut index = self.repo.index().map_err(git("opening the index"))?;
+        let mut index = match (self.repo.index(), &self.place) {
+            (Ok(index), _) => index,
+            // Torn by a power cut. It only mirrors the tree: a new one is as good.
+            (Err(_), Place::Disk { git_dir, .. }) => {
+                fs::remove_file(git_dir.join("index")).map_err(io("removing a torn index"))?;
+                self.repo.index().map_err(git("opening the index"))?
+            }
+            (Err(error), Place::Ram { .. }) => return Err(git("opening the index")(error)),
+        };
         index.read_tree(&tree).map_err(git("writing the index"))?;
         index.write().map_err(git("writing the index"))
     }
@@ -336,7 +348,8 @@ impl FileStore for GitStore {
             None => true,
             Some(head) => self.is_ancestor(oid(head.as_str())?, target)?,
         };
-        if found.as_ref() != from || !in_line {
+        // `from` may be behind: a crash between two records leaves the reference further back than the journal.
+        if !in_line {
             return Err(StoreError::Diverged { expected: from.cloned(), found });
         }
         match (&mut self.place, found) {
@@ -357,14 +370,7 @@ impl FileStore for GitStore {
         let Place::Disk { work_dir: Some(dir), .. } = &self.place else { return Ok(()) };
         let files = self.files(tree)?;
         let root = Root::open(dir)?;
-        let (present, mut dirs) = root.walk()?;
-        for path in present.iter().filter(|p| !files.contains_key(*p)) {
-            root.unlink(path)?;
-        }
-        dirs.sort_by_key(|d| std::cmp::Reverse(d.len()));
-        for dir in dirs {
-            root.remove_dir(&dir);
-        }
+        root.retain(files.keys().map(String::as_str))?;
         for (path, (id, _)) in &files {
             let wanted = self.blob(path, *id)?;
             if root.read(path, FILE_BYTES_MAX).ok().flatten().as_ref() != Some(&wanted) {
@@ -376,9 +382,8 @@ impl FileStore for GitStore {
 
     fn import(&mut self, dir: &Path) -> Result<TreeId, StoreError> {
         let root = Root::open(dir)?;
-        let (paths, _) = root.walk()?;
         let mut files = Files::new();
-        for name in paths {
+        for name in root.walk()? {
             path::check(&name)?;
             if let Some(bytes) = root.read(&name, FILE_BYTES_MAX)? {
                 let entry = self.put(&name, &bytes)?;

@@ -1,6 +1,7 @@
 //! The versioned file store: a working tree on disk, its history as git objects that live elsewhere.
 
 mod beneath;
+mod clear;
 #[cfg(test)]
 mod contract;
 mod edit;

@@ -39,16 +39,21 @@ fn fault(path: &str) -> Option<&'static str> {
     path.split('/').find_map(component_fault)
 }
 
-fn component_fault(name: &str) -> Option<&'static str> {
+/// Whether some file system takes `name` for git's own directory.
+pub(super) fn is_git(name: &str) -> bool {
     // Case-insensitive file systems and old Windows names let these reach the git directory (CVE-2014-9390,
     // CVE-2019-1352): refused wherever they stand.
     let bare = name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
     let bare = bare.split(':').next().unwrap_or_default();
     let visible: String = bare.chars().filter(|c| !('\u{200b}'..='\u{200f}').contains(c)).collect();
+    matches!(visible.as_str(), ".git" | "git~1")
+}
+
+fn component_fault(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("it has an empty part"),
         "." | ".." => Some("it must not contain . or .."),
-        _ if matches!(visible.as_str(), ".git" | "git~1") => Some(".git is not part of the project"),
+        _ if is_git(name) => Some(".git is not part of the project"),
         _ if name.len() > COMPONENT_BYTES_MAX => Some("a part of it is too long"),
         _ if name.ends_with([' ', '.']) || name.starts_with(' ') => Some("a part of it begins or ends badly"),
         _ => None,
