@@ -14,7 +14,7 @@ async fn disk(dir: &Path) -> SqliteJournal {
     SqliteJournal::open(dir, options).await.unwrap()
 }
 
-fn on_both(test: impl AsyncFn(&dyn Journal)) {
+fn on_both(test: &impl AsyncFn(&dyn Journal)) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         test(&RamJournal::new(Arc::new(FixedClock::new(1000)))).await;
         let dir = tempfile::tempdir().unwrap();
@@ -28,7 +28,7 @@ fn big(text: &str) -> Value {
 
 #[test]
 fn records_come_back_in_order() {
-    on_both(async |journal| {
+    on_both(&async |journal| {
         let key = EffectKey::from("k");
         journal.fact(json!({"a": 1})).await.unwrap();
         journal.intent(&key, json!({})).await.unwrap();
@@ -47,7 +47,7 @@ fn records_come_back_in_order() {
 
 #[test]
 fn the_first_result_stays() {
-    on_both(async |journal| {
+    on_both(&async |journal| {
         let key = EffectKey::from("k");
         let Recorded::First(first) = journal.result(&key, json!(1)).await.unwrap() else {
             panic!("was absent")
@@ -62,7 +62,7 @@ fn the_first_result_stays() {
 
 #[test]
 fn blobs_are_found_by_their_digest() {
-    on_both(async |journal| {
+    on_both(&async |journal| {
         let digest = journal.put_blob(b"hello").await.unwrap();
         assert_eq!(journal.get_blob(&digest).await.unwrap(), b"hello");
         assert!(matches!(journal.get_blob(&"../../etc".into()).await, Err(JournalError::Blob { .. })));
@@ -115,6 +115,35 @@ async fn a_newer_journal_is_refused() {
     {
         assert!(matches!(result, Err(JournalError::Newer { found: 99, known: 1 })));
     }
+}
+
+#[tokio::test]
+async fn what_is_returned_is_what_is_read_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = disk(dir.path()).await;
+    // Some of these come back from their text as a neighbouring number.
+    let numbers: Vec<f64> = (1..2000u32).map(|n| f64::from(n.wrapping_mul(2_654_435_761)) / 1e9).collect();
+    let written = journal.fact(json!(numbers)).await.unwrap();
+    assert_eq!(journal.read(0, 1).await.unwrap(), [written]);
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    assert!(journal.fact(deep).await.is_err(), "it could not be read again");
+    assert_eq!(journal.read(0, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn asking_who_writes_keeps_nobody_from_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(disk(dir.path()).await);
+    let asking = std::fs::File::open(dir.path().join("lock")).unwrap();
+    rustix::fs::flock(&asking, rustix::fs::FlockOperation::LockShared).unwrap();
+    assert_eq!(SqliteJournal::writer(dir.path()), None, "two may ask at once");
+    let opening = tokio::spawn({
+        let dir = dir.path().to_owned();
+        async move { SqliteJournal::open(&dir, Options::default()).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    drop(asking);
+    opening.await.unwrap().unwrap();
 }
 
 async fn raw(dir: &Path) -> sqlx::SqlitePool {

@@ -114,3 +114,20 @@ pub trait Journal: Send + Sync {
     /// The bytes of a digest, verified.
     async fn get_blob(&self, digest: &Digest) -> Result<Vec<u8>, JournalError>;
 }
+
+/// A body's text, and the body as that text reads.
+///
+/// What a writer gets back is what every later reader gets: a number that its text does not carry exactly, or nesting
+/// that cannot be parsed again, shows when it is written and not when the run is resumed.
+fn normal(body: &Value) -> Result<(String, Value), JournalError> {
+    let text = body.to_string();
+    let read = parse(text.as_bytes())?;
+    Ok((text, read))
+}
+
+fn parse(text: &[u8]) -> Result<Value, JournalError> {
+    serde_json::from_slice(text).map_err(|e| JournalError::Io {
+        context: "reading a record's body".to_owned(),
+        message: e.to_string(),
+    })
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Clock, Journal, JournalError, Record, RecordKind, Recorded, Seq};
+use super::{Clock, Journal, JournalError, Record, RecordKind, Recorded, Seq, normal};
 use crate::ids::{Digest, EffectKey};
 
 /// Keeps everything in memory; durable for as long as the process lives.
@@ -48,14 +48,15 @@ impl RamJournal {
 #[async_trait]
 impl Journal for RamJournal {
     async fn fact(&self, body: Value) -> Result<Record, JournalError> {
-        Ok(self.append(RecordKind::Fact, None, body))
+        Ok(self.append(RecordKind::Fact, None, normal(&body)?.1))
     }
 
     async fn intent(&self, key: &EffectKey, body: Value) -> Result<Record, JournalError> {
-        Ok(self.append(RecordKind::Intent, Some(key), body))
+        Ok(self.append(RecordKind::Intent, Some(key), normal(&body)?.1))
     }
 
     async fn result(&self, key: &EffectKey, body: Value) -> Result<Recorded, JournalError> {
+        let (_, body) = normal(&body)?;
         match self.result_of(key) {
             Some(winner) => Ok(Recorded::Winner(winner)),
             None => Ok(Recorded::First(self.append(RecordKind::Result, Some(key), body))),

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde_json::Value;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -17,7 +19,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, SqlitePool};
 
 use super::blob::Blobs;
-use super::{Clock, Journal, JournalError, Record, RecordKind, Recorded, Seq, SystemClock};
+use super::{Clock, Journal, JournalError, Record, RecordKind, Recorded, Seq, SystemClock, normal, parse};
 use crate::ids::{Digest, EffectKey};
 
 /// Bodies longer than this are kept as blobs.
@@ -26,6 +28,12 @@ const BODY_BYTES_MAX: usize = 8 << 10;
 const FORMAT: i64 = 1;
 /// How long a statement waits for SQLite's own lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often, and how far apart, a taken lock is tried: long enough for one who only asks who holds it.
+const LOCK_TRIES_MAX: u32 = 20;
+/// See [`LOCK_TRIES_MAX`].
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// More than any process id needs.
+const PID_BYTES_MAX: u64 = 32;
 /// Exit status of a process that stopped itself by [`Options::stop_after`].
 pub const EXIT_STOPPED_AFTER: i32 = 86;
 
@@ -66,7 +74,7 @@ impl SqliteJournal {
     /// Opens the journal for writing, making it when absent. Only one process at a time can.
     pub async fn open(dir: &Path, options: Options) -> Result<Self, JournalError> {
         fs::create_dir_all(dir).map_err(io("making the run's directory"))?;
-        let lock = take_lock(&dir.join("lock"))?;
+        let lock = take_lock(&dir.join("lock")).await?;
         let blobs = Blobs::at(dir.join("blobs"));
         blobs.make()?;
         let connect = SqliteConnectOptions::new()
@@ -106,8 +114,10 @@ impl SqliteJournal {
 
     /// Whether some process has the journal of `dir` open for writing, and its id.
     pub fn writer(dir: &Path) -> Option<u32> {
-        match take_lock(&dir.join("lock")) {
-            Err(JournalError::InUse { pid }) => Some(pid.unwrap_or(0)),
+        let file = File::open(dir.join("lock")).ok()?;
+        // Shared and for a moment: two who ask do not see each other, and one who opens waits longer than that.
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => Some(holder(&file).unwrap_or(0)),
             _ => None,
         }
     }
@@ -121,7 +131,7 @@ impl SqliteJournal {
         if self.lock.is_none() {
             return Err(JournalError::ReadOnly);
         }
-        let text = body.to_string();
+        let (text, body) = normal(&body)?;
         // The blob is durable before the row that names it.
         let blob = if text.len() > BODY_BYTES_MAX { Some(self.blobs.put(text.as_bytes())?) } else { None };
         let time_ms = self.clock.now_ms();
@@ -170,10 +180,7 @@ impl SqliteJournal {
                 _ => RecordKind::Result,
             },
             key: row.get::<Option<String>, _>("key").map(EffectKey),
-            body: serde_json::from_slice(&text).map_err(|e| JournalError::Io {
-                context: "decoding a record".to_owned(),
-                message: e.to_string(),
-            })?,
+            body: parse(&text)?,
         })
     }
 }
@@ -200,7 +207,7 @@ async fn refuse_newer(pool: &SqlitePool) -> Result<(), JournalError> {
     if found > FORMAT { Err(JournalError::Newer { found, known: FORMAT }) } else { Ok(()) }
 }
 
-fn take_lock(path: &Path) -> Result<File, JournalError> {
+async fn take_lock(path: &Path) -> Result<File, JournalError> {
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -208,18 +215,26 @@ fn take_lock(path: &Path) -> Result<File, JournalError> {
         .write(true)
         .open(path)
         .map_err(io("opening the run's lock"))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let _ = file.read_to_string(&mut text);
-            return Err(JournalError::InUse { pid: text.trim().parse().ok() });
+    let mut tries = 0;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) if tries < LOCK_TRIES_MAX => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(Errno::WOULDBLOCK) => return Err(JournalError::InUse { pid: holder(&file) }),
+            Err(error) => return Err(io("locking the run")(error.into())),
         }
-        Err(error) => return Err(io("locking the run")(error.into())),
+        tries += 1;
     }
     file.set_len(0).and_then(|()| file.rewind()).map_err(io("writing the run's lock"))?;
     write!(file, "{}", std::process::id()).map_err(io("writing the run's lock"))?;
     Ok(file)
+}
+
+/// The process id that the lock's holder left in it.
+fn holder(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 #[async_trait]
