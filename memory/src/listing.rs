@@ -122,11 +122,16 @@ fn render(entries: &[Entry], detail: Detail) -> String {
 /// Names that a file defines, or a text's headings, by the look of its lines. The parser that judges files lives
 /// elsewhere; a listing only needs a hint.
 pub fn symbols(path: &str, text: &str) -> Vec<String> {
-    let markdown = path.ends_with(".md");
+    let markdown = is_markdown(path);
     text.lines()
         .filter_map(|line| if markdown { heading(line) } else { definition(line) })
         .take(SYMBOLS_MAX)
         .collect()
+}
+
+/// Whether `path` names a Markdown file.
+pub(crate) fn is_markdown(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|e| e.eq_ignore_ascii_case("md"))
 }
 
 fn heading(line: &str) -> Option<String> {

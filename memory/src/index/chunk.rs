@@ -1,6 +1,6 @@
 //! Cutting files into pieces worth retrieving: code at definitions, prose at headings.
 
-use crate::listing::definition;
+use crate::listing::{definition, is_markdown};
 
 /// Most lines of a piece.
 pub const CHUNK_LINES_MAX: usize = 60;
@@ -22,7 +22,7 @@ pub struct Chunk {
 
 /// The pieces of a file, in order, without overlap and without gaps (empty ones aside).
 pub fn chunks(path: &str, text: &str) -> Vec<Chunk> {
-    let markdown = path.ends_with(".md");
+    let markdown = is_markdown(path);
     let lines: Vec<_> = text.lines().collect();
     let mut starts = vec![0];
     for (number, line) in lines.iter().enumerate().skip(1) {

@@ -13,6 +13,10 @@ pub use sqlite::SqliteIndex;
 
 /// Turns texts into vectors of one fixed length, normalised to length 1.
 pub trait Embedder: Send + Sync {
+    /// Which model this is. Vectors that another one made are not used.
+    fn model(&self) -> &'static str {
+        ""
+    }
     /// One vector per text, in order.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String>;
 }

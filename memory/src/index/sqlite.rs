@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -19,7 +19,7 @@ use crate::ids::{Digest, TreeId};
 /// The constant of reciprocal rank fusion; 60 as in the paper.
 const RRF_K: f64 = 60.0;
 /// How deep each ranking is read before fusing.
-const RANKS_MAX: usize = 64;
+const RANKS_MAX: u32 = 64;
 /// Words of a query that are used.
 const QUERY_WORDS_MAX: usize = 48;
 /// Files larger than this are not indexed.
@@ -31,6 +31,8 @@ const EMBED_BATCH: usize = 16;
 pub struct SqliteIndex {
     pool: SqlitePool,
     embedder: Option<Arc<dyn Embedder>>,
+    /// Under which name the embedder's vectors are kept; found out at its first use.
+    model: OnceLock<String>,
     synced: Mutex<Option<TreeId>>,
 }
 
@@ -51,20 +53,35 @@ impl SqliteIndex {
             .await
             .map_err(sql("opening the index"))?;
         for statement in [
-            "CREATE TABLE IF NOT EXISTS vector (digest TEXT PRIMARY KEY, vector BLOB NOT NULL) STRICT",
+            // An earlier form did not know whose the vectors were.
+            "DROP TABLE IF EXISTS vector",
+            "CREATE TABLE IF NOT EXISTS embedding (
+                model TEXT NOT NULL, digest TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, digest)) STRICT",
             "DROP TABLE IF EXISTS piece",
             "CREATE VIRTUAL TABLE piece USING fts5 (path, symbol, text, first UNINDEXED, last UNINDEXED, digest UNINDEXED)",
         ] {
             sqlx::query(statement).execute(&pool).await.map_err(sql("preparing the index"))?;
         }
-        Ok(Self { pool, embedder, synced: Mutex::new(None) })
+        Ok(Self { pool, embedder, model: OnceLock::new(), synced: Mutex::new(None) })
+    }
+
+    /// The model's name and the length of its vectors: one that gives no name is told from others at least by that.
+    fn model(&self, embedder: &dyn Embedder) -> Result<&str, IndexError> {
+        if let Some(known) = self.model.get() {
+            return Ok(known);
+        }
+        let probe = embedder.embed(&["length"]).map_err(IndexError::Embed)?;
+        let length = probe.first().map_or(0, Vec::len);
+        Ok(self.model.get_or_init(|| format!("{}/{length}", embedder.model())))
     }
 
     async fn embed_missing(&self, texts: &BTreeMap<String, String>) -> Result<(), IndexError> {
         let Some(embedder) = &self.embedder else { return Ok(()) };
+        let model = self.model(embedder.as_ref())?;
         let mut missing = Vec::new();
         for (digest, text) in texts {
-            let known = sqlx::query("SELECT 1 FROM vector WHERE digest = ?")
+            let known = sqlx::query("SELECT 1 FROM embedding WHERE model = ? AND digest = ?")
+                .bind(model)
                 .bind(digest)
                 .fetch_optional(&self.pool)
                 .await
@@ -76,9 +93,14 @@ impl SqliteIndex {
         for batch in missing.chunks(EMBED_BATCH) {
             let texts: Vec<_> = batch.iter().map(|(_, text)| *text).collect();
             let vectors = embedder.embed(&texts).map_err(IndexError::Embed)?;
+            if vectors.len() != batch.len() {
+                let problem = format!("{} vectors for {} texts", vectors.len(), batch.len());
+                return Err(IndexError::Embed(problem));
+            }
             for ((digest, _), vector) in batch.iter().zip(vectors) {
                 let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                sqlx::query("INSERT OR REPLACE INTO vector VALUES (?, ?)")
+                sqlx::query("INSERT OR REPLACE INTO embedding VALUES (?, ?, ?)")
+                    .bind(model)
                     .bind(digest)
                     .bind(bytes)
                     .execute(&self.pool)
@@ -96,7 +118,7 @@ impl SqliteIndex {
             "SELECT rowid FROM piece WHERE piece MATCH ? ORDER BY bm25(piece, 3.0, 2.0, 1.0), rowid LIMIT ?",
         )
         .bind(expression)
-        .bind(RANKS_MAX as i64)
+        .bind(i64::from(RANKS_MAX))
         .fetch_all(&self.pool)
         .await
         .map_err(sql("searching words"))?;
@@ -108,8 +130,9 @@ impl SqliteIndex {
         let Some(embedder) = &self.embedder else { return Ok(Vec::new()) };
         let wanted = embedder.embed(&[query]).map_err(IndexError::Embed)?.pop().unwrap_or_default();
         let rows = sqlx::query(
-            "SELECT piece.rowid, vector FROM piece JOIN vector USING (digest) ORDER BY piece.rowid",
+            "SELECT piece.rowid, vector FROM piece JOIN embedding USING (digest) WHERE model = ? ORDER BY piece.rowid",
         )
+        .bind(self.model(embedder.as_ref())?)
         .fetch_all(&self.pool)
         .await
         .map_err(sql("reading vectors"))?;
@@ -122,7 +145,7 @@ impl SqliteIndex {
             })
             .collect();
         scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        Ok(scored.into_iter().take(RANKS_MAX).map(|(row, _)| row).collect())
+        Ok(scored.into_iter().take(RANKS_MAX as usize).map(|(row, _)| row).collect())
     }
 
     async fn hit(&self, row: i64, score: f64, reason: String) -> Result<Hit, IndexError> {
@@ -291,5 +314,50 @@ mod tests {
         {
             index.search(query, 3, &[]).await.unwrap();
         }
+    }
+
+    /// A model of its own: every text means the same.
+    struct Constant(usize);
+    impl Embedder for Constant {
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+            Ok(texts.iter().map(|_| vec![1.0; self.0]).collect())
+        }
+    }
+
+    async fn vectors(path: &Path, embedder: impl Embedder + 'static) -> Result<i64, IndexError> {
+        let mut store = GitStore::ram().unwrap();
+        let empty = store.empty_tree().unwrap();
+        let edit = Edit::Write { path: "a.md".into(), content: "# One\ntext\n".into() };
+        let tree = store.apply(&empty, &[edit]).unwrap();
+        let view: StdMutex<Box<dyn FileStore>> = StdMutex::new(Box::new(store));
+        let index = SqliteIndex::open(path, Some(Arc::new(embedder))).await?;
+        index.sync(&view, &tree).await?;
+        let row = sqlx::query("SELECT count(*) FROM embedding").fetch_one(&index.pool).await.unwrap();
+        Ok(row.get(0))
+    }
+
+    #[tokio::test]
+    async fn another_model_makes_its_own_vectors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.sqlite");
+        let counts = [
+            vectors(&path, Constant(4)).await.unwrap(),
+            vectors(&path, Constant(4)).await.unwrap(),
+            vectors(&path, Constant(8)).await.unwrap(),
+        ];
+        assert_eq!(counts, [1, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_vector_is_an_error() {
+        struct Silent;
+        impl Embedder for Silent {
+            fn embed(&self, _: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+                Ok(Vec::new())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let error = vectors(&dir.path().join("index.sqlite"), Silent).await.unwrap_err();
+        assert!(matches!(error, IndexError::Embed(_)));
     }
 }
