@@ -47,4 +47,11 @@ mod tests {
         let error = from_toml("title = \"x\"\nrequirements = 3\n").unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
     }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        let toml = to_toml(&sample()).unwrap().replace("writes = ", "write = ");
+        let error = from_toml(&toml).unwrap_err().to_string();
+        assert!(error.contains("unknown field `write`"), "{error}");
+    }
 }

@@ -11,6 +11,7 @@ use crate::ids::{InstructionId, RequirementId};
 ///
 /// A program is a value: it is amended only by a journaled event that carries the new program and says why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Program {
     /// A short name for people.
     pub title: String,
@@ -27,6 +28,7 @@ pub struct Program {
 
 /// One sentence taken from the task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// `R1`, `R2`, …
     pub id: RequirementId,
@@ -36,6 +38,7 @@ pub struct Requirement {
 
 /// One self-contained step, executed by a fresh agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Instruction {
     /// Its number; stable across amendments.
     pub id: InstructionId,

@@ -186,7 +186,9 @@ pub(super) mod tests {
     fn faults(change: impl FnOnce(&mut Program)) -> String {
         let mut program = sample();
         change(&mut program);
-        validate(&program).into_iter().map(|p| format!("{}: {}\n", p.place, p.what)).collect()
+        let found: Vec<_> =
+            validate(&program).into_iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
+        found.join("\n")
     }
 
     #[test]
