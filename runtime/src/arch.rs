@@ -3,8 +3,8 @@
 //! Llama: Touvron et al. 2023; Qwen2 adds biases to Q, K and V; Qwen3 drops them and normalises Q and K per head.
 //! RoPE: Su et al. 2021, pairs adjacent elements in Llama GGUF files and halves apart in Qwen ones.
 
-use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{Device, Module, Tensor};
+use candle_core::quantized::QTensor;
+use candle_core::{Device, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::gguf::{Gguf, Header};
 use crate::kernels::{AttentionShape, attention};
 use crate::kv::SequenceKv;
-use crate::weights::Weights;
+use crate::weights::{Matrix, Weights};
 
 /// Architectures that [`Model`] runs, as GGUF names them.
 pub const KNOWN: &[&str] = &["llama", "qwen2", "qwen3"];
@@ -50,15 +50,15 @@ struct Layer {
     v: Linear,
     q_norm: Option<Tensor>,
     k_norm: Option<Tensor>,
-    out: QMatMul,
+    out: Matrix,
     ffn_norm: Tensor,
-    gate: QMatMul,
-    up: QMatMul,
-    down: QMatMul,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
 }
 
 struct Linear {
-    matrix: QMatMul,
+    matrix: Matrix,
     bias: Option<Tensor>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Model {
     embedding: Arc<QTensor>,
     layers: Vec<Layer>,
     norm: Tensor,
-    head: QMatMul,
+    head: Matrix,
 }
 
 impl Dims {
@@ -167,12 +167,12 @@ impl Model {
         let weights = Weights { gguf, device };
         let layers = (0..dims.layers).map(|n| Layer::load(&weights, n)).collect::<Result<_, _>>()?;
         let embedding = weights.tensor("token_embd.weight")?;
-        let head = match weights.optional("output.weight")? {
+        let head = match weights.matrix_optional("output.weight")? {
             Some(head) => head,
-            None => embedding.clone(),
+            None => weights.matrix("token_embd.weight")?,
         };
         let norm = weights.vector("output_norm.weight")?;
-        Ok(Self { dims, device: device.clone(), embedding, layers, norm, head: QMatMul::from_arc(head)? })
+        Ok(Self { dims, device: device.clone(), embedding, layers, norm, head })
     }
 
     /// Appends `ids` to the sequence and returns the logits of the last `wanted` of them.
@@ -225,7 +225,7 @@ impl Model {
         let shape = AttentionShape { heads, kv_heads, head_dim, first };
         let mixed = attention(&q, &stored.k, &stored.v, shape);
         let mixed = Tensor::from_vec(mixed, (x.dim(0)?, heads * head_dim), &self.device)?;
-        Ok(layer.out.forward(&mixed)?)
+        layer.out.forward(&mixed)
     }
 }
 

@@ -3,5 +3,7 @@
 #![allow(unsafe_code)]
 
 mod attention;
+mod quant;
 
 pub(crate) use attention::{AttentionShape, attention};
+pub(crate) use quant::QuantMatrix;
