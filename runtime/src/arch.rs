@@ -97,7 +97,7 @@ impl Dims {
         let kv_heads = number("attention.head_count_kv").unwrap_or(heads);
         let width = number("embedding_length")?;
         let head_dim = number("attention.key_length").unwrap_or(width / heads);
-        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+        if heads % kv_heads != 0 || head_dim == 0 || head_dim % 2 != 0 {
             return Err(Error::BadGguf(format!(
                 "{heads} heads over {kv_heads} KV heads of {head_dim} elements"
             )));
@@ -164,6 +164,12 @@ impl Rope {
 impl Model {
     pub(crate) fn load(gguf: &Gguf, device: &Device) -> Result<Self, Error> {
         let dims = Dims::read(&gguf.header)?;
+        if gguf.header.tensors.contains_key("rope_freqs.weight") {
+            // Llama 3.1 and later: without them the model computes, and writes worse and worse with length.
+            return Err(Error::Missing(
+                "RoPE scaling: rope_freqs is not supported by this version".to_owned(),
+            ));
+        }
         let weights = Weights { gguf, device };
         let layers = (0..dims.layers).map(|n| Layer::load(&weights, n)).collect::<Result<_, _>>()?;
         let embedding = weights.tensor("token_embd.weight")?;
@@ -216,6 +222,13 @@ impl Model {
         let mut q = rows(&layer.q, &layer.q_norm, heads)?;
         let mut k = rows(&layer.k, &layer.k_norm, kv_heads)?;
         let v = rows(&layer.v, &None, kv_heads)?;
+        let positions = x.dim(0)?;
+        let lengths = [heads, kv_heads, kv_heads].map(|heads| positions * heads * head_dim);
+        if [q.len(), k.len(), v.len()] != lengths {
+            return Err(Error::BadGguf(format!(
+                "attention matrices of layer {number} do not match its {heads} and {kv_heads} heads"
+            )));
+        }
         rope.apply(&mut q, heads, first);
         rope.apply(&mut k, kv_heads, first);
         let (mut k16, mut v16) = (vec![f16::ZERO; k.len()], vec![f16::ZERO; v.len()]);

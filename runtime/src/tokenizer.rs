@@ -1,6 +1,7 @@
 //! The model's own tokenizer, built from the GGUF metadata.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::BPE;
@@ -12,6 +13,8 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior};
 use crate::error::Error;
 use crate::gguf::{Header, Value};
 
+/// The key that names how text is cut.
+const PRE: &str = "tokenizer.ggml.pre";
 /// GGUF token types that are never part of ordinary text.
 const CONTROL: u64 = 3;
 const USER_DEFINED: u64 = 4;
@@ -24,7 +27,7 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 /// Text to token ids and back.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    plain: tokenizers::Tokenizer,
+    plain: Arc<tokenizers::Tokenizer>,
     bytes: Vec<Vec<u8>>,
     special: Vec<bool>,
     /// Ids that end a reply.
@@ -63,9 +66,14 @@ impl Tokenizer {
             .collect();
         let special: Vec<bool> =
             (0..tokens.len()).map(|i| matches!(types.get(i), Some(&(CONTROL | USER_DEFINED)))).collect();
-        let pre = pre_tokenizers(header.string("tokenizer.ggml.pre").unwrap_or("gpt-2"))?;
-        let plain = build(&tokens, merges, pre)?;
-        let mut inner = plain.clone();
+        let pre = pre_tokenizers(header.string(PRE).unwrap_or("gpt-2"))?;
+        let plain = Arc::new(build(
+            &tokens,
+            merges,
+            pre,
+            matches!(header.string(PRE), Some("llama-bpe" | "llama3" | "llama-v3")),
+        )?);
+        let mut inner = tokenizers::Tokenizer::clone(&plain);
         let added = tokens
             .iter()
             .zip(&special)
@@ -122,6 +130,11 @@ impl Tokenizer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The tokenizer of ordinary text, shared.
+    pub(crate) fn plain(&self) -> Arc<tokenizers::Tokenizer> {
+        self.plain.clone()
+    }
+
     /// Whether `id` is a control token.
     pub fn is_special(&self, id: u32) -> bool {
         self.special.get(id as usize).copied().unwrap_or(false)
@@ -150,10 +163,13 @@ fn build(
     tokens: &[String],
     merges: Vec<(String, String)>,
     pre: Vec<PreTokenizerWrapper>,
+    ignore_merges: bool,
 ) -> Result<tokenizers::Tokenizer, Error> {
     let vocab: HashMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
     let bpe = BPE::builder()
         .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
+        // Llama 3 takes a word that is itself a token whole.
+        .ignore_merges(ignore_merges)
         .build()
         .map_err(other)?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);

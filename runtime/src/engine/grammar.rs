@@ -16,6 +16,7 @@ pub(super) struct Grammars {
 
 struct Vocabulary {
     trie: TokTrie,
+    tokenizer: Arc<tokenizers::Tokenizer>,
 }
 
 impl TokenizerEnv for Vocabulary {
@@ -24,8 +25,11 @@ impl TokenizerEnv for Vocabulary {
     }
 
     fn tokenize_bytes(&self, s: &[u8]) -> Vec<TokenId> {
-        // Forced text need not be tokenised as the model would: greedy longest matches cover the same bytes.
-        self.trie.greedy_tokenize(s)
+        // As the model would read it: other tokens for the same text are ones that it has never seen there.
+        self.trie.tokenize_with_greedy_fallback(s, |text| {
+            let found = self.tokenizer.encode_fast(text, false);
+            found.map_or_else(|_| self.trie.greedy_tokenize(text.as_bytes()), |e| e.get_ids().to_vec())
+        })
     }
 }
 
@@ -47,7 +51,7 @@ impl Grammars {
             .collect();
         let end = *tokenizer.end_ids.first().ok_or_else(|| Error::Missing("end-of-text token".to_owned()))?;
         let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, end), &words);
-        let env: TokEnv = Arc::new(Vocabulary { trie });
+        let env: TokEnv = Arc::new(Vocabulary { trie, tokenizer: tokenizer.plain() });
         let capabilities = InferenceCapabilities { ff_tokens: true, ..InferenceCapabilities::default() };
         let slices = llguidance::earley::SlicedBiasComputer::general_slices();
         let mut factory = ParserFactory::new(&env, capabilities, &slices).map_err(bad)?;

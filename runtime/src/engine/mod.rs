@@ -295,7 +295,12 @@ impl Engine {
             logits = self.model.forward(kv, &chosen, 1)?.pop().unwrap_or_default();
         }
         if out.finish != Finish::StopText {
-            out.text.push_str(&filter.finish());
+            let text = filter.finish();
+            if !text.is_empty() {
+                out.text.push_str(&text);
+                // The pieces together are the text; that the caller may want to end it changes nothing any more.
+                let _ = on_progress(Progress::Piece { text, tokens: out.ids.len() });
+            }
         }
         out.decode_ms = started.elapsed().as_millis() as u64;
         Ok(out)

@@ -43,7 +43,7 @@ impl Sampler {
     /// Chooses among the allowed tokens (all, without a mask). `logits` are used up.
     pub(super) fn choose(&mut self, logits: &mut [f32], recent: &[u32], allowed: Option<&SimpleVob>) -> u32 {
         self.penalise(logits, recent);
-        let is_allowed = |id: usize| allowed.is_none_or(|mask| mask.is_allowed(id as u32));
+        let is_allowed = |id: usize| allowed.is_none_or(|mask| id < mask.len() && mask.is_allowed(id as u32));
         if self.sampling.temperature <= 0.0 {
             let best = (0..logits.len())
                 .filter(|id| is_allowed(*id))

@@ -35,12 +35,14 @@ impl StopFilter {
 
     /// The text that is certain by now.
     pub(super) fn take(&mut self) -> String {
-        let whole = match std::str::from_utf8(&self.ready) {
-            Ok(_) => self.ready.len(),
-            Err(e) if e.error_len().is_none() => e.valid_up_to(),
-            Err(_) => self.ready.len(),
+        // A character that is only begun waits, also behind broken bytes.
+        let begun = match self.ready.utf8_chunks().last() {
+            Some(chunk) if std::str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none()) => {
+                chunk.invalid().len()
+            }
+            _ => 0,
         };
-        let bytes: Vec<u8> = self.ready.drain(..whole).collect();
+        let bytes: Vec<u8> = self.ready.drain(..self.ready.len() - begun).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -86,5 +88,6 @@ mod tests {
         let euro = "€".as_bytes();
         assert_eq!(run(&[], &[&euro[..1], &euro[1..2], &euro[2..]]).0, "€");
         assert_eq!(run(&[], &[&euro[..2]]).0, "\u{fffd}");
+        assert_eq!(run(&[], &[&[0xff, euro[0]], &euro[1..]]).0, "\u{fffd}€", "also behind a broken byte");
     }
 }
