@@ -21,12 +21,24 @@ pub(super) struct WidePanel {
     offset: f32,
 }
 
+impl Default for WidePanel {
+    fn default() -> Self {
+        Self { weights: [0; 256], scales: [0; 128], corrections: [0; 16], d: 0.0, offset: 0.0 }
+    }
+}
+
 /// Eight blocks: `Σ d[j] * weights * x + mins[j] * sums(x)`.
 #[repr(C, align(32))]
 pub(super) struct FinePanel {
     weights: [i8; 256],
     d: [f32; 8],
     mins: [f32; 8],
+}
+
+impl Default for FinePanel {
+    fn default() -> Self {
+        Self { weights: [0; 256], d: [0.0; 8], mins: [0.0; 8] }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -63,14 +75,14 @@ mod imp {
             && is_x86_feature_detected!("f16c")
     }
 
-    pub(in super::super) fn unpack_wide(dtype: GgmlDType, block: &[u8]) -> WidePanel {
+    pub(in super::super) fn unpack_wide(dtype: GgmlDType, block: &[u8], panel: &mut WidePanel) {
         // SAFETY: matrices exist only where the features do; both functions check the block's length.
-        unsafe { if dtype == GgmlDType::Q4K { unpack_q4k(block) } else { unpack_q6k(block) } }
+        unsafe { if dtype == GgmlDType::Q4K { unpack_q4k(block, panel) } else { unpack_q6k(block, panel) } }
     }
 
-    pub(in super::super) fn unpack_fine(dtype: GgmlDType, blocks: &[u8]) -> FinePanel {
+    pub(in super::super) fn unpack_fine(dtype: GgmlDType, blocks: &[u8], panel: &mut FinePanel) {
         // SAFETY: matrices exist only where the features do; the code itself is safe.
-        unsafe { unpack_blocks(dtype, blocks) }
+        unsafe { unpack_blocks(dtype, blocks, panel) }
     }
 
     pub(in super::super) fn multiply_wide(panels: &[WidePanel; 2], left: &[WideRow], sums: &mut [Pair]) {
@@ -107,15 +119,9 @@ mod imp {
     }
 
     #[target_feature(enable = "avx2,f16c")]
-    fn unpack_q4k(block: &[u8]) -> WidePanel {
+    fn unpack_q4k(block: &[u8], panel: &mut WidePanel) {
         let block: &[u8; 144] = block.try_into().expect("a whole Q4_K block");
-        let mut panel = WidePanel {
-            weights: [0; 256],
-            scales: [0; 128],
-            corrections: [0; 16],
-            d: half(&block[0..2]),
-            offset: -half(&block[2..4]),
-        };
+        (panel.d, panel.offset) = (half(&block[0..2]), -half(&block[2..4]));
         let packed = &block[4..16];
         let low = _mm256_set1_epi8(0x0f);
         for j in 0..8 {
@@ -137,15 +143,13 @@ mod imp {
                 _mm256_store_si256(to.add(32).cast(), _mm256_and_si256(_mm256_srli_epi16(both, 4), low));
             }
         }
-        panel
     }
 
     #[target_feature(enable = "avx2,f16c")]
-    fn unpack_q6k(block: &[u8]) -> WidePanel {
+    fn unpack_q6k(block: &[u8], panel: &mut WidePanel) {
         let block: &[u8; 210] = block.try_into().expect("a whole Q6_K block");
         let d = half(&block[208..210]);
-        let mut panel =
-            WidePanel { weights: [0; 256], scales: [0; 128], corrections: [0; 16], d, offset: -32.0 * d };
+        (panel.d, panel.offset) = (d, -32.0 * d);
         for g in 0..16 {
             let scale = i16::from(block[192 + g].cast_signed());
             panel.scales[g * 8..(g + 1) * 8].fill(scale);
@@ -168,12 +172,12 @@ mod imp {
                 _mm256_store_si256(to.add(96).cast(), join(_mm256_srli_epi16(b, 4), _mm256_srli_epi16(h, 2)));
             }
         }
-        panel
     }
 
     #[target_feature(enable = "avx2,f16c")]
-    fn unpack_blocks(dtype: GgmlDType, blocks: &[u8]) -> FinePanel {
-        let mut panel = FinePanel { weights: [0; 256], d: [0.0; 8], mins: [0.0; 8] };
+    fn unpack_blocks(dtype: GgmlDType, blocks: &[u8], panel: &mut FinePanel) {
+        // Fewer blocks leave the rest zero.
+        *panel = FinePanel::default();
         for (j, block) in blocks.chunks_exact(dtype.type_size()).enumerate() {
             let weights = &mut panel.weights[j * 32..(j + 1) * 32];
             panel.d[j] = half(&block[0..2]);
@@ -206,7 +210,6 @@ mod imp {
                 }
             }
         }
-        panel
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -301,11 +304,11 @@ mod imp {
         false
     }
 
-    pub(in super::super) fn unpack_wide(_: GgmlDType, _: &[u8]) -> WidePanel {
+    pub(in super::super) fn unpack_wide(_: GgmlDType, _: &[u8], _: &mut WidePanel) {
         unreachable!("no matrix exists here")
     }
 
-    pub(in super::super) fn unpack_fine(_: GgmlDType, _: &[u8]) -> FinePanel {
+    pub(in super::super) fn unpack_fine(_: GgmlDType, _: &[u8], _: &mut FinePanel) {
         unreachable!("no matrix exists here")
     }
 

@@ -48,8 +48,8 @@ impl Left for WideRow {
         row
     }
 
-    fn unpack(dtype: GgmlDType, blocks: &[u8]) -> WidePanel {
-        avx2::unpack_wide(dtype, blocks)
+    fn unpack(dtype: GgmlDType, blocks: &[u8], panel: &mut WidePanel) {
+        avx2::unpack_wide(dtype, blocks, panel);
     }
 
     fn multiply(panels: &[WidePanel; 2], left: &[Self], sums: &mut [Pair]) {
@@ -75,8 +75,8 @@ impl Left for FineRow {
         row
     }
 
-    fn unpack(dtype: GgmlDType, blocks: &[u8]) -> FinePanel {
-        avx2::unpack_fine(dtype, blocks)
+    fn unpack(dtype: GgmlDType, blocks: &[u8], panel: &mut FinePanel) {
+        avx2::unpack_fine(dtype, blocks, panel);
     }
 
     fn multiply(panels: &[FinePanel; 2], left: &[Self], sums: &mut [Pair]) {

@@ -20,8 +20,8 @@ use left::{FineRow, WideRow};
 const PANEL: usize = 256;
 /// Weight rows of one task.
 const TASK_ROWS: usize = 8;
-/// Left rows that pass over an unpacked panel; with them and their sums a task stays in the first-level cache.
-const LEFT_ROWS: usize = 32;
+/// Left rows that pass over an unpacked panel; with them and their sums a task stays near the first-level cache.
+const LEFT_ROWS: usize = 64;
 
 /// How a format's panels meet the left side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,13 +117,15 @@ impl QuantMatrix {
         let panel_bytes = PANEL / self.dtype.block_size() * self.dtype.type_size();
         let count = left_rows.len();
         let mut sums = vec![L::Sums::default(); weight_rows.len().div_ceil(2) * count];
+        let mut panels = [L::Panel::default(), L::Panel::default()];
         for (p, rows) in left.chunks_exact(m).enumerate() {
             for (pair, sums) in weight_rows.clone().step_by(2).zip(sums.chunks_exact_mut(count)) {
                 // An odd last row is computed twice rather than specially.
-                let panels = [pair, (pair + 1).min(weight_rows.end - 1)].map(|n| {
+                for (n, panel) in [pair, (pair + 1).min(weight_rows.end - 1)].into_iter().zip(&mut panels) {
                     let row = &self.bytes[n * row_bytes..(n + 1) * row_bytes];
-                    L::unpack(self.dtype, &row[p * panel_bytes..row_bytes.min((p + 1) * panel_bytes)])
-                });
+                    let blocks = &row[p * panel_bytes..row_bytes.min((p + 1) * panel_bytes)];
+                    L::unpack(self.dtype, blocks, panel);
+                }
                 L::multiply(&panels, &rows[left_rows.clone()], sums);
             }
         }
@@ -139,12 +141,12 @@ impl QuantMatrix {
 
 /// Rows of the left side in one of the two forms, with the panels they meet.
 trait Left: Clone + Send + Sync {
-    type Panel;
+    type Panel: Default;
     type Sums: Clone + Default;
     /// Up to [`PANEL`] numbers; missing ones are zero.
     fn quantise(numbers: &[f32]) -> Self;
     /// The blocks of one weight row that make up a panel; at a row's end there may be fewer.
-    fn unpack(dtype: GgmlDType, blocks: &[u8]) -> Self::Panel;
+    fn unpack(dtype: GgmlDType, blocks: &[u8], panel: &mut Self::Panel);
     /// Adds the products of two panels with each left row.
     fn multiply(panels: &[Self::Panel; 2], left: &[Self], sums: &mut [Self::Sums]);
     /// The sum of one of the two weight rows.
