@@ -1,5 +1,10 @@
 //! How a reply is written and what it asks for.
 
+pub mod blocks;
+mod edit;
+pub mod grammar;
+pub mod native;
+
 use edvac_memory::store::Edit;
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,72 @@
+//! The block protocol as an llguidance Lark grammar: a model that decodes under it can only write well-formed
+//! blocks.
+//!
+//! llguidance matches one lexeme after another without going back, so each body line is a lexeme of its own, and one
+//! that begins with `@@` is none; that is how `@decorator` stays allowed.
+
+use std::fmt::Write as _;
+
+/// What a grammar allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrammarOptions {
+    /// Most blocks, the last one included; at least 1.
+    pub blocks_max: usize,
+    /// Whether `@@ run` may be written.
+    pub run: bool,
+    /// If not empty, the only files that `write` may name; `edit` and `delete` may name any.
+    pub writes: Vec<String>,
+}
+
+impl Default for GrammarOptions {
+    fn default() -> Self {
+        Self { blocks_max: 8, run: true, writes: Vec::new() }
+    }
+}
+
+/// Most characters of a one-line argument: a sentence or a command, and an end to a line that never ends.
+const LINE_CHARS_MAX: usize = 400;
+/// Most empty lines in a row: small models that lost the thread write them until the reply is full.
+const BLANKS_MAX: usize = 3;
+/// A path of letters that need no quoting anywhere. No part can be `..`.
+pub(crate) const PATH: &str = r"\.?[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*(\/\.?[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*){0,5}";
+
+/// The grammar of a worker's reply: up to `blocks_max - 1` changes or notes, then one block that ends the reply:
+/// `done`, or a question (`read`, `search`, `run`) whose answer comes in the next message.
+pub fn grammar(options: &GrammarOptions) -> String {
+    let changes = options.blocks_max.saturating_sub(1);
+    let run = if options.run { " | run" } else { "" };
+    let mut out = format!(
+        r#"start: change{{0,{changes}}} last
+change: write | edit | delete | note
+last: done | read | search{run}
+
+write: "@@ write " write_path "\n" part+ end
+edit: "@@ edit " PATH "\n" pair{{1,8}} end
+pair: "<<<<<<< SEARCH\n" edit_part+ "=======\n" edit_part* ">>>>>>> REPLACE\n"
+delete: "@@ delete " PATH "\n"
+note: "@@ note " ONE_LINE "\n"
+end: "@@ end\n"
+
+read: "@@ read " PATH range? "\n"?
+range: " " NUMBER "-" NUMBER
+search: "@@ search " ONE_LINE "\n"?
+done: "@@ done " ONE_LINE "\n"?
+
+part: BLANK{{0,{BLANKS_MAX}}} LINE
+edit_part: BLANK{{0,{BLANKS_MAX}}} EDIT_LINE
+
+BLANK: "\n"
+LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
+EDIT_LINE: /[^\r\n]+\n/ & ~/(@@|<<<<<<<|=======|>>>>>>>)[^\r\n]*\n/
+ONE_LINE: /[^ \t\r\n][^\r\n]{{0,{LINE_CHARS_MAX}}}/
+PATH: /{PATH}/
+NUMBER: /[1-9][0-9]{{0,4}}/
+"#
+    );
+    if options.run {
+        out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
+    }
+    let names = options.writes.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
+    let _ = writeln!(out, "write_path: {}", if names.is_empty() { "PATH" } else { &names });
+    out
+}
