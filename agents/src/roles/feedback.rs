@@ -1,0 +1,1 @@
+//! What the machine says back to a worker or planner: one template for each situation.

@@ -1,0 +1,102 @@
+//! The planner: turns a task into requirements and steps, in a line format that a small model can hold.
+
+use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
+use edvac_memory::ids::RequirementId;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::templates::{TemplateError, Templates};
+
+mod grammar;
+mod understand;
+
+pub use grammar::grammar;
+pub use understand::understand;
+
+/// Most requirements of a plan.
+pub const REQUIREMENTS_MAX: usize = 40;
+/// Most steps of a plan.
+pub const STEPS_MAX: usize = 60;
+/// A window up to which plans are kept small.
+const SMALL_WINDOW_TOKENS: usize = 16_384;
+
+/// A plan as the model wrote it. What the program's validator judges (requirements that no step covers, ids that do
+/// not exist, paths) is left to it: some of that can be mended, and only the control unit knows when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanDraft {
+    /// A short name.
+    pub title: String,
+    /// As the model spelt it, lower case; empty where it named none.
+    pub language: String,
+    /// Id and sentence.
+    pub requirements: Vec<(RequirementId, String)>,
+    /// In order.
+    pub steps: Vec<StepDraft>,
+}
+
+/// One step of a draft.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDraft {
+    /// A few words.
+    pub title: String,
+    /// What is to be done.
+    pub text: String,
+    /// Files it leaves behind; never empty.
+    pub writes: Vec<String>,
+    /// Files it needs to see.
+    pub reads: Vec<String>,
+    /// Requirements it meets.
+    pub covers: Vec<RequirementId>,
+    /// What its text must speak of (prose).
+    pub beats: Vec<String>,
+    /// Fewest and most words (prose).
+    pub words: Option<(u32, u32)>,
+}
+
+/// What a planner is told about the domain; the same for a whole run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanRules {
+    /// The domain's name; its words are in `domains/<name>/plan.md`.
+    pub domain: String,
+    /// Languages to choose from, the default first; empty where there is none to choose.
+    pub languages: Vec<String>,
+    /// Whether steps have beats and a length.
+    pub prose: bool,
+    /// Most requirements that the grammar allows, up to [`REQUIREMENTS_MAX`].
+    pub requirements_max: usize,
+    /// Most steps that the grammar allows, up to [`STEPS_MAX`].
+    pub steps_max: usize,
+}
+
+impl PlanRules {
+    /// Rules with bounds that fit the window: a small model that lost the thread would write on until the reply is
+    /// full.
+    pub fn new(domain: &str, languages: &[String], prose: bool, window_tokens: usize) -> Self {
+        let (requirements_max, steps_max) = match (window_tokens <= SMALL_WINDOW_TOKENS, prose) {
+            (true, false) => (12, 8),
+            (true, true) => (12, 24),
+            (false, _) => (REQUIREMENTS_MAX, STEPS_MAX),
+        };
+        Self { domain: domain.to_owned(), languages: languages.to_vec(), prose, requirements_max, steps_max }
+    }
+}
+
+/// The planner's prompt.
+pub fn fragments(
+    task: &str,
+    rules: &PlanRules,
+    templates: &Templates,
+    counter: &dyn TokenCounter,
+) -> Result<Vec<Fragment>, TemplateError> {
+    let about = json!({ "languages": rules.languages, "prose": rules.prose, "task": task.trim() });
+    let domain = format!("domains/{}/plan.md", rules.domain);
+    [
+        (FragmentKind::System, "prompts/planner/system.md", "how a plan is written"),
+        (FragmentKind::Domain, domain.as_str(), "how this domain is planned"),
+        (FragmentKind::Task, "prompts/planner/task.md", "what the user asked for"),
+        (FragmentKind::Step, "prompts/planner/step.md", "what is to be done"),
+    ]
+    .into_iter()
+    .map(|(kind, name, reason)| Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter)))
+    .collect()
+}

@@ -1,0 +1,83 @@
+//! Plain words for what the machine knows as types: checks, requirements, test names, fences.
+
+use edvac_memory::ids::RequirementId;
+use edvac_memory::program::{CheckKind, Requirement};
+use serde::Serialize;
+
+/// A requirement as templates see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequirementWords {
+    /// `R2`.
+    pub id: String,
+    /// Its sentence.
+    pub text: String,
+}
+
+/// Those of `all` that `ids` name, in the order of the program; all of them without `ids`.
+pub fn requirements(all: &[Requirement], ids: Option<&[RequirementId]>) -> Vec<RequirementWords> {
+    all.iter()
+        .filter(|r| ids.is_none_or(|ids| ids.contains(&r.id)))
+        .map(|r| RequirementWords { id: r.id.0.clone(), text: r.text.clone() })
+        .collect()
+}
+
+/// How a test that proves `id` is named in `language`, as an example.
+pub fn test_name(language: &str, id: &RequirementId) -> String {
+    let lower = id.as_str().to_lowercase();
+    match language {
+        "python" => format!("test_{lower}_..."),
+        "javascript" | "typescript" => format!("\"{id}: ...\""),
+        "go" => format!("Test{id}_..."),
+        _ => format!("{lower}_..."),
+    }
+}
+
+/// What a check asks for, as the end of "The step is finished when:". `tests_run_by` is the test command.
+pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_run_by: &str) -> String {
+    match kind {
+        CheckKind::Exists { path } => format!("{path} exists and is not empty"),
+        CheckKind::Parses { path } => format!("{path} has no syntax error"),
+        CheckKind::Tests => tests(covers, language, tests_run_by),
+        CheckKind::Words { path, min, max } => format!("{path} has {min} to {max} words"),
+        CheckKind::Headings { path, sections_min } => {
+            format!("{path} begins with one `# ` title and has at least {sections_min} `## ` sections")
+        }
+        CheckKind::Outline { path, beats } => format!("{path} speaks of: {}", beats.join("; ")),
+        CheckKind::Canon { path, canon } => format!("{path} spells every name as {canon} does"),
+    }
+}
+
+fn tests(covers: &[RequirementId], language: &str, tests_run_by: &str) -> String {
+    let run = if tests_run_by.is_empty() { String::new() } else { format!("`{tests_run_by}` runs and ") };
+    let names: Vec<_> = covers.iter().map(|id| format!("{id} ({})", test_name(language, id))).collect();
+    match names.as_slice() {
+        [] => format!("{run}all tests pass"),
+        names => format!("{run}all tests pass, and at least one test is named after each of {}", names.join(", ")),
+    }
+}
+
+/// A fence that does not end inside `text`.
+pub fn fence(text: &str) -> String {
+    let run = |line: &str| line.trim_start().chars().take_while(|c| *c == '`').count();
+    "`".repeat(text.lines().map(run).max().unwrap_or(0).max(2) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_is_longer_than_any_inside() {
+        assert_eq!(fence("x"), "```");
+        assert_eq!(fence("a\n  ````rust\n"), "`````");
+    }
+
+    #[test]
+    fn tests_are_named_as_the_language_does() {
+        for (language, name) in
+            [("python", "test_r2_..."), ("rust", "r2_..."), ("javascript", "\"R2: ...\""), ("go", "TestR2_...")]
+        {
+            assert_eq!(test_name(language, &"R2".into()), name);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The worker: carries out one instruction by writing blocks.
+
+use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
+use edvac_memory::ids::RequirementId;
+use edvac_memory::program::{CheckKind, Instruction, Program};
+use serde::Serialize;
+use serde_json::json;
+
+use super::words;
+pub use crate::protocol::blocks::{GrammarOptions, grammar, understand};
+use crate::templates::{TemplateError, Templates};
+
+/// All that a worker is told. What does not change between instructions comes first in the prompt.
+#[derive(Clone, Debug)]
+pub struct WorkerView<'a> {
+    /// The task, verbatim.
+    pub task: &'a str,
+    /// The program in force.
+    pub program: &'a Program,
+    /// The instruction to carry out.
+    pub instruction: &'a Instruction,
+    /// From 1.
+    pub attempt: u32,
+    /// Whether `@@ run` is offered.
+    pub can_run: bool,
+    /// The command that runs the tests, for people (`python3 -m unittest -v`); empty where there is none.
+    pub tests_run_by: &'a str,
+    /// The file listing, as `memory::listing` gives it; empty leaves it out.
+    pub listing: &'a str,
+    /// Files the instruction reads, or ranges of them, and those it writes that exist already.
+    pub files: &'a [FileView],
+    /// Pieces that the index ranked, as `memory::index::pack` gives them.
+    pub retrieved: &'a [Fragment],
+    /// What earlier attempts found out, as [`super::summariser`] wrote it.
+    pub summary: Option<&'a str>,
+}
+
+/// Lines of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileView {
+    /// The file.
+    pub path: String,
+    /// First line shown, from 1.
+    pub line_first: usize,
+    /// Last line shown, inclusive.
+    pub line_last: usize,
+    /// Lines of the whole file.
+    pub lines_total: usize,
+    /// The lines.
+    pub text: String,
+    /// Why it is shown, in a few words.
+    pub reason: String,
+}
+
+impl FileView {
+    /// All of a file.
+    pub fn whole(path: impl Into<String>, text: impl Into<String>, reason: impl Into<String>) -> Self {
+        let text = text.into();
+        let lines_total = text.lines().count();
+        Self { path: path.into(), line_first: 1, line_last: lines_total, lines_total, text, reason: reason.into() }
+    }
+
+    /// Lines `first` to `last` of a file, as far as it has them.
+    pub fn lines(path: &str, text: &str, (first, last): (usize, usize), reason: &str) -> Self {
+        let lines: Vec<_> = text.lines().collect();
+        let line_last = last.min(lines.len());
+        let line_first = first.clamp(1, line_last.max(1));
+        Self {
+            path: path.to_owned(),
+            line_first,
+            line_last,
+            lines_total: lines.len(),
+            text: lines.get(line_first - 1..line_last).unwrap_or_default().join("\n"),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.line_first <= 1 && self.line_last >= self.lines_total
+    }
+
+    pub(super) fn render(&self, templates: &Templates) -> Result<String, TemplateError> {
+        let view = json!({
+            "path": self.path, "line_first": self.line_first, "line_last": self.line_last,
+            "lines_total": self.lines_total, "whole": self.is_whole(),
+            "fence": words::fence(&self.text), "text": self.text.trim_end_matches('\n'),
+        });
+        templates.render("prompts/worker/file.md", &view)
+    }
+}
+
+/// The worker's prompt.
+pub fn fragments(
+    view: &WorkerView<'_>,
+    templates: &Templates,
+    counter: &dyn TokenCounter,
+) -> Result<Vec<Fragment>, TemplateError> {
+    let WorkerView { program, instruction, .. } = view;
+    let mut out = Vec::new();
+    let mut say = |kind, source: &str, reason: &str, text: String| {
+        out.push(Fragment::new(kind, source, reason, text, counter));
+    };
+
+    let about = json!({
+        "can_run": view.can_run, "language": program.language, "task": view.task.trim(),
+        "requirements": words::requirements(&program.requirements, None), "steps": program.instructions,
+    });
+    let rules = format!("domains/{}/rules.md", program.domain);
+    for (kind, name, reason) in [
+        (FragmentKind::System, "prompts/worker/system.md", "how a worker replies"),
+        (FragmentKind::Domain, rules.as_str(), "rules of the domain"),
+        (FragmentKind::Task, "prompts/worker/task.md", "what the user asked for"),
+        (FragmentKind::Program, "prompts/worker/program.md", "where the step stands"),
+    ] {
+        say(kind, name, reason, templates.render(name, &about)?);
+    }
+    if !view.listing.trim().is_empty() {
+        let listing = json!({ "listing": view.listing.trim_end() });
+        let text = templates.render("prompts/worker/listing.md", &listing)?;
+        say(FragmentKind::Listing, "listing", "what there is now", text);
+    }
+    for file in view.files {
+        let source = format!("{}:{}-{}", file.path, file.line_first, file.line_last);
+        say(FragmentKind::File, &source, &file.reason, file.render(templates)?);
+    }
+    for piece in view.retrieved {
+        say(FragmentKind::Retrieved, &piece.source, &piece.reason, piece.text.clone());
+    }
+    if let Some(summary) = view.summary {
+        let text = templates.render("prompts/worker/summary.md", &json!({ "summary": summary.trim() }))?;
+        say(FragmentKind::Summary, "summary", "what earlier attempts found out", text);
+    }
+    let step = templates.render("prompts/worker/step.md", &step_words(view))?;
+    say(FragmentKind::Step, &format!("step {}", instruction.id), "what is to be done", step);
+    Ok(out)
+}
+
+#[derive(Serialize)]
+struct StepWords<'a> {
+    id: u32,
+    title: &'a str,
+    text: &'a str,
+    writes: &'a [String],
+    requirements: Vec<words::RequirementWords>,
+    checks: Vec<String>,
+    attempt: u32,
+}
+
+fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
+    let WorkerView { program, instruction, .. } = view;
+    StepWords {
+        id: instruction.id.0,
+        title: &instruction.title,
+        text: instruction.text.trim(),
+        writes: &instruction.writes,
+        requirements: words::requirements(&program.requirements, Some(&instruction.covers)),
+        checks: check_words(instruction, &program.language, view.tests_run_by),
+        attempt: view.attempt,
+    }
+}
+
+/// The checks in plain words; that a file exists goes without saying where something else about it is checked.
+fn check_words(instruction: &Instruction, language: &str, tests_run_by: &str) -> Vec<String> {
+    let covers = |c: &[RequirementId]| if c.is_empty() { instruction.covers.clone() } else { c.to_vec() };
+    instruction
+        .checks
+        .iter()
+        .filter(|c| match &c.kind {
+            CheckKind::Exists { path } => !instruction.checks.iter().any(|o| says_more(&o.kind, path)),
+            _ => true,
+        })
+        .map(|c| words::check(&c.kind, &covers(&c.covers), language, tests_run_by))
+        .collect()
+}
+
+fn says_more(kind: &CheckKind, about: &str) -> bool {
+    match kind {
+        CheckKind::Parses { path }
+        | CheckKind::Words { path, .. }
+        | CheckKind::Headings { path, .. }
+        | CheckKind::Outline { path, .. }
+        | CheckKind::Canon { path, .. } => path == about,
+        CheckKind::Exists { .. } | CheckKind::Tests => false,
+    }
+}
