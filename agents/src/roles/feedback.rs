@@ -1,1 +1,169 @@
 //! What the machine says back to a worker or planner: one template for each situation.
+//!
+//! The functions give one paragraph each; [`join`] makes one message of those that apply.
+
+use edvac_memory::ids::RequirementId;
+use edvac_memory::index::Hit;
+use edvac_memory::program::Requirement;
+use edvac_memory::verdict::{CheckReport, Verdict};
+use serde_json::json;
+
+use super::words;
+use super::worker::FileView;
+use crate::templates::{TemplateError, Templates};
+
+/// Most lines of a file that one `read` shows; the rest can be asked for.
+pub const READ_LINES_MAX: usize = 200;
+/// Most lines of a command's output.
+const OUTPUT_LINES_MAX: usize = 60;
+/// Most lines of one failed check.
+const DETAIL_LINES_MAX: usize = 50;
+/// Most characters of one line of output.
+const LINE_CHARS_MAX: usize = 300;
+/// Most problems of one reply that are named; the first ones are the cause of the others often enough.
+const PROBLEMS_MAX: usize = 8;
+/// Most failed checks that are shown.
+const FAILURES_MAX: usize = 5;
+
+type Text = Result<String, TemplateError>;
+
+/// One message of the paragraphs that apply.
+pub fn join(paragraphs: &[String]) -> String {
+    let kept: Vec<_> = paragraphs.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
+    kept.join("\n\n")
+}
+
+/// The answer to `read`: the lines asked for, at most [`READ_LINES_MAX`].
+pub fn read(templates: &Templates, path: &str, text: &str, lines: Option<(u32, u32)>) -> Text {
+    let (first, last) = lines.map_or((1, usize::MAX), |(first, last)| (first as usize, last as usize));
+    let last = last.min(first.saturating_add(READ_LINES_MAX - 1));
+    FileView::lines(path, text, (first, last), "asked for").render(templates)
+}
+
+/// The answer to `search`.
+pub fn searched(templates: &Templates, query: &str, hits: &[Hit]) -> Text {
+    let hits: Vec<_> = hits
+        .iter()
+        .map(|hit| {
+            json!({
+                "path": hit.path, "line_first": hit.line_first, "line_last": hit.line_last,
+                "fence": words::fence(&hit.text), "text": hit.text.trim_end_matches('\n'),
+            })
+        })
+        .collect();
+    templates.render("prompts/feedback/search.md", &json!({ "query": query, "hits": hits }))
+}
+
+/// What a command did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ran<'a> {
+    /// The command line, as it was asked for.
+    pub command: &'a str,
+    /// Its exit status; none when a signal ended it.
+    pub exit_status: Option<i32>,
+    /// Whether it was stopped for its time limit.
+    pub timed_out: bool,
+    /// What it printed, both streams.
+    pub output: &'a str,
+}
+
+/// The answer to `run`.
+pub fn ran(templates: &Templates, ran: &Ran<'_>) -> Text {
+    let lines: Vec<_> = ran.output.trim().lines().map(short_line).collect();
+    let left_out = lines.len().saturating_sub(OUTPUT_LINES_MAX);
+    let output = lines[left_out..].join("\n");
+    let view = json!({
+        "command": short_line(ran.command), "timed_out": ran.timed_out,
+        "exit_status": ran.exit_status.map(|s| s.to_string()).unwrap_or_default(),
+        "lines_left_out": left_out, "fence": words::fence(&output), "output": output,
+    });
+    templates.render("prompts/feedback/run.md", &view)
+}
+
+/// Nothing of the reply was used: problems of the protocol or of the store.
+pub fn refused(templates: &Templates, problems: &[String]) -> Text {
+    templates.render("prompts/feedback/refused.md", &json!({ "problems": first_problems(problems) }))
+}
+
+/// A read, a search or a command that could not be done; the rest of the reply was.
+pub fn not_done(templates: &Templates, problems: &[String]) -> Text {
+    templates.render("prompts/feedback/not_done.md", &json!({ "problems": first_problems(problems) }))
+}
+
+/// Edits were made; said only where something else is answered too.
+pub fn applied(templates: &Templates, applied: &[String]) -> Text {
+    templates.render("prompts/feedback/applied.md", &json!({ "applied": applied }))
+}
+
+/// Checks that do not hold, with what they found. Those that passed are not spoken of.
+pub fn failed(templates: &Templates, reports: &[CheckReport], language: &str) -> Text {
+    let failures: Vec<_> = reports
+        .iter()
+        .filter_map(|report| match &report.verdict {
+            Verdict::Passed => None,
+            Verdict::Failed { reason } | Verdict::NoEvidence { reason } => Some((report, reason)),
+        })
+        .take(FAILURES_MAX)
+        .map(|(report, reason)| {
+            let detail: Vec<_> = report.detail.trim().lines().take(DETAIL_LINES_MAX).map(short_line).collect();
+            let detail = detail.join("\n");
+            json!({
+                "check": words::check(&report.check.kind, &report.check.covers, language, &command(report)),
+                "reason": sentence(reason), "fence": words::fence(&detail), "detail": detail,
+            })
+        })
+        .collect();
+    templates.render("prompts/feedback/failed.md", &json!({ "failures": failures }))
+}
+
+/// All tests passed, but none that ran names these requirements.
+pub fn unproven(templates: &Templates, ids: &[RequirementId], all: &[Requirement], language: &str) -> Text {
+    let requirements: Vec<_> = words::requirements(all, Some(ids))
+        .into_iter()
+        .map(|r| {
+            let test = words::test_name(language, &RequirementId(r.id.clone()));
+            json!({ "id": r.id, "text": r.text, "test": test })
+        })
+        .collect();
+    templates.render("prompts/feedback/unproven.md", &json!({ "requirements": requirements }))
+}
+
+/// The same reply came before in this attempt.
+pub fn repeated(templates: &Templates) -> Text {
+    templates.render("prompts/feedback/repeated.md", &json!({}))
+}
+
+/// The reply had thoughts only: no change, no question, no claim to be done. `writes` are the step's files.
+pub fn idle(templates: &Templates, writes: &[String]) -> Text {
+    templates.render("prompts/feedback/idle.md", &json!({ "writes": writes }))
+}
+
+/// A plan that cannot be used, one sentence for each thing that is wrong.
+pub fn plan_refused(templates: &Templates, problems: &[String]) -> Text {
+    templates.render("prompts/feedback/plan_refused.md", &json!({ "problems": first_problems(problems) }))
+}
+
+fn first_problems(problems: &[String]) -> &[String] {
+    &problems[..problems.len().min(PROBLEMS_MAX)]
+}
+
+fn short_line(line: &str) -> String {
+    match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.trim_end().to_owned(),
+    }
+}
+
+/// The command line as a person would write it, where it is one that a person would.
+fn command(report: &CheckReport) -> String {
+    let plain = report.command.iter().all(|a| !a.is_empty() && !a.contains(char::is_whitespace));
+    if plain { report.command.join(" ") } else { String::new() }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let mut chars = text.chars();
+    let capital: String = chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    if capital.ends_with(['.', '!', '?']) { capital } else { capital + "." }
+}
