@@ -1,5 +1,11 @@
 //! The port to a model: one request, one streamed reply with usage.
 
+pub mod estimate;
+pub mod local;
+pub mod openai;
+pub mod recorded;
+pub mod scripted;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
