@@ -255,6 +255,7 @@ impl ModelClient for LocalClient {
                 completion_tokens: generation.ids.len() as u64,
                 prefill_ms: generation.prefill_ms,
                 decode_ms: generation.decode_ms,
+                estimated: false,
             },
             model: self.info.model.clone(),
             text: generation.text,

@@ -97,6 +97,9 @@ pub struct Usage {
     pub prefill_ms: u64,
     /// From the first token to the last.
     pub decode_ms: u64,
+    /// Whether the token counts are estimates, because the endpoint gave none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 /// One complete reply.
@@ -210,6 +213,13 @@ pub enum ModelError {
 
 /// Turns true when the reply is no longer wanted.
 pub type Cancel = watch::Receiver<bool>;
+
+/// Ends when the reply is no longer wanted; never when nobody is left who could say so.
+pub(crate) async fn cancelled(mut cancel: Cancel) {
+    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+        std::future::pending().await
+    }
+}
 
 /// One request, one reply.
 ///

@@ -25,7 +25,8 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{
-    Cancel, ClientInfo, Delta, Finish, ModelClient, ModelError, ModelReply, ModelRequest, Sink, Speaker, Usage, estimate,
+    Cancel, ClientInfo, Delta, Finish, ModelClient, ModelError, ModelReply, ModelRequest, Sink, Speaker, Usage, cancelled,
+    estimate,
 };
 
 /// A script as it stands in its file.
@@ -200,7 +201,7 @@ impl ModelClient for ScriptedClient {
         &self,
         request: &ModelRequest,
         sink: Sink<'_>,
-        mut cancel: Cancel,
+        cancel: Cancel,
     ) -> Result<ModelReply, ModelError> {
         if *cancel.borrow() {
             return Err(ModelError::Cancelled);
@@ -215,7 +216,7 @@ impl ModelClient for ScriptedClient {
             let pause = tokio::time::sleep(Duration::from_millis(self.script.delay_ms));
             tokio::select! {
                 () = pause => {}
-                _ = cancel.wait_for(|cancelled| *cancelled) => return Err(ModelError::Cancelled),
+                () = cancelled(cancel) => return Err(ModelError::Cancelled),
             }
         }
         sink(Delta::Prefill { done: prompt_tokens, total: prompt_tokens });
