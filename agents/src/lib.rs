@@ -9,3 +9,5 @@ pub mod prompt;
 pub mod protocol;
 pub mod roles;
 pub mod templates;
+#[cfg(test)]
+mod testing;

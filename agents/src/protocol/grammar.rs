@@ -70,3 +70,7 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     let _ = writeln!(out, "write_path: {}", if names.is_empty() { "PATH" } else { &names });
     out
 }
+
+#[cfg(test)]
+#[path = "grammar_tests.rs"]
+mod tests;

@@ -56,3 +56,7 @@ PATH: /{PATH}/
     }
     out
 }
+
+#[cfg(test)]
+#[path = "grammar_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+use super::*;
+use crate::client::Finish;
+use crate::protocol::blocks::understand;
+use crate::testing::{accepts, matcher};
+
+const GOOD: [&str; 9] = [
+    "@@ done nothing to do",
+    "@@ write a.py\nx = 1\n@@ end\n@@ done It is there.\n",
+    "@@ write src/deep/.hidden-file.tar.gz\n@decorator\ndef f():\n    return \"@@\"\n@@ end\n@@ done x",
+    "@@ write a.py\n\n\n\nx = 1\n\ny\n@@ end\n@@ write b.py\n=======\n@@ end\n@@ done x",
+    "@@ edit a.py\n<<<<<<< SEARCH\nold\n\nolder\n=======\nnew\n>>>>>>> REPLACE\n@@ end\n@@ done x",
+    "@@ edit a.py\n<<<<<<< SEARCH\na\n=======\n>>>>>>> REPLACE\n<<<<<<< SEARCH\nb\n=======\nB\n>>>>>>> REPLACE\n@@ end\n@@ done x",
+    "@@ note first I look\n@@ delete b.py\n@@ read a.py 1-80\n",
+    "@@ search wörter",
+    "@@ run python3 -m unittest -v",
+];
+
+const BAD: [&str; 14] = [
+    "Here is the file:",
+    "@@ write a.py\nx = 1\n@@ end\n",
+    "@@ write a.py\n@@ end\n@@ done x",
+    "@@ write a.py\n\n@@ end\n@@ done x",
+    "@@ write a.py\nx\n@@ done x",
+    "@@ write /a.py\nx\n@@ end\n@@ done x",
+    "@@ write ../a.py\nx\n@@ end\n@@ done x",
+    "@@ write a/../b.py\nx\n@@ end\n@@ done x",
+    "@@ edit a.py\nx\n@@ end\n@@ done x",
+    "@@ edit a.py\n<<<<<<< SEARCH\n=======\nnew\n>>>>>>> REPLACE\n@@ end\n@@ done x",
+    "@@ create a.py\nx\n@@ end\n@@ done x",
+    "@@ done x\n@@ done y",
+    "@@ read a.py\n@@ done y",
+    "@@ write a.py\nx\n\n\n\n\n\ny\n@@ end\n@@ done x",
+];
+
+#[test]
+fn the_grammar_is_the_protocol() {
+    let grammar = grammar(&GrammarOptions::default());
+    for text in GOOD {
+        assert_eq!(accepts(&grammar, text), Ok(()), "{text:?}");
+        assert!(understand(text, Finish::Stop).problems.is_empty(), "{text:?}");
+    }
+    for text in BAD {
+        assert!(accepts(&grammar, text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn options_narrow_it() {
+    let options = GrammarOptions { blocks_max: 2, run: false, writes: vec!["a.py".into(), "test_a.py".into()] };
+    let grammar = grammar(&options);
+    assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
+    for text in [
+        "@@ write b.py\nx\n@@ end\n@@ done x",
+        "@@ run ls",
+        "@@ note a\n@@ note b\n@@ done x",
+    ] {
+        assert!(accepts(&grammar, text).is_err(), "{text:?}");
+    }
+}
+
+/// Replies that a model of no sense at all writes under the grammar: any allowed byte, a line end more often.
+#[test]
+fn whatever_is_written_under_it_is_understood() {
+    let grammar = grammar(&GrammarOptions { blocks_max: 3, ..GrammarOptions::default() });
+    let mut finished = 0;
+    for seed in 0..6_u64 {
+        let mut state = seed * 7919 + 1;
+        let mut matcher = matcher(&grammar);
+        let mut bytes = Vec::new();
+        for _ in 0..1500 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mask = matcher.compute_mask().unwrap();
+            let allowed: Vec<u32> = mask.iter().filter(|t| *t < 128).collect();
+            let newline = mask.is_allowed(u32::from(b'\n')) && (state >> 40) % 6 == 0;
+            let Some(&any) = allowed.get((state >> 33) as usize % allowed.len().max(1)) else { break };
+            let next = if newline { u32::from(b'\n') } else { any };
+            matcher.consume_token(next).unwrap();
+            bytes.push(next as u8);
+            if matcher.is_stopped() {
+                break;
+            }
+        }
+        if matcher.is_stopped() || matcher.is_accepting().unwrap() {
+            finished += 1;
+            let text = String::from_utf8(bytes).unwrap();
+            let problems = understand(&text, Finish::Stop).problems;
+            assert!(problems.is_empty(), "{problems:?} in {text:?}");
+        }
+    }
+    assert!(finished > 0, "no reply came to its end");
+}

@@ -1,0 +1,50 @@
+use super::*;
+use crate::client::Finish;
+use crate::roles::planner::understand;
+use crate::testing::{accepts, templates};
+
+fn rules(languages: &[&str], prose: bool) -> PlanRules {
+    let languages: Vec<_> = languages.iter().map(|l| (*l).to_owned()).collect();
+    PlanRules::new("codebase", &languages, prose, 8192)
+}
+
+/// The worked example of a domain's prompt: what stands after "The plan is:".
+fn example(domain: &str, rules: &PlanRules) -> String {
+    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose });
+    let text = templates().render(&format!("domains/{domain}/plan.md"), &view).unwrap();
+    text.split_once("The plan is:\n\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn the_examples_in_the_prompts_are_plans() {
+    for (domain, languages, prose) in
+        [("codebase", &["python", "rust"][..], false), ("book", &[], true), ("custom", &[], false), ("custom", &[], true)]
+    {
+        let rules = rules(languages, prose);
+        let plan = example(domain, &rules);
+        assert_eq!(accepts(&grammar(&rules), &plan), Ok(()), "{domain}");
+        let draft = understand(&plan, Finish::Stop).unwrap();
+        let covered: Vec<_> = draft.steps.iter().flat_map(|s| &s.covers).collect();
+        assert!(draft.requirements.iter().all(|(id, _)| covered.contains(&id)), "{domain}");
+    }
+}
+
+#[test]
+fn what_is_not_a_plan_cannot_be_written() {
+    let rules = rules(&["python"], false);
+    let grammar = grammar(&rules);
+    let plan = example("codebase", &rules);
+    for (from, to) in [
+        ("TITLE", "Title"),
+        ("LANGUAGE: python", "LANGUAGE: cobol"),
+        ("REQUIREMENT R2", "REQUIREMENT R3"),
+        ("STEP 2", "STEP 3"),
+        ("COVERS: R1, R2\n", "\n"),
+        ("COVERS: R1, R2\n", "COVERS: R13\n"),
+        ("WRITES: counting.py, ", "WRITES: ../x.py, "),
+        ("WRITES: counting.py, test_counting.py", "WRITES: -"),
+    ] {
+        assert!(plan.contains(from), "{from}");
+        assert!(accepts(&grammar, &plan.replacen(from, to, 1)).is_err(), "{to}");
+    }
+}
