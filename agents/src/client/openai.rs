@@ -157,7 +157,8 @@ impl OpenAiClient {
         let started = Instant::now();
         let body = wire::body(request, &self.options, unwanted);
         let mut gathered = Gathered::default();
-        let opening = self.client.chat().create_stream_byot::<_, Chunk>(body);
+        let chat = self.client.chat();
+        let opening = chat.create_stream_byot::<_, Chunk>(body);
         let first_byte = self.options.first_byte_timeout;
         let mut stream = match tokio::time::timeout(first_byte, opening).await {
             Err(_) => return Err(self.failure().silent(first_byte, false)),

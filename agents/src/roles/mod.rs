@@ -9,3 +9,6 @@ pub mod reviewer;
 pub mod summariser;
 pub mod words;
 pub mod worker;
+
+#[cfg(test)]
+mod tests;

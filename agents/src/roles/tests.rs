@@ -1,0 +1,189 @@
+//! Every prompt as a model gets it. A change of wording is seen here before a model sees it.
+
+use edvac_memory::context::{Fitted, Fragment, FragmentKind};
+use edvac_memory::ids::TreeId;
+use edvac_memory::index::{Hit, pack};
+use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::verdict::{CheckReport, Verdict};
+
+use super::worker::{FileView, WorkerView};
+use super::{feedback, planner, reviewer, summariser, worker};
+use crate::client::Speaker;
+use crate::prompt::messages;
+use crate::testing::{Words, program, templates};
+
+const TASK: &str = "A shelf of books that lists them by title.\n";
+
+fn shown(fragments: Vec<Fragment>) -> String {
+    let said = messages(&Fitted { fragments, left_out: vec![] });
+    said.iter().map(|m| format!("[{}]\n{}\n", if m.speaker == Speaker::System { "system" } else { "user" }, m.text)).collect()
+}
+
+fn hits() -> Vec<Hit> {
+    vec![Hit {
+        path: "books.py".into(),
+        line_first: 3,
+        line_last: 4,
+        symbol: Some("Book".into()),
+        text: "class Book:\n    pass\n".into(),
+        score: 1.0,
+        reason: "words 1".into(),
+    }]
+}
+
+fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
+    let program = program(domain, language);
+    let files = [
+        FileView::whole("books.py", "class Book:\n    \"\"\"```\"\"\"\n", "the step reads it"),
+        FileView::lines("long.py", "a\nb\nc\nd\n", (2, 3), "the step reads it"),
+    ];
+    let retrieved = pack(&hits(), 100, &Words);
+    let view = WorkerView {
+        task: TASK,
+        program: &program,
+        instruction: &program.instructions[1],
+        attempt: if full { 2 } else { 1 },
+        can_run: full,
+        tests_run_by: if language == "python" { "python3 -m unittest -v" } else { "" },
+        listing: if full { "books.py (2 lines, 30 bytes, step 1): Book\n" } else { "" },
+        files: if full { &files } else { &[] },
+        retrieved: if full { &retrieved } else { &[] },
+        summary: full.then_some("FOUND: books.py has Book.\nFAILED: nothing\nNEXT: Write shelf.py."),
+    };
+    worker::fragments(&view, &templates(), &Words).unwrap()
+}
+
+#[test]
+fn worker_prompts() {
+    for (domain, language) in
+        [("codebase", "python"), ("codebase", "javascript"), ("codebase", "rust"), ("codebase", "go"), ("book", ""), ("custom", "")]
+    {
+        let name = format!("worker_{domain}_{language}").trim_end_matches('_').to_owned();
+        insta::assert_snapshot!(name, shown(worker_fragments(domain, language, language == "python")));
+    }
+}
+
+/// What does not depend on the step is the same text for every step, and comes before all that does.
+#[test]
+fn steps_share_the_beginning_of_their_prompts() {
+    let program = program("codebase", "python");
+    let text = |n: usize| {
+        let view = WorkerView {
+            task: TASK,
+            program: &program,
+            instruction: &program.instructions[n],
+            attempt: 1,
+            can_run: true,
+            tests_run_by: "",
+            listing: "",
+            files: &[],
+            retrieved: &[],
+            summary: None,
+        };
+        shown(worker::fragments(&view, &templates(), &Words).unwrap())
+    };
+    let (first, second) = (text(0), text(1));
+    let common = first.bytes().zip(second.bytes()).take_while(|(a, b)| a == b).count();
+    assert!(first[..common].ends_with("# Your step now: step "), "{}", &first[common.saturating_sub(60)..common]);
+}
+
+#[test]
+fn worker_fragments_say_what_they_are() {
+    let kinds: Vec<_> = worker_fragments("codebase", "python", true).iter().map(|f| f.kind).collect();
+    use FragmentKind::*;
+    assert_eq!(kinds, [System, Domain, Task, Program, Listing, File, File, Retrieved, Summary, Step]);
+    let all = worker_fragments("codebase", "python", true);
+    assert!(all.iter().all(|f| f.tokens > 0 && !f.source.is_empty() && !f.reason.is_empty()));
+}
+
+#[test]
+fn planner_prompts() {
+    let languages = ["python", "javascript", "rust"].map(str::to_owned);
+    for (domain, languages, prose) in [("codebase", &languages[..], false), ("book", &[], true), ("custom", &[], true)] {
+        let rules = planner::PlanRules::new(domain, languages, prose, 8192);
+        let fragments = planner::fragments(TASK, &rules, &templates(), &Words).unwrap();
+        insta::assert_snapshot!(format!("planner_{domain}"), shown(fragments));
+    }
+}
+
+#[test]
+fn reviewer_prompt() {
+    let program = program("codebase", "python");
+    let view = reviewer::ReviewerView {
+        instruction: &program.instructions[1],
+        requirements: &program.requirements,
+        diff: "--- a/shelf.py\n+++ b/shelf.py\n@@ -1 +1 @@\n-x\n+y\n",
+    };
+    insta::assert_snapshot!(shown(reviewer::fragments(&view, &templates(), &Words).unwrap()));
+}
+
+#[test]
+fn summariser_prompt() {
+    let program = program("codebase", "python");
+    let turns = [("@@ run ls", Some("a.py")), ("@@ write a.py\nx\n@@ end", Some("It failed.")), ("@@ done", None)];
+    let view = |tokens_max| summariser::SummariserView {
+        instruction: &program.instructions[1],
+        earlier: Some("FOUND: nothing"),
+        turns: &turns,
+        tokens_max,
+    };
+    insta::assert_snapshot!(shown(summariser::fragments(&view(1000), &templates(), &Words).unwrap()));
+    let short = shown(summariser::fragments(&view(18), &templates(), &Words).unwrap());
+    assert!(short.contains("FOUND: nothing\n\n(2 older replies are left out)\n\nReply 3:"), "{short}");
+}
+
+fn report(kind: CheckKind, verdict: Verdict, detail: &str) -> CheckReport {
+    CheckReport {
+        check: Check { kind, covers: vec!["R2".into()] },
+        verdict,
+        tree: TreeId("t".into()),
+        command: ["python3", "-m", "unittest", "-v"].map(str::to_owned).to_vec(),
+        exit_status: Some(1),
+        duration_ms: 1,
+        tests: vec![],
+        detail: detail.into(),
+    }
+}
+
+#[test]
+fn what_the_machine_says_back() {
+    let t = templates();
+    let program = program("codebase", "python");
+    let failed = Verdict::Failed { reason: "1 of 2 tests failed".into() };
+    let none = Verdict::NoEvidence { reason: "no test was found.".into() };
+    let reports = [
+        report(CheckKind::Exists { path: "a.py".into() }, Verdict::Passed, "not shown"),
+        report(CheckKind::Tests, failed, "FAIL: test_r2_list\nAssertionError: [] != ['a']\n"),
+        report(CheckKind::Tests, none, ""),
+    ];
+    let long: String = (1..=100).map(|n| format!("line {n}\n")).collect();
+    let ran = |command, exit_status, output| feedback::Ran { command, exit_status, timed_out: false, output };
+    let problems = ["`@@ write a.py` is empty.".to_owned(), "Second.".to_owned()];
+    let parts = [
+        feedback::read(&t, "a.py", "a\nb\nc\n", None),
+        feedback::read(&t, "a.py", "a\nb\nc\n", Some((2, 9))),
+        feedback::read(&t, "a.py", "a\nb\nc\n", Some((7, 9))),
+        feedback::searched(&t, "book", &hits()),
+        feedback::searched(&t, "nothing", &[]),
+        feedback::ran(&t, &ran("ls", Some(0), "a.py\n")),
+        feedback::ran(&t, &ran("true", Some(0), "")),
+        feedback::ran(&t, &ran("seq 100", Some(2), &long)),
+        feedback::ran(&t, &feedback::Ran { command: "sleep 9", timed_out: true, ..Default::default() }),
+        feedback::ran(&t, &ran("abort", None, "")),
+        feedback::refused(&t, &problems),
+        feedback::refused(&t, &problems[..1]),
+        feedback::not_done(&t, &["a.py does not exist".to_owned()]),
+        feedback::applied(&t, &["wrote a.py".to_owned(), "deleted b.py".to_owned()]),
+        feedback::failed(&t, &reports, "python"),
+        feedback::failed(&t, &reports[1..2], "python"),
+        feedback::unproven(&t, &["R2".into()], &program.requirements, "python"),
+        feedback::unproven(&t, &["R1".into(), "R2".into()], &program.requirements, "javascript"),
+        feedback::repeated(&t),
+        feedback::idle(&t, &["a.py".to_owned(), "b.py".to_owned()]),
+        feedback::idle(&t, &[]),
+        feedback::plan_refused(&t, &problems),
+    ];
+    let texts: Vec<_> = parts.into_iter().map(Result::unwrap).collect();
+    insta::assert_snapshot!(texts.join("\n----\n"));
+    assert_eq!(feedback::join(&[" a\n".into(), String::new(), "b".into()]), "a\n\nb");
+}
