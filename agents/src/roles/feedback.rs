@@ -4,7 +4,7 @@
 
 use edvac_memory::ids::RequirementId;
 use edvac_memory::index::Hit;
-use edvac_memory::program::Requirement;
+use edvac_memory::program::{CheckKind, Requirement};
 use edvac_memory::verdict::{CheckReport, Verdict};
 use serde_json::json;
 
@@ -108,7 +108,7 @@ pub fn failed(templates: &Templates, reports: &[CheckReport], language: &str) ->
             let detail: Vec<_> = report.detail.trim().lines().take(DETAIL_LINES_MAX).map(short_line).collect();
             let detail = detail.join("\n");
             json!({
-                "check": words::check(&report.check.kind, &report.check.covers, language, &command(report)),
+                "must": must(report, language), "by": command(report),
                 "reason": sentence(reason), "fence": words::fence(&detail), "detail": detail,
             })
         })
@@ -151,6 +151,14 @@ fn short_line(line: &str) -> String {
     match line.char_indices().nth(LINE_CHARS_MAX) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line.trim_end().to_owned(),
+    }
+}
+
+/// What must hold, where the reason alone might not say it; what tests say speaks for itself.
+fn must(report: &CheckReport, language: &str) -> String {
+    match report.check.kind {
+        CheckKind::Tests => String::new(),
+        ref kind => words::check(kind, &report.check.covers, language, ""),
     }
 }
 

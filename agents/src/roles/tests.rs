@@ -151,12 +151,16 @@ fn what_the_machine_says_back() {
     let program = program("codebase", "python");
     let failed = Verdict::Failed { reason: "1 of 2 tests failed".into() };
     let none = Verdict::NoEvidence { reason: "no test was found.".into() };
+    let short = Verdict::Failed { reason: "it has 300 words".into() };
+    let mut words = report(CheckKind::Words { path: "src/a.md".into(), min: 600, max: 1200 }, short, "");
+    words.command.clear();
     let reports = [
         report(CheckKind::Exists { path: "a.py".into() }, Verdict::Passed, "not shown"),
         report(CheckKind::Tests, failed, "FAIL: test_r2_list\nAssertionError: [] != ['a']\n"),
         report(CheckKind::Tests, none, ""),
+        words,
     ];
-    let long: String = (1..=100).map(|n| format!("line {n}\n")).collect();
+    let long: String = (1..=63).map(|n| format!("line {n}\n")).collect();
     let ran = |command, exit_status, output| feedback::Ran { command, exit_status, timed_out: false, output };
     let problems = ["`@@ write a.py` is empty.".to_owned(), "Second.".to_owned()];
     let parts = [
@@ -167,7 +171,7 @@ fn what_the_machine_says_back() {
         feedback::searched(&t, "nothing", &[]),
         feedback::ran(&t, &ran("ls", Some(0), "a.py\n")),
         feedback::ran(&t, &ran("true", Some(0), "")),
-        feedback::ran(&t, &ran("seq 100", Some(2), &long)),
+        feedback::ran(&t, &ran("seq 63", Some(2), &long)),
         feedback::ran(&t, &feedback::Ran { command: "sleep 9", timed_out: true, ..Default::default() }),
         feedback::ran(&t, &ran("abort", None, "")),
         feedback::refused(&t, &problems),

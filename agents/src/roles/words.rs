@@ -49,11 +49,10 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
 
 fn tests(covers: &[RequirementId], language: &str, tests_run_by: &str) -> String {
     let run = if tests_run_by.is_empty() { String::new() } else { format!("`{tests_run_by}` runs and ") };
-    let names: Vec<_> = covers.iter().map(|id| format!("{id} ({})", test_name(language, id))).collect();
-    match names.as_slice() {
-        [] => format!("{run}all tests pass"),
-        names => format!("{run}all tests pass, and at least one test is named after each of {}", names.join(", ")),
-    }
+    let name = |id: &RequirementId| format!("for {id} there is a test named {}", test_name(language, id));
+    let names: Vec<_> = covers.iter().map(name).collect();
+    let names = if names.is_empty() { String::new() } else { format!("; {}", names.join(", ")) };
+    format!("{run}no test fails{names}")
 }
 
 /// A fence that does not end inside `text`.
