@@ -26,7 +26,7 @@ pub enum TemplateError {
         why: String,
     },
     /// Nothing has this name.
-    #[error("there is no template {name}, neither built in{}; add that file", .dir.as_ref().map(|d| format!(" nor in {}", d.display())).unwrap_or_else(|| " nor in a templates directory of yours".to_owned()))]
+    #[error("there is no template {name}, neither built in{}; add that file", beside(dir.as_deref()))]
     Missing {
         /// Its name.
         name: String,
@@ -41,6 +41,10 @@ pub enum TemplateError {
         /// What is wrong.
         why: String,
     },
+}
+
+fn beside(dir: Option<&Path>) -> String {
+    dir.map_or_else(|| " nor in a templates directory of yours".to_owned(), |d| format!(" nor in {}", d.display()))
 }
 
 /// All templates, by their path below the templates directory: `prompts/worker/system.md`.

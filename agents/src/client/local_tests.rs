@@ -4,9 +4,11 @@ fn say(speaker: Speaker, text: &str) -> Message {
     Message { speaker, text: text.into() }
 }
 
+/// Templates may fail, so it has the type of one.
+#[allow(clippy::unnecessary_wraps)]
 fn chatml(messages: &[ChatMessage]) -> Result<String, Error> {
-    let turns: String = messages.iter().map(|m| format!("<s>{}\n{}<e>\n", m.role, m.content)).collect();
-    Ok(turns + "<s>assistant\n")
+    let turns: Vec<_> = messages.iter().map(|m| format!("<s>{}\n{}<e>\n", m.role, m.content)).collect();
+    Ok(turns.concat() + "<s>assistant\n")
 }
 
 fn trimming(messages: &[ChatMessage]) -> Result<String, Error> {

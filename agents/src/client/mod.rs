@@ -217,7 +217,7 @@ pub type Cancel = watch::Receiver<bool>;
 /// Ends when the reply is no longer wanted; never when nobody is left who could say so.
 pub(crate) async fn cancelled(mut cancel: Cancel) {
     if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -33,7 +33,7 @@ const ATTEMPTS_MAX: usize = 5;
 /// Longest pause between two tries, unless the endpoint asks for more.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// Longest pause that an endpoint may ask for; over it the error is the better answer.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// Where and whom to ask.
 #[derive(Clone)]
@@ -192,7 +192,7 @@ impl OpenAiClient {
         match gathered.finish(request, &self.options.model) {
             Ok(mut reply) => {
                 reply.usage.prefill_ms = prefill.as_millis() as u64;
-                reply.usage.decode_ms = (started.elapsed() - prefill).as_millis() as u64;
+                reply.usage.decode_ms = started.elapsed().saturating_sub(prefill).as_millis() as u64;
                 Ok(reply)
             }
             Err(why) => Err(self.failure().broken(why, gathered.has_text())),

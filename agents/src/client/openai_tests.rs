@@ -26,9 +26,8 @@ fn client(server: &MockServer) -> OpenAiClient {
 }
 
 fn sse(events: &[Value]) -> ResponseTemplate {
-    let mut body: String = events.iter().map(|e| format!("data: {e}\n\n")).collect();
-    body.push_str("data: [DONE]\n\n");
-    stream(&body)
+    let events: Vec<_> = events.iter().map(|e| format!("data: {e}\n\n")).collect();
+    stream(&(events.concat() + "data: [DONE]\n\n"))
 }
 
 fn stream(body: &str) -> ResponseTemplate {
@@ -185,7 +184,7 @@ async fn repeating_has_an_end() {
 #[tokio::test]
 async fn silence_is_a_failure() {
     let server = server().await;
-    answers(&server, vec![hello().set_delay(Duration::from_secs(600)), hello()]).await;
+    answers(&server, vec![hello().set_delay(Duration::from_mins(10)), hello()]).await;
     let client = client_with(&server, |o| o.first_byte_timeout = Duration::from_millis(50));
     assert_eq!(ask(&client).await.unwrap().text, "Hello");
     assert_eq!(calls(&server).await, 2);
@@ -272,7 +271,7 @@ async fn nobody_there_and_nobody_waiting() {
 #[tokio::test]
 async fn a_request_in_flight_is_cancelled() {
     let server = server().await;
-    answers(&server, vec![hello().set_delay(Duration::from_secs(600))]).await;
+    answers(&server, vec![hello().set_delay(Duration::from_mins(10))]).await;
     let (stop, cancel) = tokio::sync::watch::channel(false);
     let client = client(&server);
     let asked = request("x");
