@@ -26,7 +26,11 @@ impl TokenCounter for Counter<'_> {
     }
 }
 
-async fn say(client: &LocalClient, fragments: Vec<Fragment>, grammar: String) -> Result<ModelReply, Box<dyn Error>> {
+async fn say(
+    client: &LocalClient,
+    fragments: Vec<Fragment>,
+    grammar: String,
+) -> Result<ModelReply, Box<dyn Error>> {
     for fragment in &fragments {
         eprintln!("{:>6} tokens  {:?} {}", fragment.tokens, fragment.kind, fragment.source);
     }
@@ -51,7 +55,9 @@ async fn say(client: &LocalClient, fragments: Vec<Fragment>, grammar: String) ->
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, model, task, rest @ ..] = &arguments[..] else { return Err("usage: prompts MODEL TASK [DOMAIN] [WINDOW]".into()) };
+    let [_, model, task, rest @ ..] = &arguments[..] else {
+        return Err("usage: prompts MODEL TASK [DOMAIN] [WINDOW]".into());
+    };
     let domain = rest.first().map_or("codebase", String::as_str);
     let window = rest.get(1).map(|w| w.parse()).transpose()?.unwrap_or(8192);
     let options = EngineOptions { window_tokens_max: Some(window), ..EngineOptions::default() };
@@ -80,8 +86,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         summary: None,
     };
     let prompt = worker::fragments(&view, &templates, &Counter(&client))?;
-    let grammar =
-        worker::grammar(&worker::GrammarOptions { writes: instruction.writes.clone(), run: false, ..Default::default() });
+    let grammar = worker::grammar(&worker::GrammarOptions {
+        writes: instruction.writes.clone(),
+        run: false,
+        ..Default::default()
+    });
     let reply = say(&client, prompt, grammar).await?;
     println!("{:#?}", blocks::understand(&reply.text, reply.finish).problems);
     Ok(())

@@ -44,7 +44,10 @@ pub enum TemplateError {
 }
 
 fn beside(dir: Option<&Path>) -> String {
-    dir.map_or_else(|| " nor in a templates directory of yours".to_owned(), |d| format!(" nor in {}", d.display()))
+    dir.map_or_else(
+        || " nor in a templates directory of yours".to_owned(),
+        |d| format!(" nor in {}", d.display()),
+    )
 }
 
 /// All templates, by their path below the templates directory: `prompts/worker/system.md`.

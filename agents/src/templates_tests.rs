@@ -19,17 +19,28 @@ fn why<T>(result: Result<T, TemplateError>) -> String {
 
 #[test]
 fn a_file_of_yours_wins() {
-    let (_dir, loaded) = load(&[("prompts/worker/listing.md", "FILES\n{{ listing }}\n"), (".hidden/x.md", "{{")]);
+    let (_dir, loaded) =
+        load(&[("prompts/worker/listing.md", "FILES\n{{ listing }}\n"), (".hidden/x.md", "{{")]);
     let templates = loaded.unwrap();
     let view = json!({ "listing": "a.py <x>" });
     assert_eq!(templates.render("prompts/worker/listing.md", &view).unwrap(), "FILES\na.py <x>");
-    assert!(Templates::load(None).unwrap().render("prompts/worker/listing.md", &view).unwrap().starts_with("# Files"));
-    assert!(templates.render("prompts/planner/task.md", &json!({ "task": "x" })).is_ok(), "others stay built in");
+    assert!(
+        Templates::load(None)
+            .unwrap()
+            .render("prompts/worker/listing.md", &view)
+            .unwrap()
+            .starts_with("# Files")
+    );
+    assert!(
+        templates.render("prompts/planner/task.md", &json!({ "task": "x" })).is_ok(),
+        "others stay built in"
+    );
 }
 
 #[test]
 fn a_domain_of_yours_is_found() {
-    let (_dir, loaded) = load(&[("domains/recipes/rules.md", "Cook."), ("domains/recipes/domain.toml", "x = 1")]);
+    let (_dir, loaded) =
+        load(&[("domains/recipes/rules.md", "Cook."), ("domains/recipes/domain.toml", "x = 1")]);
     let templates = loaded.unwrap();
     assert_eq!(templates.render("domains/recipes/rules.md", &json!({})).unwrap(), "Cook.");
     assert_eq!(templates.text("domains/recipes/domain.toml").unwrap(), "x = 1");

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use edvac_agents::client::local::LocalClient;
-use edvac_agents::client::{Delta, Finish, Message, ModelClient, ModelError, ModelReply, ModelRequest, Sampling, Speaker};
+use edvac_agents::client::{
+    Delta, Finish, Message, ModelClient, ModelError, ModelReply, ModelRequest, Sampling, Speaker,
+};
 use edvac_agents::protocol::blocks;
 use edvac_runtime::EngineOptions;
 use tokio::sync::watch;
@@ -19,8 +21,11 @@ fn client() -> LocalClient {
 }
 
 fn request(texts: &[&str], tokens_max: u32) -> ModelRequest {
-    let speakers = [Speaker::System, Speaker::User].into_iter().chain([Speaker::Assistant, Speaker::User].into_iter().cycle());
-    let messages = texts.iter().zip(speakers).map(|(t, speaker)| Message { speaker, text: (*t).to_owned() }).collect();
+    let speakers = [Speaker::System, Speaker::User]
+        .into_iter()
+        .chain([Speaker::Assistant, Speaker::User].into_iter().cycle());
+    let messages =
+        texts.iter().zip(speakers).map(|(t, speaker)| Message { speaker, text: (*t).to_owned() }).collect();
     ModelRequest { messages, tokens_max, sampling: Sampling::default(), grammar: None, tools: false }
 }
 

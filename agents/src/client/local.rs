@@ -17,7 +17,8 @@ use edvac_runtime::tokenizer::Tokenizer;
 use edvac_runtime::{Engine, EngineOptions, Error, GenerateRequest, Generation, Progress};
 
 use super::{
-    Cancel, ClientInfo, Delta, Finish, Message, ModelClient, ModelError, ModelReply, ModelRequest, Sink, Speaker, Usage,
+    Cancel, ClientInfo, Delta, Finish, Message, ModelClient, ModelError, ModelReply, ModelRequest, Sink,
+    Speaker, Usage,
 };
 
 /// Conversations whose tokens are kept. The engine remembers fewer sequences than that.
@@ -40,7 +41,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn runtime(error: Error) -> ModelError {
     match error {
-        Error::PromptTooLong { prompt_tokens, window_tokens } => ModelError::Overflow { prompt_tokens, window_tokens },
+        Error::PromptTooLong { prompt_tokens, window_tokens } => {
+            ModelError::Overflow { prompt_tokens, window_tokens }
+        }
         other => ModelError::Runtime(other.to_string()),
     }
 }
@@ -114,7 +117,11 @@ fn render(
     template: impl Fn(&[ChatMessage]) -> Result<String, Error>,
 ) -> Result<Vec<Span>, ModelError> {
     let say = |text: &dyn Fn(usize, &Message) -> String| -> Vec<ChatMessage> {
-        messages.iter().enumerate().map(|(n, m)| ChatMessage { role: role(m.speaker), content: text(n, m) }).collect()
+        messages
+            .iter()
+            .enumerate()
+            .map(|(n, m)| ChatMessage { role: role(m.speaker), content: text(n, m) })
+            .collect()
     };
     let marked = template(&say(&|n, _| format!("{PLACE}{n}{PLACE}"))).map_err(runtime)?;
     for trim in [false, true] {
@@ -125,7 +132,9 @@ fn render(
             return Ok(spans);
         }
     }
-    Err(ModelError::Runtime("the model's chat template changes the messages in a way that is not known".to_owned()))
+    Err(ModelError::Runtime(
+        "the model's chat template changes the messages in a way that is not known".to_owned(),
+    ))
 }
 
 fn joined(spans: &[Span]) -> String {

@@ -93,7 +93,10 @@ async fn a_reply_is_streamed() {
     let sink = |delta| seen.lock().unwrap().push(delta);
     let reply = client.complete(&request("Say hello."), &sink, never()).await.unwrap();
     assert_eq!((reply.text.as_str(), reply.finish, reply.model.as_str()), ("Hello", Finish::Stop, "m-1"));
-    assert_eq!((reply.usage.prompt_tokens, reply.usage.reused_tokens, reply.usage.completion_tokens), (12, 8, 2));
+    assert_eq!(
+        (reply.usage.prompt_tokens, reply.usage.reused_tokens, reply.usage.completion_tokens),
+        (12, 8, 2)
+    );
     assert!(!reply.usage.estimated);
     let piece = |text: &str, tokens| Delta::Text { text: text.into(), tokens };
     assert_eq!(*seen.lock().unwrap(), [piece("Hel", 1), piece("lo", 2)]);
@@ -215,7 +218,8 @@ async fn errors_in_a_good_answer() {
     let context = json!({ "error": { "code": 400, "message": "the request exceeds the available context size", "n_ctx": 4096, "n_prompt_tokens": 5000 } });
     let busy = json!({ "error": { "code": 503, "message": "Loading model" } });
     let server = server().await;
-    answers(&server, vec![ResponseTemplate::new(200).set_body_json(&busy), sse(&[busy]), sse(&[context])]).await;
+    answers(&server, vec![ResponseTemplate::new(200).set_body_json(&busy), sse(&[busy]), sse(&[context])])
+        .await;
     let error = ask(&client(&server)).await.unwrap_err();
     assert!(matches!(error, ModelError::Overflow { prompt_tokens: 5000, window_tokens: 4096 }), "{error}");
     assert_eq!(calls(&server).await, 3);

@@ -133,7 +133,10 @@ impl ReplayingClient {
         for (number, text) in lines.iter().enumerate() {
             match serde_json::from_str(text) {
                 Ok(Line::Cassette { format, .. }) if format > FORMAT => {
-                    return Err(fault(path, format_args!("it has format {format}, this edvac knows up to {FORMAT}")));
+                    return Err(fault(
+                        path,
+                        format_args!("it has format {format}, this edvac knows up to {FORMAT}"),
+                    ));
                 }
                 Ok(Line::Cassette { info: recorded, .. }) => info = Some(recorded),
                 Ok(Line::Count { text, tokens }) => _ = counts.insert(text, tokens),
@@ -178,7 +181,10 @@ impl ModelClient for ReplayingClient {
         }
         let digest = digest(request);
         let reply = self.reply(&digest).ok_or_else(|| {
-            fault(&self.path, format_args!("it has no reply to request {digest}; the prompt has changed since"))
+            fault(
+                &self.path,
+                format_args!("it has no reply to request {digest}; the prompt has changed since"),
+            )
         })?;
         sink(Delta::Text { text: reply.text.clone(), tokens: reply.usage.completion_tokens as usize });
         Ok(reply)

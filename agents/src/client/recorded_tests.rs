@@ -2,7 +2,8 @@ use super::*;
 use crate::client::scripted::ScriptedClient;
 use crate::testing::{at_once, never, request};
 
-const SCRIPT: &str = "model = \"m\"\n[[reply]]\nwhen = [\"one\"]\ntext = \"1 \\u00e9\\n\"\n[[reply]]\ntext = \"other\"\n";
+const SCRIPT: &str =
+    "model = \"m\"\n[[reply]]\nwhen = [\"one\"]\ntext = \"1 \\u00e9\\n\"\n[[reply]]\ntext = \"other\"\n";
 
 fn record(path: &Path) -> RecordingClient {
     RecordingClient::create(Arc::new(ScriptedClient::parse(SCRIPT).unwrap()), path).unwrap()
@@ -61,11 +62,17 @@ fn what_is_no_cassette_is_refused() {
         ("", "no first line"),
         ("{\"line\":\"count\",\"text\":\"a\",\"tokens\":1}\n", "no first line"),
         ("nonsense\nmore\n", "line 1"),
-        ("{\"line\":\"cassette\",\"format\":9,\"info\":{\"provider\":\"\",\"model\":\"\",\"window_tokens\":1,\"grammar\":false}}\n", "format 9"),
+        (
+            "{\"line\":\"cassette\",\"format\":9,\"info\":{\"provider\":\"\",\"model\":\"\",\"window_tokens\":1,\"grammar\":false}}\n",
+            "format 9",
+        ),
     ] {
         std::fs::write(&path, text).unwrap();
         let why = ReplayingClient::open(&path).err().unwrap().to_string();
         assert!(why.contains(words) && why.contains("x.jsonl"), "{why}");
     }
-    assert!(RecordingClient::create(Arc::new(ScriptedClient::parse(SCRIPT).unwrap()), &path).is_err(), "never overwritten");
+    assert!(
+        RecordingClient::create(Arc::new(ScriptedClient::parse(SCRIPT).unwrap()), &path).is_err(),
+        "never overwritten"
+    );
 }

@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{
-    Cancel, ClientInfo, Delta, Finish, ModelClient, ModelError, ModelReply, ModelRequest, Sink, Speaker, Usage, cancelled,
-    estimate,
+    Cancel, ClientInfo, Delta, Finish, ModelClient, ModelError, ModelReply, ModelRequest, Sink, Speaker,
+    Usage, cancelled, estimate,
 };
 
 /// A script as it stands in its file.
@@ -179,7 +179,9 @@ pub fn validate(request: &ModelRequest) -> Result<(), ModelError> {
     }
     let expected = [Speaker::User, Speaker::Assistant].into_iter().cycle();
     if let Some(position) = rest.iter().zip(expected).position(|(m, speaker)| m.speaker != speaker) {
-        return fault(&format!("message {position} after the system message breaks the alternation of user and assistant"));
+        return fault(&format!(
+            "message {position} after the system message breaks the alternation of user and assistant"
+        ));
     }
     match rest.last() {
         Some(last) if last.speaker == Speaker::User => Ok(()),

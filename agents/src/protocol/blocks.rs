@@ -30,7 +30,9 @@ pub fn understand(text: &str, finish: Finish) -> Understood {
     let mut reading = Reading::default();
     for block in split(&clean(text)) {
         if reading.blocks == BLOCKS_MAX {
-            reading.problem(format!("Your reply has more than {BLOCKS_MAX} blocks. Write at most {BLOCKS_MAX}."));
+            reading.problem(format!(
+                "Your reply has more than {BLOCKS_MAX} blocks. Write at most {BLOCKS_MAX}."
+            ));
             break;
         }
         reading.block(block);
@@ -164,8 +166,9 @@ impl Reading {
         }
         let body = unfence(&path, body);
         if body.iter().all(|l| l.trim().is_empty()) {
-            return self
-                .problem(format!("`{header}` is empty. Write the lines of the file between it and `@@ end`."));
+            return self.problem(format!(
+                "`{header}` is empty. Write the lines of the file between it and `@@ end`."
+            ));
         }
         if verb == "write" {
             let content = body.iter().map(|l| unquote_line(l, false).to_owned() + "\n").collect();
@@ -189,8 +192,10 @@ impl Reading {
         let takes_below = args.is_empty() && !below.is_empty() && (ended || matches!(verb, "done" | "note"));
         let argument = if takes_below { below } else { args.to_owned() };
         if argument.is_empty() && verb != "done" {
-            return self
-                .problem(format!("`{header}` says nothing. Write it as one line, like `{}`.", example(verb)));
+            return self.problem(format!(
+                "`{header}` says nothing. Write it as one line, like `{}`.",
+                example(verb)
+            ));
         }
         match verb {
             "delete" => {
@@ -234,7 +239,9 @@ impl Reading {
                 self.problem(format!("`{header}` names no file. Write it like `{}`.", example("write")));
             }
             Err(error) => {
-                self.problem(format!("`{header}`: {error}. Use a path inside the project, like `src/name.py`."));
+                self.problem(format!(
+                    "`{header}`: {error}. Use a path inside the project, like `src/name.py`."
+                ));
             }
         }
         None

@@ -28,8 +28,7 @@ const LINE_CHARS_MAX: usize = 400;
 /// Most empty lines in a row: small models that lost the thread write them until the reply is full.
 const BLANKS_MAX: usize = 3;
 /// A path of letters that need no quoting anywhere. No part can be `..`, none begins like an option.
-pub(crate) const PATH: &str =
-    r"\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*(\/\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*){0,5}";
+pub(crate) const PATH: &str = r"\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*(\/\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+)*){0,5}";
 
 /// The grammar of a worker's reply: up to `blocks_max - 1` changes or notes, then one block that ends the reply:
 /// `done`, or a question (`read`, `search`, `run`) whose answer comes in the next message.

@@ -46,14 +46,11 @@ fn the_grammar_is_the_protocol() {
 
 #[test]
 fn options_narrow_it() {
-    let options = GrammarOptions { blocks_max: 2, run: false, writes: vec!["a.py".into(), "test_a.py".into()] };
+    let options =
+        GrammarOptions { blocks_max: 2, run: false, writes: vec!["a.py".into(), "test_a.py".into()] };
     let grammar = grammar(&options);
     assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
-    for text in [
-        "@@ write b.py\nx\n@@ end\n@@ done x",
-        "@@ run ls",
-        "@@ note a\n@@ note b\n@@ done x",
-    ] {
+    for text in ["@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"] {
         assert!(accepts(&grammar, text).is_err(), "{text:?}");
     }
 }

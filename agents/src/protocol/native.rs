@@ -51,7 +51,11 @@ const TOOLS: [Tool; 8] = [
         about: "Run a command without network. Its output comes in the next message.",
         parameters: &[("command", "string", "A shell command line", true)],
     },
-    Tool { name: "note", about: "A thought for yourself.", parameters: &[("text", "string", "One line", true)] },
+    Tool {
+        name: "note",
+        about: "A thought for yourself.",
+        parameters: &[("text", "string", "One line", true)],
+    },
     Tool {
         name: "done",
         about: "Say that the step is finished.",

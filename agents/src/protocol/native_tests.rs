@@ -5,7 +5,11 @@ use crate::protocol::blocks::understand;
 #[test]
 fn a_call_and_its_text_ask_for_the_same() {
     for (name, arguments, text) in [
-        ("write", json!({"path": "a.py", "content": "x = 1\n\ny = 2\n"}), "@@ write a.py\nx = 1\n\ny = 2\n@@ end"),
+        (
+            "write",
+            json!({"path": "a.py", "content": "x = 1\n\ny = 2\n"}),
+            "@@ write a.py\nx = 1\n\ny = 2\n@@ end",
+        ),
         ("write", json!({"path": "a.py", "content": "x = 1"}), "@@ write a.py\nx = 1\n@@ end"),
         ("write", json!({"path": "p", "content": "@@ -1 +1 @@\n"}), "@@ write p\n\\@@ -1 +1 @@\n@@ end"),
         (
@@ -46,7 +50,9 @@ fn what_cannot_be_read_is_said() {
 
 #[test]
 fn schemas_name_every_verb() {
-    let names = |run| tools(run).iter().map(|t| t["function"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |run| {
+        tools(run).iter().map(|t| t["function"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(names(true), ["write", "edit", "delete", "read", "search", "run", "note", "done"]);
     assert!(!names(false).contains(&"run".to_owned()));
     assert_eq!(tools(true)[3]["function"]["parameters"]["required"], json!(["path"]));

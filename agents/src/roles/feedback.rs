@@ -105,7 +105,8 @@ pub fn failed(templates: &Templates, reports: &[CheckReport], language: &str) ->
         })
         .take(FAILURES_MAX)
         .map(|(report, reason)| {
-            let detail: Vec<_> = report.detail.trim().lines().take(DETAIL_LINES_MAX).map(short_line).collect();
+            let detail: Vec<_> =
+                report.detail.trim().lines().take(DETAIL_LINES_MAX).map(short_line).collect();
             let detail = detail.join("\n");
             json!({
                 "must": must(report, language), "by": command(report),

@@ -97,6 +97,8 @@ pub fn fragments(
         (FragmentKind::Step, "prompts/planner/step.md", "what is to be done"),
     ]
     .into_iter()
-    .map(|(kind, name, reason)| Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter)))
+    .map(|(kind, name, reason)| {
+        Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter))
+    })
     .collect()
 }

@@ -49,7 +49,9 @@ pub fn fragments(
         (FragmentKind::Step, "prompts/reviewer/step.md", "what is to be judged"),
     ]
     .into_iter()
-    .map(|(kind, name, reason)| Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter)))
+    .map(|(kind, name, reason)| {
+        Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter))
+    })
     .collect()
 }
 
@@ -97,7 +99,8 @@ mod tests {
         let read = |text: &str| understand(text, Finish::Stop);
         let accepted = read("VERDICT: accept\nREASON: It does it.\n").unwrap();
         assert!(accepted.accepted && accepted.reasons == ["It does it."]);
-        let rejected = read("**Verdict:** Reject.\n- Reason: a.py has no main.\nReason: no tests.\n").unwrap();
+        let rejected =
+            read("**Verdict:** Reject.\n- Reason: a.py has no main.\nReason: no tests.\n").unwrap();
         assert!(!rejected.accepted && rejected.reasons.len() == 2);
         assert!(read("VERDICT: accept\nVERDICT: reject\nREASON: x\n").is_err(), "two verdicts are none");
         assert!(read("VERDICT: reject\n").is_err(), "a rejection says why");

@@ -43,7 +43,9 @@ pub fn fragments(
         (FragmentKind::Step, "prompts/summariser/step.md", "what is to be summed up"),
     ]
     .into_iter()
-    .map(|(kind, name, reason)| Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter)))
+    .map(|(kind, name, reason)| {
+        Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter))
+    })
     .collect()
 }
 
@@ -124,6 +126,8 @@ mod tests {
     fn long_turns_lose_their_middle() {
         let text: Vec<_> = (0..100).map(|n| n.to_string()).collect();
         let short = shorten(&text.join("\n"));
-        assert!(short.starts_with("0\n1\n") && short.ends_with("98\n99") && short.contains("(76 lines left out)"));
+        assert!(
+            short.starts_with("0\n1\n") && short.ends_with("98\n99") && short.contains("(76 lines left out)")
+        );
     }
 }

@@ -16,7 +16,9 @@ const TASK: &str = "A shelf of books that lists them by title.\n";
 
 fn shown(fragments: Vec<Fragment>) -> String {
     let said = messages(&Fitted { fragments, left_out: vec![] });
-    said.iter().map(|m| format!("[{}]\n{}\n", if m.speaker == Speaker::System { "system" } else { "user" }, m.text)).collect()
+    said.iter()
+        .map(|m| format!("[{}]\n{}\n", if m.speaker == Speaker::System { "system" } else { "user" }, m.text))
+        .collect()
 }
 
 fn hits() -> Vec<Hit> {
@@ -55,9 +57,14 @@ fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
 
 #[test]
 fn worker_prompts() {
-    for (domain, language) in
-        [("codebase", "python"), ("codebase", "javascript"), ("codebase", "rust"), ("codebase", "go"), ("book", ""), ("custom", "")]
-    {
+    for (domain, language) in [
+        ("codebase", "python"),
+        ("codebase", "javascript"),
+        ("codebase", "rust"),
+        ("codebase", "go"),
+        ("book", ""),
+        ("custom", ""),
+    ] {
         let name = format!("worker_{domain}_{language}").trim_end_matches('_').to_owned();
         insta::assert_snapshot!(name, shown(worker_fragments(domain, language, language == "python")));
     }
@@ -84,7 +91,11 @@ fn steps_share_the_beginning_of_their_prompts() {
     };
     let (first, second) = (text(0), text(1));
     let common = first.bytes().zip(second.bytes()).take_while(|(a, b)| a == b).count();
-    assert!(first[..common].ends_with("# Your step now: step "), "{}", &first[common.saturating_sub(60)..common]);
+    assert!(
+        first[..common].ends_with("# Your step now: step "),
+        "{}",
+        &first[common.saturating_sub(60)..common]
+    );
 }
 
 #[test]
@@ -99,7 +110,9 @@ fn worker_fragments_say_what_they_are() {
 #[test]
 fn planner_prompts() {
     let languages = ["python", "javascript", "rust"].map(str::to_owned);
-    for (domain, languages, prose) in [("codebase", &languages[..], false), ("book", &[], true), ("custom", &[], true)] {
+    for (domain, languages, prose) in
+        [("codebase", &languages[..], false), ("book", &[], true), ("custom", &[], true)]
+    {
         let rules = planner::PlanRules::new(domain, languages, prose, 8192);
         let fragments = planner::fragments(TASK, &rules, &templates(), &Words).unwrap();
         insta::assert_snapshot!(format!("planner_{domain}"), shown(fragments));
@@ -120,7 +133,8 @@ fn reviewer_prompt() {
 #[test]
 fn summariser_prompt() {
     let program = program("codebase", "python");
-    let turns = [("@@ run ls", Some("a.py")), ("@@ write a.py\nx\n@@ end", Some("It failed.")), ("@@ done", None)];
+    let turns =
+        [("@@ run ls", Some("a.py")), ("@@ write a.py\nx\n@@ end", Some("It failed.")), ("@@ done", None)];
     let view = |tokens_max| summariser::SummariserView {
         instruction: &program.instructions[1],
         earlier: Some("FOUND: nothing"),

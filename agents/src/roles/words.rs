@@ -73,9 +73,12 @@ mod tests {
 
     #[test]
     fn tests_are_named_as_the_language_does() {
-        for (language, name) in
-            [("python", "test_r2_..."), ("rust", "r2_..."), ("javascript", "\"R2: ...\""), ("go", "TestR2_...")]
-        {
+        for (language, name) in [
+            ("python", "test_r2_..."),
+            ("rust", "r2_..."),
+            ("javascript", "\"R2: ...\""),
+            ("go", "TestR2_..."),
+        ] {
             assert_eq!(test_name(language, &"R2".into()), name);
         }
     }

@@ -57,7 +57,14 @@ impl FileView {
     pub fn whole(path: impl Into<String>, text: impl Into<String>, reason: impl Into<String>) -> Self {
         let text = text.into();
         let lines_total = text.lines().count();
-        Self { path: path.into(), line_first: 1, line_last: lines_total, lines_total, text, reason: reason.into() }
+        Self {
+            path: path.into(),
+            line_first: 1,
+            line_last: lines_total,
+            lines_total,
+            text,
+            reason: reason.into(),
+        }
     }
 
     /// Lines `first` to `last` of a file, as far as it has them.

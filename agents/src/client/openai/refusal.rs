@@ -32,7 +32,9 @@ impl Failure {
     /// The parameter that was refused, if it is one that can be left out and was not before.
     pub(super) fn unwanted(&self, before: &BTreeSet<&'static str>) -> Option<&'static str> {
         let words = self.bad_request.as_deref()?;
-        wire::DROPPABLE.into_iter().find(|name| !before.contains(name) && words.contains(wire::complaint(name)))
+        wire::DROPPABLE
+            .into_iter()
+            .find(|name| !before.contains(name) && words.contains(wire::complaint(name)))
     }
 }
 
@@ -84,9 +86,14 @@ impl Maker<'_> {
     pub(super) fn told(&self, error: &Value, consumed: bool) -> Failure {
         let message = match error {
             Value::String(text) => text.clone(),
-            other => other.get("message").and_then(Value::as_str).unwrap_or("an error without a message").to_owned(),
+            other => other
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or("an error without a message")
+                .to_owned(),
         };
-        let status = error.get("code").and_then(Value::as_u64).and_then(|c| u16::try_from(c).ok()).unwrap_or(0);
+        let status =
+            error.get("code").and_then(Value::as_u64).and_then(|c| u16::try_from(c).ok()).unwrap_or(0);
         let failure = self.classify(status, &message, error);
         Failure { passing: failure.passing && !consumed, ..failure }
     }

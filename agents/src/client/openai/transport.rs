@@ -72,7 +72,8 @@ impl Transport {
         // that it was made already.
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
-        let url = reqwest::Url::parse(base_url).map_err(|error| format!("{base_url:?} is no address: {error}"))?;
+        let url =
+            reqwest::Url::parse(base_url).map_err(|error| format!("{base_url:?} is no address: {error}"))?;
         let host = url.host_str().unwrap_or_default();
         let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(15));
         if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {

@@ -23,7 +23,11 @@ pub(super) fn complaint(name: &str) -> &str {
 const CALLS_MAX: usize = 64;
 
 /// The body of a request.
-pub(super) fn body(request: &ModelRequest, options: &OpenAiOptions, unwanted: &BTreeSet<&'static str>) -> Value {
+pub(super) fn body(
+    request: &ModelRequest,
+    options: &OpenAiOptions,
+    unwanted: &BTreeSet<&'static str>,
+) -> Value {
     let messages: Vec<_> =
         request.messages.iter().map(|m| json!({ "role": role(m.speaker), "content": m.text })).collect();
     let sampling = &request.sampling;
@@ -36,7 +40,11 @@ pub(super) fn body(request: &ModelRequest, options: &OpenAiOptions, unwanted: &B
         ("top_p", number(sampling.top_p), sampling.top_p < 1.0),
         ("top_k", json!(sampling.top_k), sampling.top_k > 0),
         ("min_p", number(sampling.min_p), sampling.min_p > 0.0),
-        ("repetition_penalty", number(sampling.repetition_penalty), (sampling.repetition_penalty - 1.0).abs() > 1e-6),
+        (
+            "repetition_penalty",
+            number(sampling.repetition_penalty),
+            (sampling.repetition_penalty - 1.0).abs() > 1e-6,
+        ),
         ("tools", Value::Array(native::tools(true)), tools),
     ];
     optional.retain(|(name, _, wanted)| *wanted && !unwanted.contains(name));

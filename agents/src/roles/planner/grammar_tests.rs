@@ -17,9 +17,12 @@ fn example(domain: &str, rules: &PlanRules) -> String {
 
 #[test]
 fn the_examples_in_the_prompts_are_plans() {
-    for (domain, languages, prose) in
-        [("codebase", &["python", "rust"][..], false), ("book", &[], true), ("custom", &[], false), ("custom", &[], true)]
-    {
+    for (domain, languages, prose) in [
+        ("codebase", &["python", "rust"][..], false),
+        ("book", &[], true),
+        ("custom", &[], false),
+        ("custom", &[], true),
+    ] {
         let rules = rules(languages, prose);
         let plan = example(domain, &rules);
         assert_eq!(accepts(&grammar(&rules), &plan), Ok(()), "{domain}");

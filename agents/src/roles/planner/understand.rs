@@ -126,7 +126,9 @@ impl Reading {
     fn finish(mut self) -> Result<PlanDraft, Vec<String>> {
         let draft = &self.draft;
         if draft.title.is_empty() && draft.requirements.is_empty() && draft.steps.is_empty() {
-            return Err(vec!["Your reply is not a plan. Begin it with a line TITLE: and a short name.".to_owned()]);
+            return Err(vec![
+                "Your reply is not a plan. Begin it with a line TITLE: and a short name.".to_owned(),
+            ]);
         }
         let mut problems = std::mem::take(&mut self.problems);
         if draft.title.is_empty() {
@@ -144,8 +146,9 @@ impl Reading {
         }
         for (step, number) in draft.steps.iter().zip(1..) {
             if step.writes.is_empty() {
-                problems
-                    .push(format!("Step {number} writes no file. Name its files in a line WRITES: after its title."));
+                problems.push(format!(
+                    "Step {number} writes no file. Name its files in a line WRITES: after its title."
+                ));
             }
             if step.text.trim().is_empty() {
                 problems.push(format!("Step {number} does not say what to do. Write it after DO:"));
@@ -185,9 +188,10 @@ fn key_of(key: &str) -> Option<Key> {
         ["STEP", number] if number.bytes().all(|b| b.is_ascii_digit()) => Some(Key::Step),
         [name] => match requirement_id(name) {
             Some(id) => Some(Key::Requirement(id)),
-            None => {
-                ["WRITES", "READS", "COVERS", "BEATS", "WORDS", "DO"].into_iter().find(|k| k == name).map(Key::OfStep)
-            }
+            None => ["WRITES", "READS", "COVERS", "BEATS", "WORDS", "DO"]
+                .into_iter()
+                .find(|k| k == name)
+                .map(Key::OfStep),
         },
         _ => None,
     }

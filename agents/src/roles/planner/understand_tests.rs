@@ -40,7 +40,10 @@ fn a_plan() {
         first.text,
         "Write the storage.\n- `add(path: str, text: str) -> int` returns the number.\n- Tests: test_r1_add."
     );
-    assert_eq!((second.title.as_str(), second.reads.as_slice()), ("Command line", &["storage.py".to_owned()][..]));
+    assert_eq!(
+        (second.title.as_str(), second.reads.as_slice()),
+        ("Command line", &["storage.py".to_owned()][..])
+    );
     assert_eq!(second.covers, ids(&["R1", "R2"]));
 }
 
@@ -52,7 +55,8 @@ fn what_does_not_change_its_meaning() {
         PLAN.replace("TITLE:", "**TITLE:**").replace("STEP 1:", "## Step 1:").replace("WRITES:", "- Writes:"),
         PLAN.replace("REQUIREMENT R1:", "R1:").replace("COVERS: R1, R2", "COVERS: r1 and R02."),
         PLAN.replace("COVERS: R1, R2", "COVERS: all").replace("READS: -", "READS: none"),
-        PLAN.replace("READS: storage.py", "READS: ./storage.py.").replace("WRITES: shelf.py", "WRITES: `shelf.py`"),
+        PLAN.replace("READS: storage.py", "READS: ./storage.py.")
+            .replace("WRITES: shelf.py", "WRITES: `shelf.py`"),
         PLAN.replace("stores a book.", "stores\na book.").replace("END\n", ""),
     ];
     for text in same {
