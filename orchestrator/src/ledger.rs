@@ -97,6 +97,11 @@ fn standing(evidence: &[Evidence]) -> Standing {
     }
 }
 
+/// Whether a report speaks for a requirement and nothing in it speaks against it.
+pub fn shows(id: &RequirementId, report: &CheckReport) -> bool {
+    standing(&evidence_for(id, report)) == Standing::Met
+}
+
 /// A test run is evidence for what its tests name, one by one; any other check for what it declares. A check that
 /// shows nothing (no test found, a time-out) is evidence for nothing. Neither are the passing tests of a run whose
 /// verdict is `NoEvidence`.

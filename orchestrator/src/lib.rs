@@ -1,1 +1,20 @@
-//! The control unit and what it needs to act. See ARCHITECTURE.md for which of its modules are part of the build.
+//! The control unit and what it needs to act: decide, perform, check, commit, resume.
+//!
+//! [`run::Machine`] starts and resumes runs and [`run::RunHandle`] is all that a client holds of one. Inside, the
+//! [`driver`] asks [`control`] what to do next and [`perform`] does it.
+
+pub mod check;
+pub mod config;
+pub mod control;
+pub mod domain;
+pub mod driver;
+pub mod guess;
+pub mod ledger;
+pub mod notice;
+pub mod perform;
+pub mod place;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod sandbox;
+pub mod slug;

@@ -20,7 +20,9 @@ pub struct FoldError {
 impl RunState {
     /// Folds one journal record. Intents change nothing but the clock.
     pub fn apply_record(&mut self, record: &Record) -> Result<(), FoldError> {
-        self.tick(record);
+        // From a stop, or a crash, to the next resume nobody works on the run.
+        let resumed = record.body.get("event").is_some_and(|e| e == "resumed");
+        self.tick(record, resumed);
         if record.kind != edvac_memory::journal::RecordKind::Intent {
             let event = serde_json::from_value::<Event>(record.body.clone())
                 .map_err(|e| FoldError { seq: record.seq, message: e.to_string() })?;
@@ -29,9 +31,9 @@ impl RunState {
         Ok(())
     }
 
-    /// Advances the journal's clock. Time between a stop and the next resume is nobody's work.
-    fn tick(&mut self, record: &Record) {
-        if self.seq > 0 && self.stopped.is_none() {
+    /// Advances the journal's clock.
+    fn tick(&mut self, record: &Record, resumed: bool) {
+        if self.seq > 0 && !resumed {
             self.totals.worked_ms += u64::try_from(record.time_ms - self.time_ms).unwrap_or(0);
         }
         self.seq = record.seq;
@@ -48,6 +50,7 @@ impl RunState {
                 slug,
                 workspace,
                 model,
+                reached,
                 limits,
                 plan_only,
                 tree,
@@ -61,16 +64,18 @@ impl RunState {
                     slug: slug.clone(),
                     workspace: workspace.clone(),
                     model: model.clone(),
+                    reached: reached.clone(),
                     limits: limits.clone(),
                     plan_only: *plan_only,
                     time_ms: self.time_ms,
                 });
             }
-            Event::Resumed { limits, model } => {
+            Event::Resumed { limits, model, reached } => {
                 self.stopped = None;
                 if let Some(start) = &mut self.start {
                     start.limits = limits.clone();
                     start.model = model.clone();
+                    start.reached = reached.clone();
                     start.plan_only = false;
                 }
             }
@@ -118,7 +123,7 @@ impl RunState {
                     }
                 }
             }
-            Event::Committed { instruction, settlement, commit, tree } => {
+            Event::Committed { instruction, settlement, commit, tree, touched } => {
                 let work = self.work.take();
                 self.settled.insert(
                     *instruction,
@@ -126,6 +131,7 @@ impl RunState {
                         settlement: *settlement,
                         commit: commit.clone(),
                         tree: tree.clone(),
+                        touched: touched.clone(),
                         attempts: work.as_ref().map_or(0, |w| w.attempt),
                         reports: work.map(|w| w.best.map_or(w.reports, |b| b.reports)).unwrap_or_default(),
                     },

@@ -7,6 +7,7 @@ use edvac_memory::program::Program;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::ledger::Ledger;
 
@@ -145,6 +146,8 @@ pub enum Event {
         workspace: String,
         /// The model that was chosen.
         model: ClientInfo,
+        /// How it is reached; a resume asks it again in the same way.
+        reached: ModelConfig,
         /// Bounds.
         limits: Limits,
         /// Stop once the program is adopted.
@@ -160,6 +163,8 @@ pub enum Event {
         limits: Limits,
         /// The model from now on.
         model: ClientInfo,
+        /// How it is reached.
+        reached: ModelConfig,
     },
     /// The run stopped before its end.
     Stopped {
@@ -244,6 +249,8 @@ pub enum Event {
         commit: CommitId,
         /// Its tree.
         tree: TreeId,
+        /// Files that differ from the commit before, deleted ones aside.
+        touched: Vec<String>,
     },
     /// All checks of the program were executed on the last tree.
     FinalChecked {

@@ -10,6 +10,7 @@ use edvac_memory::program::{Instruction, Program};
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
 use crate::ledger::Ledger;
@@ -62,6 +63,8 @@ pub struct Start {
     pub workspace: String,
     /// The model in use.
     pub model: ClientInfo,
+    /// How it is reached.
+    pub reached: ModelConfig,
     /// Bounds.
     pub limits: Limits,
     /// Stop once the program is adopted.
@@ -197,6 +200,8 @@ pub struct Settled {
     pub commit: CommitId,
     /// Its tree.
     pub tree: TreeId,
+    /// Files it changed.
+    pub touched: Vec<String>,
     /// Attempts it took.
     pub attempts: u32,
     /// What its checks found.

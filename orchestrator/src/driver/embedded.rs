@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use edvac_memory::ids::CommitId;
 use edvac_memory::journal::{Journal, JournalError, Record, Recorded};
-use edvac_memory::store::{FileStore, StoreError};
+use edvac_memory::store::StoreError;
 use tokio::sync::watch;
 
 use crate::control::apply::FoldError;
@@ -82,6 +82,11 @@ pub async fn drive(
                 Wish::Stop => Err(StopReason::Interrupted),
                 Wish::Cancel => Err(StopReason::Cancelled),
                 Wish::Run => step(&state, &effect, journal.as_ref(), performer, notices).await?,
+            };
+            let outcome = match outcome {
+                // The person gave up while a reply was being made.
+                Err(StopReason::Interrupted) if *wish.borrow() == Wish::Cancel => Err(StopReason::Cancelled),
+                other => other,
             };
             let record = match outcome {
                 Ok(record) => record,

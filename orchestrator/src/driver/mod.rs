@@ -1,3 +1,3 @@
-//! Drivers run the control unit: they order performing and recording so that a crash loses nothing.
+//! Drivers: what calls `decide`, has effects performed, and makes their results durable.
 
 pub mod embedded;

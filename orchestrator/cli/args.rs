@@ -1,0 +1,256 @@
+//! The command line as data. Parsing is clap's; what the commands do is in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// A stored-program computer whose processor is a language model.
+#[derive(Debug, Parser)]
+#[command(name = "edvac", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Configuration file to use instead of the user's own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// No colours and no moving parts (also: NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Say only what went wrong, and the result
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log what happens inside; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  edvac run \"A command-line todo app in Python, stored in JSON, with unit tests\"
+  edvac run --domain book --task-file sourdough.txt
+  edvac resume --last
+  edvac context --last/1
+
+Exit codes: 0 all requirements met, 1 not all met, 2 wrong use, 4 a limit was reached, 5 no model,
+70 the machine failed, 78 no sandbox, 130 interrupted (resumable).";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a configuration file and say what to do next
+    Init(Init),
+    /// Find out whether this machine can run edvac, and what to mend
+    Doctor(Json),
+    /// Plan a task, carry the plan out, check every step
+    Run(Run),
+    /// Only plan a task; `edvac resume` carries the plan out
+    Plan(Plan),
+    /// List all runs
+    #[command(alias = "ls")]
+    Runs(Json),
+    /// Where a run stands
+    Status(OneRun),
+    /// A run's program, or one step of it with its checks
+    Show(OneRun),
+    /// Everything that happened, line by line
+    Logs(OneRun),
+    /// What a run, or one step of it, changed
+    Diff(OneRun),
+    /// What was in a step's prompts, by kind, with tokens and the reason
+    Context(Context),
+    /// Go on with a run that stopped or died
+    Resume(Resume),
+    /// Give a run up for good
+    Cancel(OneRun),
+    /// The models of this machine
+    #[command(subcommand)]
+    Models(Models),
+    /// What the machine remembers
+    #[command(subcommand)]
+    Memory(Memory),
+    /// The configuration in force, and where each value is from
+    Config(Json),
+    /// Completions for a shell, to be saved where it looks for them
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The manual page
+    Man,
+}
+
+/// Output for scripts.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Json {
+    /// JSON for scripts, on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `edvac init`
+#[derive(Args, Debug)]
+pub struct Init {
+    /// Replace a configuration file that exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Which model.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ModelArgs {
+    /// A name of `edvac models ls`, a GGUF file, or the endpoint's name for the model
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Base URL of an OpenAI-compatible endpoint; the model is asked there
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// local, openai, scripted:FILE or recorded:FILE
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+}
+
+/// Bounds of a run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LimitArgs {
+    /// Stop before more tokens than these are sent and written
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u64>,
+    /// Stop after these minutes of work
+    #[arg(long, value_name = "N")]
+    pub max_minutes: Option<u64>,
+    /// Attempts a step has
+    #[arg(long, value_name = "N")]
+    pub attempts: Option<u32>,
+    /// Replies an attempt has
+    #[arg(long, value_name = "N")]
+    pub turns: Option<u32>,
+}
+
+/// What is to be done.
+#[derive(Args, Clone, Debug)]
+pub struct TaskArgs {
+    /// The task in your words; `-` reads it from stdin
+    #[arg(value_name = "TASK")]
+    pub task: Option<String>,
+    /// A file with the task
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    pub task_file: Option<PathBuf>,
+    /// codebase, book, custom, or one of yours; guessed from the task when absent
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Name of the workspace's directory; made of the task when absent
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `edvac run`
+#[derive(Args, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    pub task: TaskArgs,
+    /// A program (TOML) to carry out instead of planning one
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+}
+
+/// `edvac plan`
+#[derive(Args, Debug)]
+pub struct Plan {
+    #[command(flatten)]
+    pub task: TaskArgs,
+    /// Write the program to this file, to be edited and given to `edvac run --program`
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A run, or a step of one.
+#[derive(Args, Clone, Debug)]
+pub struct OneRun {
+    /// The run's id or its beginning, `RUN/STEP` for one step; the youngest run when absent
+    #[arg(value_name = "RUN[/STEP]", allow_hyphen_values = true)]
+    pub run: Option<String>,
+    /// The youngest run
+    #[arg(long)]
+    pub last: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `edvac context`
+#[derive(Args, Debug)]
+pub struct Context {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The texts too, as the model got them
+    #[arg(long)]
+    pub text: bool,
+}
+
+/// `edvac resume`
+#[derive(Args, Debug)]
+pub struct Resume {
+    #[command(flatten)]
+    pub run: OneRun,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// `edvac models`
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// Models that can be had, and those that are here
+    Ls(Json),
+    /// Fetch a model and check its digest
+    Pull {
+        /// Its name; the default model when absent
+        name: Option<String>,
+    },
+    /// Remove a model's file
+    Rm {
+        /// Its name
+        name: String,
+    },
+    /// Check a model's digest again
+    Verify {
+        /// Its name; every model that is here when absent
+        name: Option<String>,
+    },
+}
+
+/// `edvac memory`
+#[derive(Debug, Subcommand)]
+pub enum Memory {
+    /// Search the files of a run as its workers do
+    Search {
+        /// What to look for
+        query: String,
+        /// The run; the youngest when absent
+        #[arg(long)]
+        run: Option<String>,
+        /// Most pieces
+        #[arg(long, default_value_t = 6)]
+        hits: usize,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,76 @@
+//! `init`, `config`, `completions`, `man`.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use edvac_orchestrator::config;
+use serde_json::json;
+
+use super::{SCHEMA_VERSION, print_json};
+use crate::args::{Cli, Init};
+use crate::failure::{Failure, Outcome};
+
+/// What `edvac init` writes: every key that people change first, with its meaning, none of them in force.
+const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in force; `edvac config` shows all keys.
+
+[model]
+# provider = "local"                # or "openai" for any OpenAI-compatible endpoint
+# name = "qwen2.5-coder-1.5b"       # a name of `edvac models ls`, a GGUF file, or the endpoint's name
+# base_url = "http://127.0.0.1:8080/v1"
+# api_key_env = "OPENAI_API_KEY"    # the variable that holds the key; the key itself never stands here
+# window_tokens = 8192
+
+[limits]
+# attempts_max = 3                  # a step's attempts
+# turns_max = 6                     # an attempt's replies
+# tokens_max = 0                    # a run's tokens; 0 is unlimited
+# minutes_max = 0                   # a run's minutes; 0 is unlimited
+
+[paths]
+# workspaces = "workspaces"
+"#;
+
+pub fn init(file: Option<&Path>, args: &Init) -> Outcome {
+    let path = match file {
+        Some(path) => path.to_owned(),
+        None => config::file_default()?,
+    };
+    if path.exists() && !args.force {
+        eprintln!("{} is there already; `edvac init --force` writes it anew.", path.display());
+    } else {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|e| Failure::file(dir, &e))?;
+        }
+        std::fs::write(&path, TEMPLATE).map_err(|e| Failure::file(&path, &e))?;
+        eprintln!("{} is written; every line of it is optional.", path.display());
+    }
+    println!("Next: edvac doctor, then edvac run \"A todo app for the command line in Python\"");
+    Ok(0)
+}
+
+pub fn show(file: Option<&Path>, json: bool) -> Outcome {
+    let (_, origins) = config::load_with_origins(file)?;
+    if json {
+        return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "values": origins })));
+    }
+    let width = origins.iter().map(|o| o.key.len()).max().unwrap_or(0);
+    for origin in origins {
+        println!("{:width$}  {:<28}  ({})", origin.key, origin.value, origin.origin);
+    }
+    Ok(0)
+}
+
+pub fn completions(shell: Shell) -> u8 {
+    clap_complete::generate(shell, &mut Cli::command(), "edvac", &mut std::io::stdout());
+    0
+}
+
+pub fn man() -> Outcome {
+    let mut page = Vec::new();
+    let broken = |e: std::io::Error| Failure::machine(format!("the manual page: {e}"));
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(broken)?;
+    std::io::stdout().write_all(&page).map_err(broken)?;
+    Ok(0)
+}

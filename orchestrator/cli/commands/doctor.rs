@@ -1,0 +1,184 @@
+//! `doctor`: can this machine run edvac, and if not, what is to be mended.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use edvac_orchestrator::config::{self, Config};
+use edvac_orchestrator::sandbox::BwrapSandbox;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{SCHEMA_VERSION, models, print_json};
+use crate::failure::Outcome;
+
+/// Free space below which a run may not fit: a model and a few projects.
+const DISK_BYTES_WANTED: u64 = 4 << 30;
+/// Wait for an endpoint's port.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How a finding stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    Ok,
+    /// Works, but not as well as it could.
+    Warning,
+    /// A run would fail.
+    Failure,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    name: &'static str,
+    standing: Standing,
+    what: String,
+    fix: String,
+    duration_ms: u64,
+}
+
+/// What a probe found: its standing, a sentence, and what to do.
+pub type Probed = (Standing, String, String);
+
+pub fn ok(what: impl Into<String>) -> Probed {
+    (Standing::Ok, what.into(), String::new())
+}
+
+pub fn failure(what: impl Into<String>, fix: impl Into<String>) -> Probed {
+    (Standing::Failure, what.into(), fix.into())
+}
+
+pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
+    let mut findings = Vec::new();
+    let mut add = |name, begun: Instant, (standing, what, fix): Probed| {
+        let duration_ms = begun.elapsed().as_millis() as u64;
+        let finding = Finding { name, standing, what, fix, duration_ms };
+        if !json {
+            show(&finding);
+        }
+        findings.push(finding);
+    };
+    let begun = Instant::now();
+    let loaded = config::load(file);
+    add(
+        "configuration",
+        begun,
+        match &loaded {
+            Ok(_) => ok("can be read"),
+            Err(error) => failure(error.to_string(), "`edvac init --force` writes a fresh one."),
+        },
+    );
+    let config = loaded.unwrap_or_default();
+    let begun = Instant::now();
+    add("sandbox", begun, sandbox().await);
+    for (name, dir) in [("state", config.state_dir().ok()), ("workspaces", Some(config.workspaces_dir()))] {
+        let begun = Instant::now();
+        add(
+            name,
+            begun,
+            match dir {
+                Some(dir) => directory(&dir),
+                None => failure("no home directory is known", "Set HOME, or EDVAC_STATE."),
+            },
+        );
+    }
+    let begun = Instant::now();
+    add("model", begun, model(&config));
+    let begun = Instant::now();
+    add(
+        "search by meaning",
+        begun,
+        match models::open_embedder(&config) {
+            Some(_) => ok("the embedding model is here"),
+            None => (
+                Standing::Warning,
+                "words only".to_owned(),
+                "edvac models pull all-minilm-l6-v2 (91 MB)".to_owned(),
+            ),
+        },
+    );
+    let begun = Instant::now();
+    add("git", begun, git());
+    let failed = findings.iter().any(|f| f.standing == Standing::Failure);
+    if json {
+        let overall = if failed { "failure" } else { "ok" };
+        print_json(&json!({ "schema_version": SCHEMA_VERSION, "overall": overall, "checks": findings }));
+    } else if !failed {
+        println!("\nReady: edvac run \"A todo app for the command line in Python\"");
+    }
+    Ok(u8::from(failed))
+}
+
+fn show(finding: &Finding) {
+    let mark = match finding.standing {
+        Standing::Ok => "✓",
+        Standing::Warning => "!",
+        Standing::Failure => "✗",
+    };
+    println!("{mark} {:<18} {}", finding.name, finding.what);
+    if !finding.fix.is_empty() {
+        println!("  {:<18} fix: {}", "", finding.fix);
+    }
+}
+
+async fn sandbox() -> Probed {
+    match BwrapSandbox::open().await {
+        Ok(_) => ok("bubblewrap works: no network, one writable tree"),
+        Err(refusal) => failure(refusal.why, refusal.fix),
+    }
+}
+
+/// Whether files can be made there, and how much space is left.
+fn directory(dir: &Path) -> Probed {
+    let probe = std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+    match (probe, rustix::fs::statvfs(dir)) {
+        (Err(error), _) => {
+            failure(format!("{}: {error}", dir.display()), "Give it to your user, or configure another.")
+        }
+        (Ok(_), Ok(stat)) if stat.f_bavail * stat.f_frsize < DISK_BYTES_WANTED => (
+            Standing::Warning,
+            format!("{}: {} MB free", dir.display(), (stat.f_bavail * stat.f_frsize) >> 20),
+            "Make room; a run stops cleanly when the disk is full and can be resumed.".to_owned(),
+        ),
+        (Ok(_), _) => ok(dir.display().to_string()),
+    }
+}
+
+fn model(config: &Config) -> Probed {
+    match config.model.provider.as_str() {
+        "local" => models::probe_local(config),
+        "openai" => endpoint(config),
+        other => ok(other),
+    }
+}
+
+fn endpoint(config: &Config) -> Probed {
+    let url = &config.model.base_url;
+    let key =
+        if std::env::var_os(&config.model.api_key_env).is_some() { "with a key" } else { "without a key" };
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let host = rest.split('/').next().unwrap_or_default();
+    let with_port = match (host.rsplit_once(':'), scheme) {
+        (Some(_), _) => host.to_owned(),
+        (None, "https") => format!("{host}:443"),
+        (None, _) => format!("{host}:80"),
+    };
+    let address = with_port.to_socket_addrs().ok().and_then(|mut all| all.next());
+    let reached = address.is_some_and(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT).is_ok());
+    if reached {
+        ok(format!("{} at {url}, {key}", config.model.name))
+    } else {
+        failure(format!("nothing listens at {url}"), "Start the endpoint, or mend model.base_url.")
+    }
+}
+
+fn git() -> Probed {
+    match std::process::Command::new("git").arg("--version").output() {
+        Ok(out) if out.status.success() => ok(String::from_utf8_lossy(&out.stdout).trim().to_owned()),
+        _ => (
+            Standing::Warning,
+            "there is no git to look at workspaces with".to_owned(),
+            "Install git; runs work without it.".to_owned(),
+        ),
+    }
+}

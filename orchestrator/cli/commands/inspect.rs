@@ -1,0 +1,319 @@
+//! `runs`, `status`, `show`, `logs`, `diff`, `context`: views of the journal.
+
+use edvac_memory::context::{Fitted, FragmentKind};
+use edvac_memory::ids::{InstructionId, TreeId};
+use edvac_memory::journal::RecordKind;
+use edvac_memory::store::{FileStore, GitStore};
+use edvac_memory::verdict::Verdict;
+use edvac_orchestrator::config::Config;
+use edvac_orchestrator::control::{Event, Purpose, RunState};
+use edvac_orchestrator::ledger::describe;
+use edvac_orchestrator::place::Runs;
+use edvac_orchestrator::report::{Report, duration};
+use serde_json::{Value, json};
+
+use super::{SCHEMA_VERSION, find, print_json, run::json_line};
+use crate::args::{Context, OneRun};
+use crate::failure::{Failure, Outcome};
+use crate::progress::program_lines;
+
+pub async fn runs(config: &Config, json: bool) -> Outcome {
+    let mut lines = Vec::new();
+    for dir in Runs::below(&config.state_dir()?).all() {
+        let alive = dir.writer().is_some();
+        lines.push(match dir.state().await {
+            Ok(state) => run_line(dir.id.as_str(), &state, alive),
+            Err(error) => json!({ "run": dir.id, "status": "unreadable", "task": error.to_string() }),
+        });
+    }
+    if json {
+        return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "runs": lines })));
+    }
+    if lines.is_empty() {
+        println!("no runs yet. Start one: edvac run \"A todo app for the command line in Python\"");
+    }
+    for line in lines {
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        let steps = format!("{}/{}", line["steps_settled"], line["steps"]);
+        let task: String = text("task").lines().next().unwrap_or_default().chars().take(60).collect();
+        println!("{}  {:<10}  {:>7}  {}", text("run"), text("status"), steps, task);
+    }
+    Ok(0)
+}
+
+fn run_line(id: &str, state: &RunState, alive: bool) -> Value {
+    let status = match state.status() {
+        // Its journal has no end and nobody writes it.
+        "running" if !alive => "died",
+        other => other,
+    };
+    json!({
+        "run": id,
+        "status": status,
+        "task": state.start.as_ref().map(|s| s.task.as_str()),
+        "domain": state.start.as_ref().map(|s| s.domain.as_str()),
+        "workspace": state.start.as_ref().map(|s| s.workspace.as_str()),
+        "steps": state.program.as_ref().map_or(0, |p| p.instructions.len()),
+        "steps_settled": state.settled.len(),
+        "started_ms": state.start.as_ref().map(|s| s.time_ms),
+        "totals": state.totals,
+    })
+}
+
+pub async fn status(config: &Config, one: &OneRun) -> Outcome {
+    let (dir, _) = find(config, one)?;
+    let state = dir.state().await?;
+    let Some(report) = Report::of(&state) else {
+        return Err(Failure::usage(
+            format!("run {} never started", dir.id),
+            "Start it again with `edvac run`.",
+        ));
+    };
+    if one.json.json {
+        return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "report": report })));
+    }
+    let running = match dir.writer() {
+        Some(pid) => format!("running in process {pid}"),
+        None if report.status == "running" => format!("died; go on with `edvac resume {}`", dir.id),
+        None => report.status.to_owned(),
+    };
+    println!("run {} is {running}\n\n{}", dir.id, report.markdown());
+    Ok(0)
+}
+
+pub async fn show(config: &Config, one: &OneRun) -> Outcome {
+    let (dir, step) = find(config, one)?;
+    let state = dir.state().await?;
+    let Some(program) = &state.program else {
+        return Err(Failure::usage(
+            format!("run {} has no program yet", dir.id),
+            "`edvac logs` shows how far it is.",
+        ));
+    };
+    let Some(step) = step else {
+        if one.json.json {
+            return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "program": program })));
+        }
+        println!("{}", program_lines(program));
+        return Ok(0);
+    };
+    let id = InstructionId(step);
+    let instruction = state.instruction(id).ok_or_else(|| no_step(step, program.instructions.len()))?;
+    let settled = state.settled.get(&id);
+    if one.json.json {
+        return Ok(print_json(&json!({
+            "schema_version": SCHEMA_VERSION, "instruction": instruction,
+            "settlement": settled.map(|s| s.settlement), "attempts": settled.map(|s| s.attempts),
+            "commit": settled.map(|s| &s.commit), "reports": settled.map(|s| &s.reports),
+        })));
+    }
+    println!(
+        "step {step} of {}: {}\n\n{}\n",
+        program.instructions.len(),
+        instruction.title,
+        instruction.text
+    );
+    println!("writes {}; reads {}", list(&instruction.writes), list(&instruction.reads));
+    match settled {
+        None => println!("not finished yet"),
+        Some(settled) => {
+            println!(
+                "{:?} after {} attempt(s), commit {}",
+                settled.settlement, settled.attempts, settled.commit
+            );
+            for report in &settled.reports {
+                let (mark, why) = match &report.verdict {
+                    Verdict::Passed => ("✓", ""),
+                    Verdict::Failed { reason } => ("✗", reason.as_str()),
+                    Verdict::NoEvidence { reason } => ("?", reason.as_str()),
+                };
+                println!("  {mark} {} {why}", describe(&report.check.kind));
+                for test in &report.tests {
+                    println!("      {:?} {}", test.outcome, test.name);
+                }
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+fn no_step(step: u32, steps: usize) -> Failure {
+    Failure::usage(format!("there is no step {step}"), format!("The program has steps 1 to {steps}."))
+}
+
+pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
+    let (dir, step) = find(config, one)?;
+    let history = dir.history().await?;
+    let begin = history.first().map_or(0, |(r, _)| r.time_ms);
+    for (record, event) in &history {
+        let key = record.key.as_ref().map_or("", |k| k.as_str());
+        if step.is_some_and(|s| !key.starts_with(&format!("i{s}/"))) {
+            continue;
+        }
+        if one.json.json {
+            println!("{}", json_line(record));
+            continue;
+        }
+        let at = duration(u64::try_from(record.time_ms - begin).unwrap_or(0));
+        let what = match (record.kind, event) {
+            (RecordKind::Intent, _) => continue,
+            (_, Some(event)) => in_words(event),
+            (_, None) => "(an event this edvac does not know)".to_owned(),
+        };
+        println!("{:>5}  {at:>12}  {key:<22} {what}", record.seq);
+    }
+    Ok(0)
+}
+
+/// An event as one line.
+fn in_words(event: &Event) -> String {
+    match event {
+        Event::RunStarted { task, model, .. } => {
+            let task: String = task.lines().next().unwrap_or_default().chars().take(80).collect();
+            format!("started on {}: {task}", model.model)
+        }
+        Event::Resumed { model, .. } => format!("resumed on {}", model.model),
+        Event::Stopped { why } => format!("stopped: {}", edvac_orchestrator::report::sentence(why)),
+        Event::Assembled { fitted, .. } => {
+            let tokens: usize = fitted.fragments.iter().map(|f| f.tokens).sum();
+            format!(
+                "prompt of {} fragments, {tokens} tokens, {} left out",
+                fitted.fragments.len(),
+                fitted.left_out.len()
+            )
+        }
+        Event::Replied { reply, .. } => {
+            let u = &reply.usage;
+            format!(
+                "reply of {} tokens to {} ({} reused), {}",
+                u.completion_tokens,
+                u.prompt_tokens,
+                u.reused_tokens,
+                duration(u.prefill_ms + u.decode_ms)
+            )
+        }
+        Event::Overflowed { prompt_tokens, .. } => format!("{prompt_tokens} tokens do not fit the window"),
+        Event::PlanRefused { problems, .. } => format!("plan refused: {}", problems.join("; ")),
+        Event::ProgramAdopted { program, version, why } => {
+            format!("program version {version} of {} steps, {why}", program.instructions.len())
+        }
+        Event::Acted { applied, refused, .. } if refused.is_empty() => format!("did: {}", list(applied)),
+        Event::Acted { refused, .. } => format!("refused: {}", refused.join("; ")),
+        Event::Checked { reports, unproven, .. } => {
+            let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
+            let open = if unproven.is_empty() {
+                String::new()
+            } else {
+                format!(", no test for {}", unproven.join(", "))
+            };
+            format!("{passed} of {} checks passed{open}", reports.len())
+        }
+        Event::Committed { settlement, commit, .. } => format!("commit {commit} ({settlement:?})"),
+        Event::FinalChecked { reports } => {
+            let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
+            format!("{passed} of {} checks passed on the last tree", reports.len())
+        }
+        Event::Finished { ledger } => format!("over; all met: {}", ledger.all_met()),
+    }
+}
+
+pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
+    let (dir, step) = find(config, one)?;
+    let state = dir.state().await?;
+    let mut store = GitStore::open(&dir.git_dir(), None).map_err(|e| Failure::machine(e.to_string()))?;
+    let machine = |e: edvac_memory::store::StoreError| Failure::machine(e.to_string());
+    let empty = store.empty_tree().map_err(machine)?;
+    let (from, to) = match step {
+        None => (empty, state.tree.clone()),
+        Some(step) => {
+            let id = InstructionId(step);
+            let after = state.settled.get(&id).map(|s| s.tree.clone());
+            (before(&state, id).unwrap_or(empty), after)
+        }
+    };
+    let Some(to) = to else {
+        return Err(Failure::usage(
+            "nothing is committed there yet",
+            "`edvac status` shows how far the run is.",
+        ));
+    };
+    print!("{}", store.diff(&from, &to).map_err(machine)?);
+    Ok(0)
+}
+
+/// The tree before a step: of the step before it in the program.
+fn before(state: &RunState, id: InstructionId) -> Option<TreeId> {
+    let steps = &state.program.as_ref()?.instructions;
+    let at = steps.iter().position(|i| i.id == id)?;
+    let previous = at.checked_sub(1).and_then(|n| steps.get(n))?;
+    state.settled.get(&previous.id).map(|s| s.tree.clone())
+}
+
+pub async fn context(config: &Config, args: &Context) -> Outcome {
+    let (dir, step) = find(config, &args.run)?;
+    let mut prompts = Vec::new();
+    for (_, event) in dir.history().await? {
+        if let Some(Event::Assembled { purpose, fitted }) = event
+            && about(purpose, step)
+        {
+            prompts.push((purpose, fitted));
+        }
+    }
+    if prompts.is_empty() {
+        return Err(Failure::usage(
+            format!("run {} has no prompt for that yet", dir.id),
+            "Name a step that was begun, like `edvac context RUN/1`; without a step it is the planner's.",
+        ));
+    }
+    if args.run.json.json {
+        let prompts: Vec<_> = prompts
+            .iter()
+            .map(|(purpose, fitted)| json!({ "conversation": purpose.to_string(), "context": fitted }))
+            .collect();
+        return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "prompts": prompts })));
+    }
+    for (purpose, fitted) in &prompts {
+        print_prompt(*purpose, fitted, args.text);
+    }
+    Ok(0)
+}
+
+fn about(purpose: Purpose, step: Option<u32>) -> bool {
+    match (purpose, step) {
+        (Purpose::Plan, None) => true,
+        (Purpose::Work { instruction, .. } | Purpose::Summarise { instruction, .. }, Some(step)) => {
+            instruction.0 == step
+        }
+        _ => false,
+    }
+}
+
+fn print_prompt(purpose: Purpose, fitted: &Fitted, text: bool) {
+    let total: usize = fitted.fragments.iter().map(|f| f.tokens).sum();
+    println!("{purpose}: {total} tokens");
+    for fragment in &fitted.fragments {
+        println!(
+            "  {:>6}  {:<9}  {:<34}  {}",
+            fragment.tokens,
+            word(fragment.kind),
+            fragment.source,
+            fragment.reason
+        );
+        if text {
+            println!();
+            fragment.text.lines().for_each(|line| println!("      | {line}"));
+            println!();
+        }
+    }
+    for out in &fitted.left_out {
+        println!("  {:>6}  {:<9}  {:<34}  LEFT OUT: {}", out.tokens, word(out.kind), out.source, out.why);
+    }
+}
+
+fn word(kind: FragmentKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,112 @@
+//! One file a command, or a few that belong together.
+
+mod configure;
+mod doctor;
+mod inspect;
+mod memory;
+mod models;
+mod run;
+
+use edvac_orchestrator::config::{self, Config, ModelConfig};
+use edvac_orchestrator::control::event::Limits;
+use edvac_orchestrator::place::{RunDir, Runs};
+
+use crate::args::{Cli, Command, LimitArgs, ModelArgs, OneRun};
+use crate::failure::{Failure, Outcome};
+
+/// Version of all JSON this binary prints.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Performs what the command line says.
+pub async fn perform(cli: Cli) -> Outcome {
+    if let Command::Completions { shell } = cli.command {
+        return Ok(configure::completions(shell));
+    }
+    if matches!(cli.command, Command::Man) {
+        return configure::man();
+    }
+    if let Command::Init(init) = &cli.command {
+        return configure::init(cli.config.as_deref(), init);
+    }
+    if let Command::Doctor(json) = cli.command {
+        return doctor::doctor(cli.config.as_deref(), json.json).await;
+    }
+    let file = cli.config.as_deref();
+    let config = config::load(file)?;
+    match cli.command {
+        Command::Run(args) => run::run(config, args).await,
+        Command::Plan(args) => run::plan(config, args).await,
+        Command::Resume(args) => run::resume(config, args).await,
+        Command::Cancel(one) => run::cancel(&config, &one).await,
+        Command::Runs(json) => inspect::runs(&config, json.json).await,
+        Command::Status(one) => inspect::status(&config, &one).await,
+        Command::Show(one) => inspect::show(&config, &one).await,
+        Command::Logs(one) => inspect::logs(&config, &one).await,
+        Command::Diff(one) => inspect::diff(&config, &one).await,
+        Command::Context(args) => inspect::context(&config, &args).await,
+        Command::Models(models) => models::models(&config, models).await,
+        Command::Memory(memory) => memory::memory(&config, memory).await,
+        Command::Config(json) => configure::show(file, json.json),
+        Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),
+    }
+}
+
+/// A value as pretty JSON on stdout.
+fn print_json(value: &serde_json::Value) -> u8 {
+    println!("{value:#}");
+    0
+}
+
+/// Flags over what else says which model is meant.
+fn model_flags(model: &mut ModelConfig, flags: &ModelArgs) {
+    if let Some(name) = &flags.model {
+        model.name.clone_from(name);
+    }
+    if let Some(url) = &flags.base_url {
+        model.base_url.clone_from(url);
+        "openai".clone_into(&mut model.provider);
+    }
+    if let Some(provider) = &flags.provider {
+        model.provider.clone_from(provider);
+    }
+}
+
+/// Flags over the bounds that are in force otherwise; 0 lifts one that can be absent.
+fn limit_flags(mut limits: Limits, flags: &LimitArgs) -> Limits {
+    if let Some(tokens) = flags.max_tokens {
+        limits.tokens_max = (tokens > 0).then_some(tokens);
+    }
+    if let Some(minutes) = flags.max_minutes {
+        limits.wall_ms_max = (minutes > 0).then_some(minutes * 60_000);
+    }
+    limits.attempts_max = flags.attempts.unwrap_or(limits.attempts_max).max(1);
+    limits.turns_max = flags.turns.unwrap_or(limits.turns_max).max(1);
+    limits
+}
+
+/// The run that is meant, and the step of it if one was named.
+fn find(config: &Config, one: &OneRun) -> Result<(RunDir, Option<u32>), Failure> {
+    let runs = Runs::below(&config.state_dir()?);
+    let (run, step) = match one.run.as_deref().and_then(|text| text.split_once('/')) {
+        Some((run, step)) => (Some(run), Some(step)),
+        None => (one.run.as_deref(), None),
+    };
+    let step = match step {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            Failure::usage(format!("{text:?} is no step"), "Write RUN/STEP, the step as its number.")
+        })?),
+    };
+    // `edvac context --last 3` and `edvac context 3` with one meaning: step 3 of the youngest run.
+    if one.last
+        && step.is_none()
+        && let Some(step) = run.and_then(|r| r.parse().ok())
+    {
+        return Ok((runs.last()?, Some(step)));
+    }
+    let dir = match run.filter(|r| !r.is_empty() && *r != "last" && *r != "--last") {
+        Some(run) => runs.find(run)?,
+        None => runs.last()?,
+    };
+    Ok((dir, step))
+}

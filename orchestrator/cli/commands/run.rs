@@ -1,0 +1,240 @@
+//! `run`, `plan`, `resume`, `cancel`.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use edvac_agents::client::ModelClient;
+use edvac_memory::program::{Program, exchange};
+use edvac_orchestrator::config::Config;
+use edvac_orchestrator::control::{RunState, StopReason};
+use edvac_orchestrator::guess::domain_of;
+use edvac_orchestrator::notice::Notice;
+use edvac_orchestrator::report::{Report, sentence};
+use edvac_orchestrator::run::{Machine, Order, RunHandle, TASK_BYTES_MAX, cancel_idle};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{SCHEMA_VERSION, find, limit_flags, model_flags, models};
+use crate::args::{OneRun, Plan, Resume, Run, TaskArgs};
+use crate::failure::{Failure, Outcome};
+use crate::progress::{Progress, program_lines};
+
+/// The exit code of a process that a second Ctrl-C ended.
+const EXIT_INTERRUPTED: i32 = 130;
+
+pub async fn run(mut config: Config, args: Run) -> Outcome {
+    let program = args.program.as_deref().map(read_program).transpose()?;
+    let json = args.task.json.json;
+    model_flags(&mut config.model, &args.task.model);
+    let (state, _) = begin(&config, &args.task, program, false).await?;
+    Ok(conclude(&state, json))
+}
+
+pub async fn plan(mut config: Config, args: Plan) -> Outcome {
+    let json = args.task.json.json;
+    model_flags(&mut config.model, &args.task.model);
+    let (state, run) = begin(&config, &args.task, None, true).await?;
+    let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
+        return Ok(conclude(&state, json));
+    };
+    let toml = exchange::to_toml(program).map_err(|e| Failure::machine(e.to_string()))?;
+    match &args.out {
+        Some(path) => {
+            std::fs::write(path, toml).map_err(|e| Failure::file(path, &e))?;
+            println!("{} is written. Edit it, then: edvac run --program {}", path.display(), path.display());
+        }
+        None if !json => println!("{}\n\nCarry it out: edvac resume {run}", program_lines(program)),
+        None => {}
+    }
+    Ok(0)
+}
+
+pub async fn resume(mut config: Config, args: Resume) -> Outcome {
+    let (dir, _) = find(&config, &args.run)?;
+    let mut machine = Machine::new(config.clone())?;
+    machine.stop_after(stop_after());
+    let paused = machine.find_paused(dir).await?;
+    // What the run was started with stays, unless a flag says otherwise.
+    config.model = paused.reached();
+    model_flags(&mut config.model, &args.model);
+    let limits = limit_flags(paused.limits(), &args.limits);
+    let client = models::open_client(&config).await?;
+    let embedder = models::open_embedder(&config);
+    let handle = machine.resume(paused, limits, config.model, client, embedder).await?;
+    let state = watch(handle, args.run.json.json).await?;
+    Ok(conclude(&state, args.run.json.json))
+}
+
+pub async fn cancel(config: &Config, one: &OneRun) -> Outcome {
+    let (dir, _) = find(config, one)?;
+    match dir.writer() {
+        Some(pid) if pid > 0 => {
+            std::fs::write(dir.cancel_file(), "").map_err(|e| Failure::file(&dir.cancel_file(), &e))?;
+            edvac_orchestrator::place::ask_to_end(pid).map_err(Failure::machine)?;
+            println!("run {} was asked to end (process {pid}).", dir.id);
+        }
+        _ => {
+            cancel_idle(&dir).await?;
+            println!("run {} is cancelled; its files and history stay.", dir.id);
+        }
+    }
+    Ok(0)
+}
+
+async fn begin(
+    config: &Config,
+    task: &TaskArgs,
+    program: Option<Program>,
+    plan_only: bool,
+) -> Result<(RunState, String), Failure> {
+    let text = match (&program, task_text(task)?) {
+        (Some(program), text) if text.trim().is_empty() => program.title.clone(),
+        (_, text) => text,
+    };
+    let mut machine = Machine::new(config.clone())?;
+    machine.stop_after(stop_after());
+    let order = Order {
+        domain: task.domain.clone().unwrap_or_else(|| domain_of(&text).to_owned()),
+        task: text,
+        name: task.name.clone(),
+        plan_only,
+        program,
+        limits: limit_flags(config.limits.limits(), &task.limits),
+    };
+    let prepared = machine.prepare(order).await?;
+    let client: Arc<dyn ModelClient> = models::open_client(config).await?;
+    let handle = machine.start(prepared, client, models::open_embedder(config)).await?;
+    let run = handle.dir.id.to_string();
+    Ok((watch(handle, task.json.json).await?, run))
+}
+
+/// Shows a run until it ends; Ctrl-C once stops it after the effect in progress, twice at once.
+async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failure> {
+    let mut notices = handle.notices().watch();
+    let mut progress = Progress::new();
+    progress.line(&format!("run {} · {}", handle.dir.id, handle.workspace.display()));
+    let mut asked = 0;
+    let broken = |e: std::io::Error| Failure::machine(format!("signals cannot be received: {e}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+    let cancel_file = handle.dir.cancel_file();
+    let id = handle.dir.id.clone();
+    let mut ended = false;
+    let mut state = None;
+    while !ended {
+        let signalled = tokio::select! {
+            notice = notices.recv() => {
+                match notice {
+                    Ok(notice) => show(&mut progress, &notice, json),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => ended = true,
+                }
+                false
+            }
+            result = handle.join(), if state.is_none() => {
+                state = Some(result);
+                // What was said before the end is still shown.
+                while let Ok(notice) = notices.try_recv() {
+                    show(&mut progress, &notice, json);
+                }
+                ended = true;
+                false
+            }
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+        };
+        if signalled && cancel_file.exists() {
+            handle.cancel();
+            let _ = std::fs::remove_file(&cancel_file);
+        } else if signalled {
+            asked += 1;
+            if asked > 1 {
+                progress.finish();
+                eprintln!("stopped. Nothing that was recorded is lost: edvac resume {id}");
+                std::process::exit(EXIT_INTERRUPTED);
+            }
+            handle.stop();
+            progress.line("finishing what is in progress, then stopping. Ctrl-C again stops at once; both can be resumed.");
+        }
+    }
+    progress.finish();
+    match state {
+        Some(result) => Ok(result?),
+        None => Ok(handle.join().await?),
+    }
+}
+
+fn show(progress: &mut Progress, notice: &Notice, json: bool) {
+    progress.see(notice);
+    if let (true, Notice::Recorded(record)) = (json, notice) {
+        println!("{}", json_line(record));
+    }
+}
+
+/// One record as a line for scripts.
+pub fn json_line(record: &edvac_memory::journal::Record) -> serde_json::Value {
+    json!({
+        "schema_version": SCHEMA_VERSION, "seq": record.seq, "time_ms": record.time_ms,
+        "kind": record.kind, "key": record.key, "body": record.body,
+    })
+}
+
+/// The last words: the report on stdout, how to go on where it stopped, and the exit code.
+fn conclude(state: &RunState, json: bool) -> u8 {
+    let Some(report) = Report::of(state) else { return crate::failure::EXIT_MACHINE };
+    if json {
+        let line = json!({ "schema_version": SCHEMA_VERSION, "report": report });
+        println!("{line}");
+    } else {
+        print!("{}", report.markdown());
+    }
+    if let Some(why) = state.stopped.as_ref().filter(|_| state.ledger.is_none()) {
+        eprintln!("stopped: {}", sentence(why));
+        if why.resumable() {
+            eprintln!("  go on: edvac resume {}", report.run);
+        }
+    }
+    report.exit_code()
+}
+
+fn task_text(task: &TaskArgs) -> Result<String, Failure> {
+    let too_long = |bytes: u64| {
+        Failure::usage(
+            format!("the task has {bytes} bytes; at most {TASK_BYTES_MAX} are allowed"),
+            "Say what to build in a page or two; put material into files of its own.",
+        )
+    };
+    match (&task.task, &task.task_file) {
+        (Some(text), _) if text == "-" => {
+            let mut text = String::new();
+            std::io::stdin()
+                .take(TASK_BYTES_MAX as u64 + 1)
+                .read_to_string(&mut text)
+                .map_err(|e| Failure::usage(format!("the task on stdin: {e}"), ""))?;
+            Ok(text)
+        }
+        (Some(text), _) => Ok(text.clone()),
+        (None, Some(path)) => {
+            let bytes = std::fs::metadata(path).map_err(|e| Failure::file(path, &e))?.len();
+            if bytes > TASK_BYTES_MAX as u64 {
+                return Err(too_long(bytes));
+            }
+            std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))
+        }
+        (None, None) => Ok(String::new()),
+    }
+}
+
+fn read_program(path: &Path) -> Result<Program, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
+    exchange::from_toml(&text).map_err(|e| {
+        Failure::usage(format!("{} is not a program: {e}", path.display()), "`edvac plan --out` writes one.")
+    })
+}
+
+/// For crash tests alone: the process ends as if killed once this record is durable.
+fn stop_after() -> Option<u64> {
+    std::env::var("EDVAC_TEST_STOP_AFTER").ok()?.parse().ok()
+}

@@ -1,0 +1,152 @@
+//! Errors at the edge: what happened, why, what to do, and the exit code a script sees.
+
+use std::fmt;
+use std::path::Path;
+
+use edvac_agents::client::ModelError;
+use edvac_memory::journal::JournalError;
+use edvac_orchestrator::config::ConfigError;
+use edvac_orchestrator::driver::embedded::DriveError;
+use edvac_orchestrator::place::PlaceError;
+use edvac_orchestrator::run::RunError;
+
+/// Wrong use or configuration; clap's code too.
+pub const EXIT_USAGE: u8 = 2;
+/// No model, or it does not answer.
+pub const EXIT_MODEL: u8 = 5;
+/// The machine itself failed.
+pub const EXIT_MACHINE: u8 = 70;
+/// No sandbox.
+pub const EXIT_NO_SANDBOX: u8 = 78;
+
+/// What is shown when a command fails.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened, and why.
+    pub what: String,
+    /// What to do about it; empty where nothing can be said.
+    pub fix: String,
+    /// The process's exit code.
+    pub code: u8,
+}
+
+/// The result of a command.
+pub type Outcome = Result<u8, Failure>;
+
+impl Failure {
+    /// Wrong use.
+    pub fn usage(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what: what.into(), fix: fix.into(), code: EXIT_USAGE }
+    }
+
+    /// The machine failed.
+    pub fn machine(what: impl Into<String>) -> Self {
+        Self { what: what.into(), fix: String::new(), code: EXIT_MACHINE }
+    }
+
+    /// A file of the user's could not be read or written.
+    pub fn file(path: &Path, error: &std::io::Error) -> Self {
+        Self::usage(format!("{}: {error}", path.display()), "Give a file that exists and that you may use.")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "edvac: {}", self.what)?;
+        if !self.fix.is_empty() {
+            write!(f, "\n  fix: {}", self.fix)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let fix = match &error {
+            ConfigError::NoHome => String::new(),
+            _ => "`edvac config` lists every key; mend or remove the value.".to_owned(),
+        };
+        Self::usage(error.to_string(), fix)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        let fix = match &error {
+            ModelError::Unauthorized { .. } => {
+                "Put a valid key into the environment variable that `model.api_key_env` names."
+            }
+            ModelError::UnknownModel { .. } => "Give the endpoint's name for the model with --model.",
+            ModelError::Runtime(_) => "Try `edvac models verify`, or another model with --model.",
+            _ => "",
+        };
+        Self { what: error.to_string(), fix: fix.to_owned(), code: EXIT_MODEL }
+    }
+}
+
+impl From<PlaceError> for Failure {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Journal(error) => error.into(),
+            PlaceError::Drive(error) => error.into(),
+            PlaceError::None { .. } => Self::usage(error.to_string(), "Start one with `edvac run TASK`."),
+            _ => Self::usage(error.to_string(), "`edvac runs` lists them all."),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::InUse { .. } => Self::usage(
+                error.to_string(),
+                "Wait for it, or stop it with Ctrl-C in its terminal or with `edvac cancel`.",
+            ),
+            JournalError::Newer { .. } => {
+                Self::usage(error.to_string(), "Use the edvac that wrote it, or a newer one.")
+            }
+            _ => Self::machine(error.to_string()),
+        }
+    }
+}
+
+impl From<DriveError> for Failure {
+    fn from(error: DriveError) -> Self {
+        match error {
+            DriveError::Journal(error) => error.into(),
+            other => Self::machine(other.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let text = error.to_string();
+        match error {
+            RunError::EmptyTask => {
+                Self::usage(text, "Say what to build: edvac run \"A todo app in Python\".")
+            }
+            RunError::LongTask { .. } => {
+                Self::usage(text, "Say what to build in a page or two; put material into files of its own.")
+            }
+            RunError::BadName { .. } => Self::usage(text, "Use letters, digits, dashes and dots."),
+            RunError::WorkspaceExists { .. } => {
+                Self::usage(text, "Choose another --name, or leave it out and one is made.")
+            }
+            RunError::BadProgram { .. } => {
+                Self::usage(text, "Mend the program file; `edvac plan --out` makes one.")
+            }
+            RunError::NoSandbox(refusal) => Self { what: text, fix: refusal.fix, code: EXIT_NO_SANDBOX },
+            RunError::Over { run, .. } => {
+                Self::usage(text, format!("`edvac status {run}` shows its report."))
+            }
+            RunError::NeverStarted { .. } => Self::usage(text, "Start it again with `edvac run`."),
+            RunError::Domain(_) | RunError::Template(_) => Self::usage(text, ""),
+            RunError::Config(error) => error.into(),
+            RunError::Journal(error) => error.into(),
+            RunError::Drive(error) => error.into(),
+            RunError::Place(error) => error.into(),
+            RunError::Store(_) | RunError::Index(_) | RunError::Io { .. } => Self::machine(text),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A run as people watch it: lines for what happened, and one moving line for what is going on.
+//!
+//! Lines go to stderr; stdout is for results. Without a terminal nothing moves and only lines are printed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use edvac_agents::client::Delta;
+use edvac_memory::ids::InstructionId;
+use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_orchestrator::control::event::Settlement;
+use edvac_orchestrator::control::{Effect, Event, Purpose};
+use edvac_orchestrator::ledger::describe;
+use edvac_orchestrator::notice::Notice;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::terminal::{bold, dim, terminal};
+
+/// How often the moving line moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Watches one run.
+pub struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+    /// Titles by step, once there is a program.
+    steps: BTreeMap<InstructionId, String>,
+    /// What is being done, as the moving line begins.
+    doing: String,
+    /// Since when the reply in progress is written.
+    writing_since: Option<Instant>,
+    /// Prompt tokens that were there before the first one was computed.
+    reused: Option<usize>,
+}
+
+impl Progress {
+    /// Begins to watch.
+    pub fn new() -> Self {
+        let bar = if terminal().animated { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(TICK);
+        Self {
+            bar,
+            quiet: terminal().quiet,
+            steps: BTreeMap::new(),
+            doing: "starting".to_owned(),
+            writing_since: None,
+            reused: None,
+        }
+    }
+
+    /// A line that stays.
+    pub fn line(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        if terminal().animated { self.bar.println(text) } else { eprintln!("{text}") }
+    }
+
+    /// The end of the moving line.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Something new.
+    pub fn see(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Performing(effect) => self.begin(effect),
+            Notice::Delta(_, delta) => self.delta(delta),
+            Notice::Note(text) => self.bar.set_message(format!("{} · {text}", self.doing)),
+            Notice::Recorded(record) => {
+                if let Ok(event) = serde_json::from_value::<Event>(record.body.clone()) {
+                    self.happened(&event);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, effect: &Effect) {
+        self.writing_since = None;
+        self.reused = None;
+        self.doing = match effect {
+            Effect::Assemble { purpose } => format!("{}: putting the prompt together", self.whose(*purpose)),
+            Effect::Call { purpose, turn } => format!("{}, reply {}", self.whose(*purpose), turn + 1),
+            Effect::Act { purpose, .. } => format!("{}: doing what the reply says", self.whose(*purpose)),
+            Effect::Check { purpose, .. } => format!("{}: checks", self.whose(*purpose)),
+            Effect::CheckAll { .. } => "final checks".to_owned(),
+            other => other.name().replace('_', " "),
+        };
+        self.bar.set_message(self.doing.clone());
+    }
+
+    fn whose(&self, purpose: Purpose) -> String {
+        match purpose {
+            Purpose::Plan => "planning".to_owned(),
+            Purpose::Work { instruction, attempt, .. } => {
+                let tries = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+                format!("step {instruction}/{}{tries}", self.steps.len())
+            }
+            Purpose::Summarise { instruction, .. } => {
+                format!("step {instruction}/{}: summing up", self.steps.len())
+            }
+        }
+    }
+
+    fn delta(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Prefill { done, total } => {
+                let reused = *self.reused.get_or_insert(*done);
+                self.bar.set_message(format!(
+                    "{} · reading the prompt: {done} of {total} tokens, {reused} from the KV cache",
+                    self.doing
+                ));
+            }
+            Delta::Text { tokens, .. } => {
+                let since = *self.writing_since.get_or_insert_with(Instant::now);
+                let rate = *tokens as f64 / since.elapsed().as_secs_f64().max(0.1);
+                self.bar.set_message(format!("{} · {tokens} tokens written, {rate:.1} a second", self.doing));
+            }
+            Delta::Retry { why, after } => {
+                self.line(&format!("  the endpoint failed ({why}); again in {:.1} s", after.as_secs_f64()));
+            }
+        }
+    }
+
+    fn happened(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { run, domain, model, workspace, .. } => {
+                self.line(&format!("run {run} · {domain} · {} · {workspace}", model.model));
+            }
+            Event::Replied { purpose, reply, .. } => {
+                let usage = &reply.usage;
+                self.line(&dim(&format!(
+                    "  {}: {} prompt tokens ({} reused), {} written in {:.1} s",
+                    self.whose(*purpose),
+                    usage.prompt_tokens,
+                    usage.reused_tokens,
+                    usage.completion_tokens,
+                    (usage.prefill_ms + usage.decode_ms) as f64 / 1000.0,
+                )));
+            }
+            Event::PlanRefused { problems, .. } => {
+                self.line("  the plan cannot be used yet:");
+                problems.iter().take(4).for_each(|p| self.line(&format!("    - {p}")));
+            }
+            Event::ProgramAdopted { program, .. } => {
+                self.steps = program.instructions.iter().map(|i| (i.id, i.title.clone())).collect();
+                self.line(&program_lines(program));
+            }
+            Event::Acted { applied, refused, .. } => {
+                applied.iter().for_each(|a| self.line(&format!("  {a}")));
+                refused.iter().take(3).for_each(|r| self.line(&format!("  refused: {r}")));
+            }
+            Event::Checked { reports, unproven, .. } => {
+                reports.iter().for_each(|r| self.report(r));
+                if !unproven.is_empty() {
+                    self.line(&format!("  no passing test names {}", unproven.join(", ")));
+                }
+            }
+            Event::Committed { instruction, settlement, commit, .. } => {
+                let word = match settlement {
+                    Settlement::Finished => "finished",
+                    Settlement::Unfinished => "UNFINISHED, the best tree is kept",
+                };
+                let title = self.steps.get(instruction).map_or("", String::as_str);
+                let short = &commit.as_str()[..commit.as_str().len().min(10)];
+                self.line(&bold(&format!(
+                    "step {instruction}/{} {title}: {word}, commit {short}",
+                    self.steps.len()
+                )));
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self, report: &CheckReport) {
+        let what = describe(&report.check.kind);
+        match &report.verdict {
+            Verdict::Passed => self.line(&format!("  ✓ {what}")),
+            Verdict::Failed { reason } => self.line(&format!("  ✗ {what}: {reason}")),
+            Verdict::NoEvidence { reason } => self.line(&format!("  ? {what}: {reason}")),
+        }
+    }
+}
+
+/// A program as people read it.
+pub fn program_lines(program: &edvac_memory::program::Program) -> String {
+    let mut out = vec![bold(&format!(
+        "plan {}: {} requirements, {} steps",
+        program.title,
+        program.requirements.len(),
+        program.instructions.len()
+    ))];
+    for requirement in &program.requirements {
+        out.push(format!("  {}  {}", requirement.id, requirement.text));
+    }
+    for step in &program.instructions {
+        let covers: Vec<_> = step.covers.iter().map(|id| id.as_str()).collect();
+        let covers = if covers.is_empty() { String::new() } else { format!(" for {}", covers.join(", ")) };
+        out.push(format!("  {}. {} → {}{covers}", step.id, step.title, step.writes.join(", ")));
+    }
+    out.join("\n")
+}

@@ -1,0 +1,202 @@
+//! Running a project's own tests in the sandbox, and reading what became of each.
+
+mod go;
+mod javascript;
+mod python;
+mod rust;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use edvac_memory::ids::RequirementId;
+use edvac_memory::verdict::{Outcome, TestOutcome, Verdict};
+use regex::Regex;
+
+use super::{Found, Ground};
+use crate::sandbox::{Job, Outcome as Ran};
+
+/// Wall time of a whole test run.
+const TESTS_MS_MAX: u64 = 180_000;
+/// Lines of output that are kept for a model and for people.
+const DETAIL_LINES_MAX: usize = 60;
+/// Failed tests whose details are kept.
+const FAILURES_MAX: usize = 4;
+/// Where a runner of ours lies and writes its results, beside the project.
+const OUT: &str = "/out";
+
+/// How one language's tests are run and read.
+trait Runner: Sync {
+    /// The program without which nothing can be run, and how it is had.
+    fn needs(&self) -> (&'static str, &'static str);
+    /// The command, in the project's directory; `out` is a directory of ours that the command sees as [`OUT`].
+    fn command(&self, out: &Path) -> std::io::Result<Vec<String>>;
+    /// Variables it needs.
+    fn env(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+    /// What became of each test.
+    fn read(&self, ran: &Ran, out: &Path) -> Results;
+}
+
+/// What a runner read out of a test run.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Results {
+    tests: Vec<One>,
+    /// Faults outside any test: a file that cannot be imported, a program that does not compile.
+    faults: Vec<String>,
+}
+
+/// One test.
+#[derive(Debug, PartialEq, Eq)]
+struct One {
+    name: String,
+    outcome: Outcome,
+    detail: String,
+}
+
+fn runner(name: &str) -> Option<&'static dyn Runner> {
+    Some(match name {
+        "python" => &python::Python,
+        "javascript" => &javascript::JavaScript,
+        "rust" => &rust::Rust,
+        "go" => &go::Go,
+        _ => return None,
+    })
+}
+
+/// Runs the tests of a tree.
+pub(super) async fn tests(ground: &Ground<'_>) -> Found {
+    let Some(runner) = runner(ground.domain.runner(ground.language)) else {
+        return Found::nothing(format!("there is no way to run tests of {:?}", ground.language));
+    };
+    let sandbox = match ground.sandbox {
+        Ok(sandbox) => sandbox,
+        Err(refusal) => return Found::nothing(refusal.why.clone()),
+    };
+    let (program, fix) = runner.needs();
+    if !sandbox.has(program) {
+        return Found::nothing(format!("{program} is not installed ({fix})"));
+    }
+    let made = tempfile::tempdir_in(ground.scratch).and_then(|dir| {
+        let (work, out) = (dir.path().join("work"), dir.path().join("out"));
+        std::fs::create_dir(&work)?;
+        std::fs::create_dir(&out)?;
+        Ok((runner.command(&out)?, work, out, dir))
+    });
+    let (command, work, out, _dir) = match made {
+        Ok(made) => made,
+        Err(error) => return Found::nothing(format!("no directory for the tests: {error}")),
+    };
+    if let Err(error) = (ground.export)(&work) {
+        return Found::nothing(error.to_string());
+    }
+    let job = Job {
+        writable: vec![(out.clone(), OUT.to_owned())],
+        env: runner.env(),
+        time_ms_max: TESTS_MS_MAX,
+        ..Job::new(command, work)
+    };
+    let ran = match sandbox.run(&job).await {
+        Ok(ran) => ran,
+        Err(error) => return Found::nothing(error.to_string()),
+    };
+    let results = runner.read(&ran, &out);
+    let command = ground.domain.tests_run_by(ground.language).split_whitespace().map(str::to_owned).collect();
+    Found {
+        verdict: verdict(&results, &ran),
+        command,
+        exit_status: ran.exit_status,
+        detail: detail(&results, &ran),
+        tests: results
+            .tests
+            .into_iter()
+            .map(|t| TestOutcome { covers: covers(&t.name), name: t.name, outcome: t.outcome })
+            .collect(),
+    }
+}
+
+fn verdict(results: &Results, ran: &Ran) -> Verdict {
+    let count = |outcome| results.tests.iter().filter(|t| t.outcome == outcome).count();
+    let (passed, failed) = (count(Outcome::Passed), count(Outcome::Failed));
+    let failure = |reason: String| Verdict::Failed { reason };
+    let nothing = |reason: &str| Verdict::NoEvidence { reason: reason.to_owned() };
+    if ran.timed_out {
+        return nothing("the tests did not end in time; a test must not wait for input or for ever");
+    }
+    match (results.faults.first(), failed, passed, ran.exit_status) {
+        (Some(fault), 0, ..) => failure(first_line(fault)),
+        (_, 1.., ..) => failure(format!("{failed} of {} tests failed", results.tests.len())),
+        (None, 0, 0, Some(0)) if results.tests.is_empty() => nothing("no test was found"),
+        (None, 0, 0, Some(0)) => nothing("every test was skipped"),
+        (None, 0, 0, _) => nothing("no test was run"),
+        (None, 0, _, Some(0)) => Verdict::Passed,
+        (None, 0, _, _) => failure("the test run failed although no test did".to_owned()),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("the tests could not be run").trim().to_owned()
+}
+
+/// Faults and failures first, without what differs from run to run; the output itself where neither says anything.
+fn detail(results: &Results, ran: &Ran) -> String {
+    let failed = results.tests.iter().filter(|t| t.outcome == Outcome::Failed);
+    let mut parts: Vec<_> = results.faults.iter().take(FAILURES_MAX).map(|f| steady(f)).collect();
+    parts.extend(failed.take(FAILURES_MAX).map(|t| format!("{} failed:\n{}", t.name, steady(&t.detail))));
+    if parts.is_empty() && (ran.exit_status != Some(0) || results.tests.is_empty()) {
+        parts.push(steady(&ran.output));
+    }
+    let text = parts.join("\n\n");
+    let lines: Vec<_> = text.lines().collect();
+    let from = if results.faults.is_empty() && results.tests.is_empty() {
+        lines.len().saturating_sub(DETAIL_LINES_MAX)
+    } else {
+        0
+    };
+    lines[from..].iter().take(DETAIL_LINES_MAX).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// A text without what differs between two runs of the same thing: times, addresses, places of scratch files.
+fn steady(text: &str) -> String {
+    static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        [
+            (r"0x[0-9a-fA-F]{6,}", "0x..."),
+            (r"\bin \d+(\.\d+)?m?s\b", "in some time"),
+            (r"\(\d+(\.\d+)?m?s\)", ""),
+            (r"/tmp/[A-Za-z0-9_./-]+", "/tmp/..."),
+            (r"(file://)?/work/", ""),
+        ]
+        .into_iter()
+        .filter_map(|(pattern, with)| Some((Regex::new(pattern).ok()?, with)))
+        .collect()
+    });
+    let mut out = text.to_owned();
+    for (pattern, with) in VOLATILE.iter() {
+        out = pattern.replace_all(&out, *with).into_owned();
+    }
+    out.trim().to_owned()
+}
+
+/// Requirements that a test's own name (not its file's) names: `test_r2_x`, `R2: x`, `TestR2X`, `r2_x`.
+fn covers(name: &str) -> Vec<RequirementId> {
+    let is_sentence = name.contains(char::is_whitespace);
+    let own = if is_sentence { name } else { name.rsplit(['.', ':']).next().unwrap_or(name) };
+    let chars: Vec<_> = own.chars().collect();
+    let mut found: Vec<RequirementId> = Vec::new();
+    for (at, c) in chars.iter().enumerate().filter(|(_, c)| matches!(c, 'R' | 'r')) {
+        let before = at.checked_sub(1).map(|n| chars[n]);
+        let begins = before.is_none_or(|b| !b.is_alphanumeric() || (*c == 'R' && b.is_lowercase()));
+        let digits: String = chars[at + 1..].iter().take_while(|d| d.is_ascii_digit()).collect();
+        let after = chars.get(at + 1 + digits.len());
+        let ends = after.is_none_or(|a| !a.is_lowercase());
+        let id = RequirementId(format!("R{digits}"));
+        if begins && ends && !digits.is_empty() && !digits.starts_with('0') && !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "tests_run_tests.rs"]
+mod tests_of_runs;

@@ -1,0 +1,123 @@
+"""Runs a project's tests and writes what became of each as one JSON line.
+
+Takes `unittest.TestCase` classes and plain `test_` functions from files named test*.py or *_test.py.
+"""
+
+import importlib
+import inspect
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import traceback
+import unittest
+
+ROOT = os.getcwd()
+LINES_MAX = 24
+
+
+def explain(error):
+    """The part of a traceback that lies in the project, and the error itself."""
+    frames = [f for f in traceback.extract_tb(error[2]) if f.filename.startswith(ROOT)]
+    lines = traceback.format_list(frames[-3:]) + traceback.format_exception_only(error[0], error[1])
+    return "\n".join("".join(lines).replace(ROOT + os.sep, "").splitlines()[-LINES_MAX:])
+
+
+class Result(unittest.TestResult):
+    def __init__(self, write):
+        super().__init__()
+        self.write = write
+
+    def tell(self, test, outcome, detail=""):
+        self.write({"name": test.id(), "outcome": outcome, "detail": detail})
+
+    def addSuccess(self, test):
+        self.tell(test, "passed")
+
+    def addFailure(self, test, err):
+        self.tell(test, "failed", explain(err))
+
+    def addError(self, test, err):
+        self.tell(test, "failed", explain(err))
+
+    def addSkip(self, test, reason):
+        self.tell(test, "skipped", reason)
+
+    def addExpectedFailure(self, test, err):
+        self.tell(test, "passed")
+
+    def addUnexpectedSuccess(self, test):
+        self.tell(test, "failed", "it was expected to fail and passed")
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            self.tell(subtest, "failed", explain(err))
+
+
+class Function(unittest.TestCase):
+    """A plain function as a test. A parameter `tmp_path` gets a fresh directory; others nobody can fill."""
+
+    def __init__(self, module, name, function):
+        super().__init__("call")
+        self.name, self.function = f"{module}.{name}", function
+
+    def id(self):
+        return self.name
+
+    def call(self):
+        wanted = list(inspect.signature(self.function).parameters)
+        unknown = [p for p in wanted if p != "tmp_path"]
+        if unknown:
+            self.fail(f"the parameter {unknown[0]} has no value here; write the test as a unittest.TestCase method")
+        with tempfile.TemporaryDirectory() as directory:
+            self.function(*[pathlib.Path(directory) for _ in wanted])
+
+
+def modules():
+    for directory, inner, files in os.walk(ROOT):
+        inner[:] = sorted(d for d in inner if not d.startswith((".", "__")) and d not in ("node_modules", "venv"))
+        for name in sorted(files):
+            if name.endswith(".py") and (name.startswith("test") or name.endswith("_test.py")):
+                yield os.path.relpath(os.path.join(directory, name), ROOT)
+
+
+def suite_of(path):
+    sys.path[:0] = [p for p in (ROOT, os.path.dirname(os.path.join(ROOT, path))) if p not in sys.path]
+    name = path[:-3].replace(os.sep, ".")
+    module = importlib.import_module(name)
+    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+    for key, value in sorted(vars(module).items()):
+        if key.startswith("test") and inspect.isfunction(value) and value.__module__ == module.__name__:
+            suite.addTest(Function(name, key, value))
+    return suite
+
+
+def main():
+    with open(sys.argv[1], "w", encoding="utf-8") as out:
+
+        def write(line):
+            out.write(json.dumps(line) + "\n")
+            out.flush()
+
+        ok = True
+        sys.argv = sys.argv[:1]
+        for path in modules():
+            try:
+                suite = suite_of(path)
+            except BaseException:
+                write({"fault": f"{path} cannot be imported:\n{explain(sys.exc_info())}"})
+                ok = False
+                continue
+            result = Result(write)
+            try:
+                suite.run(result)
+            except BaseException:
+                write({"fault": f"{path} ended the test run:\n{explain(sys.exc_info())}"})
+                ok = False
+        write({"ended": True})
+    sys.stdout.flush()
+    os._exit(0 if ok else 1)
+
+
+main()

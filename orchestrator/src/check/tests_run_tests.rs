@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock};
+
+use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::store::{Edit, FileStore, GitStore};
+use proptest::prelude::*;
+
+use super::*;
+use crate::check::run_check;
+use crate::domain::Domain;
+use crate::sandbox::BwrapSandbox;
+
+/// The tests' verdict and outcomes for some files.
+async fn outcome(language: &str, files: &[(&str, &str)]) -> (Verdict, BTreeMap<String, Outcome>, String) {
+    let templates = edvac_agents::templates::Templates::load(None).unwrap();
+    let domain = Domain::load("codebase", &templates).unwrap();
+    let mut store = GitStore::ram().unwrap();
+    let empty = store.empty_tree().unwrap();
+    let edits: Vec<_> =
+        files.iter().map(|&(path, text)| Edit::Write { path: path.into(), content: text.into() }).collect();
+    let tree = store.apply(&empty, &edits).unwrap();
+    let store = Mutex::new(Box::new(store) as Box<dyn FileStore>);
+    let scratch = tempfile::tempdir().unwrap();
+    let sandbox = BwrapSandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
+    let export = |dir: &Path| store.lock().unwrap().export(&tree, dir);
+    let ground = Ground {
+        store: &store,
+        tree: &tree,
+        language,
+        sandbox: Ok(&sandbox),
+        export: &export,
+        scratch: scratch.path(),
+        domain: &domain,
+    };
+    let report = run_check(&Check { kind: CheckKind::Tests, covers: vec![] }, &ground).await;
+    (report.verdict, report.tests.into_iter().map(|t| (t.name, t.outcome)).collect(), report.detail)
+}
+
+fn reason(verdict: &Verdict) -> &str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed { reason } | Verdict::NoEvidence { reason } => reason,
+    }
+}
+
+const PY: &str = "def add(a, b):\n    return a + b\n";
+
+#[tokio::test]
+async fn python_classes_and_functions() {
+    let test = "import unittest\nfrom calc import add\n\nclass T(unittest.TestCase):\n    def test_r1_add(self):\n        self.assertEqual(add(1, 2), 3)\n\n    @unittest.skip('later')\n    def test_r2(self):\n        pass\n\ndef test_r3_plain(tmp_path):\n    (tmp_path / 'x').write_text('y')\n    assert add(1, 1) == 2\n";
+    let (verdict, tests, _) = outcome("python", &[("calc.py", PY), ("test_calc.py", test)]).await;
+    assert_eq!(verdict, Verdict::Passed);
+    assert_eq!(tests["test_calc.T.test_r1_add"], Outcome::Passed);
+    assert_eq!(tests["test_calc.T.test_r2"], Outcome::Skipped);
+    assert_eq!(tests["test_calc.test_r3_plain"], Outcome::Passed);
+}
+
+#[tokio::test]
+async fn python_failures_say_where() {
+    let test = "from calc import add\n\ndef test_r1():\n    assert add(1, 2) == 4\n\ndef test_ok():\n    pass\n\ndef test_fixture(capsys):\n    pass\n";
+    let (verdict, tests, detail) = outcome("python", &[("calc.py", PY), ("tests/test_calc.py", test)]).await;
+    assert_eq!(reason(&verdict), "2 of 3 tests failed");
+    assert_eq!(tests["tests.test_calc.test_ok"], Outcome::Passed);
+    assert!(detail.contains("assert add(1, 2) == 4") && detail.contains("line 4"), "{detail}");
+    assert!(detail.contains("the parameter capsys has no value"), "{detail}");
+    assert!(!detail.contains("/work"), "{detail}");
+}
+
+#[tokio::test]
+async fn what_shows_nothing_is_no_evidence() {
+    let nothing = |v: &Verdict| matches!(v, Verdict::NoEvidence { .. });
+    let (verdict, ..) = outcome("python", &[("calc.py", PY)]).await;
+    assert!(nothing(&verdict) && reason(&verdict) == "no test was found", "{verdict:?}");
+    let skipped = "import unittest\n\n@unittest.skip('x')\nclass T(unittest.TestCase):\n    def test_a(self):\n        pass\n";
+    let (verdict, ..) = outcome("python", &[("test_a.py", skipped)]).await;
+    assert!(nothing(&verdict) && reason(&verdict) == "every test was skipped", "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_test_run_that_is_ended_has_not_passed() {
+    let (verdict, tests, _) = outcome(
+        "python",
+        &[("test_a.py", "import os\n\ndef test_a():\n    pass\n\ndef test_b():\n    os._exit(0)\n")],
+    )
+    .await;
+    assert!(matches!(&verdict, Verdict::Failed { .. }), "{verdict:?} {tests:?}");
+    let (verdict, _, detail) = outcome(
+        "python",
+        &[("calc.py", "def add(:\n"), ("test_a.py", "from calc import add\n\ndef test_a():\n    pass\n")],
+    )
+    .await;
+    assert!(matches!(&verdict, Verdict::Failed { reason } if reason.contains("SyntaxError")), "{verdict:?}");
+    assert!(detail.contains("test_a.py cannot be imported"), "{detail}");
+}
+
+#[tokio::test]
+async fn javascript() {
+    let code = "export const add = (a, b) => a + b;\n";
+    let test = "import { test, describe } from 'node:test';\nimport assert from 'node:assert';\nimport { add } from './calc.mjs';\n\ntest('R1: adds', () => assert.equal(add(1, 2), 3));\ndescribe('more', () => { test('R2: wrong', () => assert.equal(add(1, 1), 3)); });\ntest.skip('R3: later', () => {});\n";
+    let (verdict, tests, detail) =
+        outcome("javascript", &[("calc.mjs", code), ("calc.test.mjs", test)]).await;
+    assert_eq!(reason(&verdict), "1 of 3 tests failed", "{tests:?} {detail}");
+    assert_eq!(tests["R1: adds"], Outcome::Passed);
+    assert_eq!(tests["more > R2: wrong"], Outcome::Failed);
+    assert_eq!(tests["R3: later"], Outcome::Skipped);
+    let (verdict, ..) = outcome("javascript", &[("calc.mjs", code)]).await;
+    assert_eq!(reason(&verdict), "no test was found");
+    let (verdict, _, detail) = outcome("javascript", &[("a.test.mjs", "import './none.mjs';\n")]).await;
+    assert!(matches!(verdict, Verdict::Failed { .. }), "{verdict:?} {detail}");
+}
+
+#[tokio::test]
+async fn rust() {
+    let manifest = "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let code = "pub fn add(a: u8, b: u8) -> u8 { a + b }\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn r1_adds() { assert_eq!(super::add(1, 2), 3); }\n    #[test]\n    fn r2_wrong() { assert_eq!(super::add(1, 2), 4); }\n}\n";
+    let (verdict, tests, detail) = outcome("rust", &[("Cargo.toml", manifest), ("src/lib.rs", code)]).await;
+    assert_eq!(reason(&verdict), "1 of 2 tests failed", "{detail}");
+    assert_eq!(tests["tests::r1_adds"], Outcome::Passed);
+    assert!(detail.contains("left: 3") || detail.contains("left == right"), "{detail}");
+    let (verdict, ..) =
+        outcome("rust", &[("Cargo.toml", manifest), ("src/lib.rs", "pub fn f() -> u8 { \"x\" }\n")]).await;
+    assert!(matches!(&verdict, Verdict::Failed { reason } if reason.contains("error")), "{verdict:?}");
+}
+
+#[test]
+fn names_of_requirements() {
+    for (name, ids) in [
+        ("test_todo.TestAdd.test_r1_added", vec!["R1"]),
+        ("test_r1_r2_both", vec!["R1", "R2"]),
+        ("R2: adds", vec!["R2"]),
+        ("more > R12: adds", vec!["R12"]),
+        ("TestR3Adds", vec!["R3"]),
+        ("tests::r4_adds", vec!["R4"]),
+        ("test_order2", vec![]),
+        ("test_r2d2", vec![]),
+        ("test_year2024", vec![]),
+        ("test_adds", vec![]),
+    ] {
+        let found: Vec<_> = covers(name).into_iter().map(|id| id.0).collect();
+        assert_eq!(found, ids, "{name}");
+    }
+}
+
+#[test]
+fn what_differs_between_runs_is_taken_out() {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| {
+        steady("<A at 0x7f12ab34cd56> in 0.002s /work/a.py /tmp/tmpab12/x file:///work/b.mjs:1")
+    });
+    assert_eq!(text, "<A at 0x...> in some time a.py /tmp/... b.mjs:1");
+}
+
+proptest! {
+    #[test]
+    fn readers_take_any_text(text in "(\\PC|\n){0,400}") {
+        rust::read(&text, Some(1));
+        go::read(&text);
+        covers(&text);
+        steady(&text);
+    }
+}

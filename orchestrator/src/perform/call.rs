@@ -1,0 +1,84 @@
+//! Calling the model: the conversation as it stands in the journal goes out, one reply comes back.
+
+use edvac_agents::client::{ModelError, ModelRequest, Sampling};
+use edvac_agents::prompt;
+use edvac_agents::protocol::grammar::{self, GrammarOptions};
+use edvac_agents::roles::{planner, summariser};
+
+use super::{Performer, Trouble, instruction_of};
+use crate::control::state::Conversation;
+use crate::control::{Event, Purpose, RunState};
+use crate::notice::Notice;
+
+/// Blocks of one reply, where a grammar can bound them.
+const BLOCKS_MAX: usize = 8;
+/// Temperature where the most likely reply was not good enough before.
+const TEMPERATURE_AGAIN: f32 = 0.6;
+/// Keeps tokens that are far from likely out of a sampled reply.
+const TOP_P: f32 = 0.9;
+
+impl Performer {
+    pub(super) async fn call(&self, purpose: Purpose, turn: u32, state: &RunState) -> Result<Event, Trouble> {
+        let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
+        let summing;
+        let talk = match (purpose, &state.work) {
+            (Purpose::Plan, _) => &state.planning,
+            (Purpose::Work { .. }, Some(work)) => &work.talk,
+            (Purpose::Summarise { .. }, Some(work)) => {
+                summing = Conversation { context: work.summing.clone(), turns: Vec::new() };
+                &summing
+            }
+            (_, None) => return Err(Trouble::Misfit("nothing is being worked on")),
+        };
+        let context = talk.context.as_ref().ok_or(Trouble::Misfit("the prompt was not assembled"))?;
+        let turns = talk.turns.iter().map(|t| (t.reply.as_str(), t.answer.as_deref().unwrap_or("Go on.")));
+        let request = ModelRequest {
+            messages: prompt::continued(context, turns),
+            tokens_max: start.limits.reply_tokens_max,
+            sampling: sampling(purpose, turn),
+            grammar: self.grammar(purpose, state)?,
+            tools: matches!(purpose, Purpose::Work { .. }),
+        };
+        let sink = |delta| self.notices.send(Notice::Delta(purpose, delta));
+        match self.client.complete(&request, &sink, self.cancel.clone()).await {
+            Ok(reply) => Ok(Event::Replied { purpose, turn, reply }),
+            Err(ModelError::Overflow { prompt_tokens, window_tokens })
+                if matches!(purpose, Purpose::Work { .. }) && turn > 0 =>
+            {
+                Ok(Event::Overflowed { purpose, prompt_tokens, window_tokens })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn grammar(&self, purpose: Purpose, state: &RunState) -> Result<Option<String>, Trouble> {
+        if !self.client.info().grammar {
+            return Ok(None);
+        }
+        Ok(Some(match purpose {
+            Purpose::Plan => planner::grammar(&self.domain.plan_rules(self.client.info().window_tokens)),
+            Purpose::Work { .. } => grammar::grammar(&GrammarOptions {
+                blocks_max: BLOCKS_MAX,
+                run: self.sandbox.is_ok() && self.domain.runs_commands(),
+                writes: instruction_of(purpose, state)?.writes.clone(),
+            }),
+            Purpose::Summarise { .. } => summariser::grammar(),
+        }))
+    }
+}
+
+/// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
+/// what is asked, so that a repeated call asks for the same.
+fn sampling(purpose: Purpose, turn: u32) -> Sampling {
+    let again = match purpose {
+        Purpose::Plan => turn > 0,
+        Purpose::Work { attempt, .. } => attempt > 1,
+        Purpose::Summarise { .. } => false,
+    };
+    let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
+    let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
+    match again {
+        false => Sampling { seed, ..Sampling::default() },
+        true => Sampling { temperature: TEMPERATURE_AGAIN, top_p: TOP_P, seed, ..Sampling::default() },
+    }
+}

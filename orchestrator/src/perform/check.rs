@@ -1,0 +1,73 @@
+//! Executing checks, and saying what they found.
+
+use edvac_agents::roles::feedback;
+use edvac_memory::ids::{RequirementId, TreeId};
+use edvac_memory::program::Check;
+use edvac_memory::verdict::CheckReport;
+
+use super::{Performer, Trouble, instruction_of, program_of};
+use crate::check::{Ground, run_check};
+use crate::control::{Event, Purpose, RunState};
+use crate::ledger::{describe, shows};
+
+impl Performer {
+    pub(super) async fn check(
+        &self,
+        purpose: Purpose,
+        tree: &TreeId,
+        state: &RunState,
+    ) -> Result<Event, Trouble> {
+        let program = program_of(state)?;
+        let instruction = instruction_of(purpose, state)?;
+        let reports = self.run_all(&instruction.checks, tree, &program.language).await?;
+        let unproven: Vec<RequirementId> =
+            instruction.covers.iter().filter(|id| !reports.iter().any(|r| shows(id, r))).cloned().collect();
+        let answer = if reports.iter().any(|r| !r.verdict.is_passed()) {
+            Some(feedback::failed(&self.templates, &reports, &program.language)?)
+        } else if unproven.is_empty() {
+            None
+        } else {
+            Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &program.language)?)
+        };
+        let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
+        let unproven = unproven.into_iter().map(|id| id.0).collect();
+        Ok(Event::Checked { reports, unproven, answer, answer_tokens })
+    }
+
+    /// Every check of the program once, on the last tree.
+    pub(super) async fn check_all(&self, tree: &TreeId, state: &RunState) -> Result<Event, Trouble> {
+        let program = program_of(state)?;
+        let mut checks: Vec<Check> = Vec::new();
+        for check in program.instructions.iter().flat_map(|i| &i.checks) {
+            if !checks.contains(check) {
+                checks.push(check.clone());
+            }
+        }
+        Ok(Event::FinalChecked { reports: self.run_all(&checks, tree, &program.language).await? })
+    }
+
+    async fn run_all(
+        &self,
+        checks: &[Check],
+        tree: &TreeId,
+        language: &str,
+    ) -> Result<Vec<CheckReport>, Trouble> {
+        std::fs::create_dir_all(&self.scratch).map_err(|e| Trouble::System(e.to_string()))?;
+        let export = |dir: &std::path::Path| self.files().export(tree, dir);
+        let ground = Ground {
+            store: self.files.as_ref(),
+            tree,
+            language,
+            sandbox: self.sandbox.as_ref().map(AsRef::as_ref),
+            export: &export,
+            scratch: &self.scratch,
+            domain: &self.domain,
+        };
+        let mut reports = Vec::with_capacity(checks.len());
+        for check in checks {
+            self.note(format!("checking: {}", describe(&check.kind)));
+            reports.push(run_check(check, &ground).await);
+        }
+        Ok(reports)
+    }
+}

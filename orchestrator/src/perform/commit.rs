@@ -1,0 +1,91 @@
+//! Making an instruction's tree a commit that says where it is from.
+
+use edvac_memory::ids::{CommitId, InstructionId, TreeId};
+use edvac_memory::store::{CommitParts, FileStore, StoreError};
+
+use super::{Performer, Trouble, program_of};
+use crate::control::event::Settlement;
+use crate::control::{Event, RunState};
+
+/// Most characters of a commit's subject.
+const SUBJECT_CHARS_MAX: usize = 72;
+
+/// What is committed.
+pub(super) struct Parts<'a> {
+    pub instruction: InstructionId,
+    pub attempt: u32,
+    pub settlement: Settlement,
+    pub parent: Option<&'a CommitId>,
+    pub tree: &'a TreeId,
+    pub time_s: i64,
+}
+
+impl Performer {
+    pub(super) fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
+        let message = message(parts, state)?;
+        let mut store = self.files();
+        let touched = match &state.tree {
+            Some(before) => changed(store.as_ref(), before, parts.tree)?,
+            None => Vec::new(),
+        };
+        let commit = store.commit(&CommitParts {
+            parent: parts.parent.cloned(),
+            tree: parts.tree.clone(),
+            message,
+            time_s: parts.time_s,
+        })?;
+        Ok(Event::Committed {
+            instruction: parts.instruction,
+            settlement: parts.settlement,
+            commit,
+            tree: parts.tree.clone(),
+            touched,
+        })
+    }
+}
+
+fn message(parts: &Parts<'_>, state: &RunState) -> Result<String, Trouble> {
+    let program = program_of(state)?;
+    let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
+    let instruction =
+        state.instruction(parts.instruction).ok_or(Trouble::Misfit("the program has no such instruction"))?;
+    let subject: String = instruction
+        .title
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(SUBJECT_CHARS_MAX)
+        .collect();
+    let subject = if subject.trim().is_empty() { format!("Step {}", instruction.id) } else { subject };
+    let covers: Vec<_> = instruction.covers.iter().map(|id| id.as_str()).collect();
+    let settlement = match parts.settlement {
+        Settlement::Finished => "finished",
+        Settlement::Unfinished => "unfinished",
+    };
+    Ok(format!(
+        "{}\n\nStep {} of {} ({}), {}.\n\nEdvac-Run: {}\nEdvac-Instruction: {}\nEdvac-Attempt: {}\nEdvac-Settlement: {}\nEdvac-Program: {}\nEdvac-Model: {}\n",
+        subject.trim(),
+        instruction.id,
+        program.instructions.len(),
+        if covers.is_empty() { "no requirement".to_owned() } else { covers.join(", ") },
+        settlement,
+        start.run,
+        instruction.id,
+        parts.attempt,
+        settlement,
+        state.program_version,
+        start.model.model,
+    ))
+}
+
+/// Paths whose content differs. Reads the files of equal size: linear in the bytes of both trees.
+fn changed(store: &dyn FileStore, before: &TreeId, after: &TreeId) -> Result<Vec<String>, StoreError> {
+    let (old, new) = (store.list(before)?, store.list(after)?);
+    let mut out = Vec::new();
+    for (path, bytes) in &new {
+        let same = old.get(path) == Some(bytes) && store.read(before, path)? == store.read(after, path)?;
+        if !same {
+            out.push(path.clone());
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,176 @@
+//! Performing effects: one file a kind. What is performed was decided in [`crate::control`]; nothing here decides
+//! what comes next.
+
+mod act;
+mod assemble;
+mod call;
+mod check;
+mod commit;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use edvac_agents::client::{Cancel, ModelClient, ModelError};
+use edvac_agents::templates::{TemplateError, Templates};
+use edvac_memory::context::{Overflow, TokenCounter};
+use edvac_memory::index::{IndexError, MemoryIndex};
+use edvac_memory::journal::JournalError;
+use edvac_memory::program::{Instruction, Program};
+use edvac_memory::store::{FileStore, StoreError};
+
+use crate::control::{Effect, Event, Purpose, RunState, StopReason};
+use crate::domain::Domain;
+use crate::ledger::Ledger;
+use crate::notice::{Notice, Notices};
+use crate::sandbox::{Refusal, Sandbox};
+
+/// Why an effect has no result. The run stops with it and can be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The file store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The templates.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What cannot be left out of a prompt does not fit.
+    #[error(transparent)]
+    Window(#[from] Overflow),
+    /// No sandbox.
+    #[error("{}", .0.why)]
+    Sandbox(Refusal),
+    /// An effect that does not belong to the state; a defect of ours.
+    #[error("the effect does not fit the run's state: {0}")]
+    Misfit(&'static str),
+    /// The operating system.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Trouble {
+    /// As a reason to stop.
+    pub fn into_stop(self) -> StopReason {
+        match self {
+            Self::Model(ModelError::Cancelled) => StopReason::Interrupted,
+            Self::Model(ModelError::Overflow { prompt_tokens, window_tokens }) => {
+                StopReason::Window { tokens: prompt_tokens, available: window_tokens }
+            }
+            Self::Model(error) => StopReason::Model { why: error.to_string() },
+            Self::Window(Overflow { tokens, available }) => StopReason::Window { tokens, available },
+            Self::Sandbox(refusal) => {
+                StopReason::NoSandbox { why: format!("{} {}", refusal.why, refusal.fix) }
+            }
+            other => StopReason::Machine { why: other.to_string() },
+        }
+    }
+}
+
+/// The store as everybody here shares it.
+pub type Files = Arc<Mutex<Box<dyn FileStore>>>;
+
+/// Counts tokens as the run's model does.
+pub struct Counter(pub Arc<dyn ModelClient>);
+
+impl TokenCounter for Counter {
+    fn count(&self, text: &str) -> usize {
+        self.0.count_tokens(text)
+    }
+}
+
+/// Everything that effects act upon.
+pub struct Performer {
+    /// The versioned files.
+    pub files: Files,
+    /// The model.
+    pub client: Arc<dyn ModelClient>,
+    /// Search over the files.
+    pub index: Arc<dyn MemoryIndex>,
+    /// All texts.
+    pub templates: Arc<Templates>,
+    /// The run's domain.
+    pub domain: Arc<Domain>,
+    /// Where code runs; the reason why it cannot, otherwise.
+    pub sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    /// A directory of ours for copies of trees; what is in it can be lost.
+    pub scratch: PathBuf,
+    /// For the eyes.
+    pub notices: Notices,
+    /// Turns true when the reply in progress is not wanted any more.
+    pub cancel: Cancel,
+}
+
+impl Performer {
+    /// Performs `effect`. Performing it again gives the same result, or one that is as good.
+    pub async fn perform(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
+        match effect {
+            Effect::Assemble { purpose } => self.assemble(*purpose, state).await,
+            Effect::Call { purpose, turn } => self.call(*purpose, *turn, state).await,
+            Effect::RefusePlan { problems, .. } => {
+                let answer = edvac_agents::roles::feedback::plan_refused(&self.templates, problems)?;
+                let answer_tokens = self.client.count_tokens(&answer);
+                Ok(Event::PlanRefused { problems: problems.clone(), answer, answer_tokens })
+            }
+            Effect::Adopt { program, version, why } => {
+                Ok(Event::ProgramAdopted { program: program.clone(), version: *version, why: why.clone() })
+            }
+            Effect::Act { purpose, base, understood, repeated, .. } => {
+                self.act(*purpose, base, understood, *repeated, state).await
+            }
+            Effect::Check { purpose, tree, .. } => self.check(*purpose, tree, state).await,
+            Effect::Commit { instruction, attempt, settlement, parent, tree, time_s } => {
+                let parts = commit::Parts {
+                    instruction: *instruction,
+                    attempt: *attempt,
+                    settlement: *settlement,
+                    parent: parent.as_ref(),
+                    tree,
+                    time_s: *time_s,
+                };
+                self.commit(&parts, state)
+            }
+            Effect::CheckAll { tree } => self.check_all(tree, state).await,
+            Effect::Finish => {
+                let program = program_of(state)?;
+                let reports = state.final_reports.as_deref().unwrap_or_default();
+                Ok(Event::Finished { ledger: Ledger::weigh(program, reports) })
+            }
+            Effect::Stop { .. } => Err(Trouble::Misfit("a stop is recorded, not performed")),
+        }
+    }
+
+    /// The store, for as long as the guard lives; never held over an await.
+    pub fn files(&self) -> MutexGuard<'_, Box<dyn FileStore>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counter(&self) -> Counter {
+        Counter(Arc::clone(&self.client))
+    }
+
+    fn note(&self, text: impl Into<String>) {
+        self.notices.send(Notice::Note(text.into()));
+    }
+}
+
+fn program_of(state: &RunState) -> Result<&Program, Trouble> {
+    state.program.as_ref().ok_or(Trouble::Misfit("there is no program"))
+}
+
+/// The instruction a conversation is about.
+fn instruction_of(purpose: Purpose, state: &RunState) -> Result<&Instruction, Trouble> {
+    match purpose {
+        Purpose::Plan => Err(Trouble::Misfit("planning has no instruction")),
+        Purpose::Work { instruction, .. } | Purpose::Summarise { instruction, .. } => {
+            state.instruction(instruction).ok_or(Trouble::Misfit("the program has no such instruction"))
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Languages' own installations, which may lie below a home directory that the sandbox must not show.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Programs that tests and commands are run with.
+const PROGRAMS: [&str; 9] = ["python3", "node", "npm", "cargo", "rustc", "go", "gcc", "cc", "make"];
+
+/// What the sandbox shows of the host, read-only.
+#[derive(Clone, Debug, Default)]
+pub struct Toolchains {
+    /// Directories to bind under their own names.
+    pub prefixes: Vec<PathBuf>,
+    /// Directories with programs, first ones first.
+    pub path: Vec<PathBuf>,
+    /// Programs that can be found there.
+    pub programs: Vec<String>,
+}
+
+impl Toolchains {
+    /// Asks each language where it lives. Takes some milliseconds a language.
+    pub fn find() -> Self {
+        let mut found = Self::default();
+        for prefix in [python(), node(), rust(), go()].into_iter().flatten() {
+            if !is_system(&prefix) && prefix.components().count() > 2 {
+                found.path.push(prefix.join("bin"));
+                found.prefixes.push(prefix);
+            }
+        }
+        found.path.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+        let there = |name: &&str| found.path.iter().any(|dir| dir.join(name).exists());
+        found.programs = PROGRAMS.iter().filter(|n| there(n)).map(|&n| n.to_owned()).collect();
+        found
+    }
+}
+
+fn is_system(prefix: &Path) -> bool {
+    prefix.starts_with("/usr") || prefix == Path::new("/")
+}
+
+/// What a command prints, if it is there and succeeds.
+fn ask(program: &str, args: &[&str]) -> Option<PathBuf> {
+    let output = Command::new(program).args(args).output().ok().filter(|o| o.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(PathBuf::from(text.trim())).filter(|p| p.is_absolute())
+}
+
+fn python() -> Option<PathBuf> {
+    ask("python3", &["-I", "-c", "import sys; print(sys.base_prefix)"])
+}
+
+fn node() -> Option<PathBuf> {
+    let program = ask("node", &["-p", "process.execPath"])?;
+    Some(program.parent()?.parent()?.to_owned())
+}
+
+/// The toolchain itself, not the proxies that choose one by files of the user's.
+fn rust() -> Option<PathBuf> {
+    ask("rustc", &["--print", "sysroot"])
+}
+
+fn go() -> Option<PathBuf> {
+    ask("go", &["env", "GOROOT"])
+}

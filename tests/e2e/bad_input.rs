@@ -1,0 +1,113 @@
+//! Whatever is wrong: a clear error with its own exit code, and nothing lost.
+
+use crate::cases::{arguments, folder};
+use crate::home::{Home, Said};
+
+/// What failed is said on stderr, in words and with a way on, and stdout stays clean.
+fn refused(said: Said, code: i32, what: &[&str]) {
+    let said = said.expect(code);
+    assert_eq!(said.stdout, "");
+    for text in what {
+        assert!(said.stderr.contains(text), "no {text:?} in {}", said.stderr);
+    }
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+}
+
+fn scripted(home: &Home, script: &str) -> String {
+    let path = home.path().join("script.toml");
+    std::fs::write(&path, script).unwrap();
+    format!("scripted:{}", path.display())
+}
+
+#[test]
+fn tasks() {
+    let home = Home::new();
+    let provider = scripted(&home, "");
+    let run = |args: &[&str]| home.say(&[&["run", "--provider", &provider], args].concat());
+    refused(run(&["  "]), 2, &["the task is empty", "fix:"]);
+    refused(run(&[]), 2, &["the task is empty"]);
+    std::fs::write(home.path().join("big.txt"), "word ".repeat(400_000)).unwrap();
+    refused(run(&["--task-file", "big.txt"]), 2, &["2000000 bytes", "fix:"]);
+    refused(run(&["--task-file", "none.txt"]), 2, &["none.txt"]);
+    refused(run(&["A todo app", "--domain", "opera"]), 2, &["opera", "codebase"]);
+    refused(run(&["A todo app", "--name", "../up"]), 2, &["cannot be the name"]);
+    std::fs::create_dir_all(home.path().join("workspaces/mine")).unwrap();
+    refused(run(&["A todo app", "--name", "mine"]), 2, &["exists already", "--name"]);
+    assert_eq!(home.run_dirs().len(), 0, "nothing was started");
+}
+
+#[test]
+fn configuration() {
+    let home = Home::new();
+    std::fs::write(home.path().join("config.toml"), "[model]\nprovidr = \"local\"\n").unwrap();
+    refused(home.say(&["runs"]), 2, &["config.toml", "providr", "line 2"]);
+    std::fs::write(home.path().join("config.toml"), "[limits]\nturns_max = \"many\"\n").unwrap();
+    refused(home.say(&["runs"]), 2, &["turns_max"]);
+    refused(home.say(&["--config", "none.toml", "runs"]), 2, &["none.toml"]);
+}
+
+#[test]
+fn models() {
+    let home = Home::new();
+    std::fs::write(home.path().join("cut.gguf"), b"GGUF\x03\0\0\0").unwrap();
+    refused(home.say(&["run", "A todo app", "--model", "cut.gguf"]), 5, &["cut.gguf"]);
+    refused(home.say(&["run", "A todo app", "--model", "none.gguf"]), 5, &["none.gguf"]);
+    refused(home.say(&["run", "A todo app", "--model", "gpt-99"]), 5, &["gpt-99", "edvac models ls"]);
+    refused(home.say(&["run", "A todo app", "--provider", "cloud"]), 2, &["cloud", "openai"]);
+    refused(home.say(&["run", "A todo app", "--provider", "openai"]), 2, &["no endpoint", "--base-url"]);
+}
+
+#[test]
+fn runs() {
+    let home = Home::new();
+    refused(home.say(&["status"]), 2, &["no run", "edvac run"]);
+    refused(home.say(&["resume", "--last"]), 2, &["no run"]);
+    let args = arguments(&folder("todo-python"), "codebase");
+    home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    refused(home.say(&["status", "19990101"]), 2, &["19990101", "edvac runs"]);
+    refused(home.say(&["context", "--last/9"]), 2, &["no prompt"]);
+    refused(home.say(&["show", "last/9"]), 2, &["no step 9", "1 to 2"]);
+    refused(home.say(&["resume", "--last"]), 2, &["is over (done)"]);
+}
+
+#[test]
+fn a_journal_from_a_newer_edvac() {
+    let home = Home::new();
+    let args = arguments(&folder("todo-python"), "codebase");
+    home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    let journal = home.run_dirs()[0].join("journal.sqlite");
+    let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version = 99')";
+    let done = std::process::Command::new("python3").args(["-c", python]).arg(&journal).status().unwrap();
+    assert!(done.success());
+    refused(home.say(&["resume", "--last"]), 2, &["format 99"]);
+    refused(home.say(&["status"]), 2, &["format 99"]);
+    assert!(home.say(&["runs"]).expect(0).stdout.contains("unreadable"));
+}
+
+#[test]
+fn no_sandbox_no_code() {
+    let home = Home::new();
+    let args = arguments(&folder("todo-python"), "codebase");
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let said: Said = home.edvac(&args).env("PATH", &empty).output().unwrap().into();
+    refused(said, 78, &["bubblewrap", "fix:", "install"]);
+    assert_eq!(home.run_dirs().len(), 0, "nothing was started");
+}
+
+#[test]
+fn a_model_that_fails_leaves_a_run_that_can_go_on() {
+    let home = Home::new();
+    let folder = folder("todo-python");
+    let script = std::fs::read_to_string(folder.join("script.toml")).unwrap();
+    let broken = script.replace("Your step now: step 2,", "Your step now: step 99,");
+    let provider = scripted(&home, &broken);
+    let said =
+        home.say(&["run", "--domain", "codebase", "--provider", &provider, "A small todo list in Python"]);
+    let said = said.expect(5);
+    assert!(said.stderr.contains("no reply of the script fits") && said.stderr.contains("edvac resume"));
+    scripted(&home, &script);
+    home.say(&["resume", "--last"]).expect(0);
+    assert_eq!(home.calls(), (3, 4), "the call that failed is the only one begun twice");
+}
