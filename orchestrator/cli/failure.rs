@@ -9,6 +9,7 @@ use edvac_orchestrator::config::ConfigError;
 use edvac_orchestrator::driver::embedded::DriveError;
 use edvac_orchestrator::place::PlaceError;
 use edvac_orchestrator::run::RunError;
+use edvac_runtime::models::ModelsError;
 
 /// Wrong use or configuration; clap's code too.
 pub const EXIT_USAGE: u8 = 2;
@@ -79,6 +80,25 @@ impl From<ModelError> for Failure {
             ModelError::UnknownModel { .. } => "Give the endpoint's name for the model with --model.",
             ModelError::Runtime(_) => "Try `edvac models verify`, or another model with --model.",
             _ => "",
+        };
+        Self { what: error.to_string(), fix: fix.to_owned(), code: EXIT_MODEL }
+    }
+}
+
+impl From<ModelsError> for Failure {
+    fn from(error: ModelsError) -> Self {
+        let fix = match &error {
+            ModelsError::Unknown { .. } => {
+                "`edvac models ls` lists what can be had; a GGUF file is given by its path."
+            }
+            ModelsError::Absent { .. } => "`edvac models pull` fetches it.",
+            ModelsError::WrongDigest { .. } => "Fetch it again with `edvac models pull`.",
+            ModelsError::NoSource { .. } => {
+                "Connect to the network, set HF_ENDPOINT to a mirror, or give a GGUF file with --model."
+            }
+            ModelsError::Busy { .. } => "Wait until it has ended.",
+            ModelsError::Cancelled => "`edvac models pull` goes on where it ended.",
+            ModelsError::Io { .. } => "",
         };
         Self { what: error.to_string(), fix: fix.to_owned(), code: EXIT_MODEL }
     }

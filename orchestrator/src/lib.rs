@@ -10,6 +10,7 @@ pub mod domain;
 pub mod driver;
 pub mod guess;
 pub mod ledger;
+pub mod meaning;
 pub mod notice;
 pub mod perform;
 pub mod place;

@@ -9,6 +9,9 @@ use edvac_memory::program::{Instruction, Program, Requirement, validate::validat
 use crate::control::event::Limits;
 use crate::domain::Domain;
 
+/// Most lines of a step that was put together of several.
+const STEP_LINES_MAX: usize = 30;
+
 /// Builds the program of a draft, or says what is wrong with it, one sentence each, addressed to the planner.
 ///
 /// With `mend`, what can be put right without guessing at meaning is put right instead of refused: a requirement
@@ -24,6 +27,7 @@ pub fn program(
         mend_coverage(&mut draft);
     }
     let language = domain.language(&draft.language).to_owned();
+    tidy(&mut draft, &language);
     let program = Program {
         title: draft.title,
         domain: domain.name.clone(),
@@ -64,6 +68,80 @@ fn instruction(
     }
 }
 
+/// Puts right what every planner of a small model gets wrong now and then and what has one right answer: a Python
+/// module whose name cannot be imported, a requirement given twice, and steps that only go on with the files of an
+/// earlier one, whose worker would have to write them anew.
+fn tidy(draft: &mut PlanDraft, language: &str) {
+    if language == "python" {
+        importable(draft);
+    }
+    let mut seen = BTreeSet::new();
+    let doubled: BTreeSet<_> = draft
+        .requirements
+        .iter()
+        .filter(|(_, text)| !seen.insert(text.trim().to_lowercase()))
+        .map(|(id, _)| id.clone())
+        .collect();
+    draft.requirements.retain(|(id, _)| !doubled.contains(id));
+    for step in &mut draft.steps {
+        step.covers.retain(|id| !doubled.contains(id));
+    }
+    let mut steps: Vec<StepDraft> = Vec::new();
+    for step in std::mem::take(&mut draft.steps) {
+        match steps.iter_mut().find(|s| goes_on_with(s, &step)) {
+            Some(earlier) => join(earlier, step),
+            None => steps.push(step),
+        }
+    }
+    draft.steps = steps;
+}
+
+/// Whether `step` writes nothing but what `earlier` writes, and both together are still one step's work.
+fn goes_on_with(earlier: &StepDraft, step: &StepDraft) -> bool {
+    step.writes.iter().all(|path| earlier.writes.contains(path))
+        && earlier.text.lines().count() + step.text.lines().count() <= STEP_LINES_MAX
+}
+
+fn join(earlier: &mut StepDraft, step: StepDraft) {
+    earlier.title = format!("{}, {}", earlier.title, step.title.to_lowercase());
+    earlier.text = format!("{}\n{}", earlier.text.trim_end(), step.text);
+    for id in step.covers {
+        if !earlier.covers.contains(&id) {
+            earlier.covers.push(id);
+        }
+    }
+    for path in step.reads {
+        if !earlier.reads.contains(&path) && !earlier.writes.contains(&path) {
+            earlier.reads.push(path);
+        }
+    }
+    earlier.beats.extend(step.beats);
+}
+
+/// `todo-app.py` cannot be imported; `todo_app.py` can. The name changes wherever the plan speaks of it.
+fn importable(draft: &mut PlanDraft) {
+    let names: BTreeSet<_> = draft
+        .steps
+        .iter()
+        .flat_map(|s| &s.writes)
+        .filter(|path| path.ends_with(".py") && file_name(path).contains('-'))
+        .map(|path| file_name(path).to_owned())
+        .collect();
+    for name in names {
+        let better = name.replace('-', "_");
+        let change = |text: &mut String| *text = text.replace(&name, &better);
+        draft.requirements.iter_mut().for_each(|(_, text)| change(text));
+        for step in &mut draft.steps {
+            change(&mut step.text);
+            step.writes.iter_mut().chain(&mut step.reads).for_each(change);
+        }
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 fn mend_coverage(draft: &mut PlanDraft) {
     let known: BTreeSet<_> = draft.requirements.iter().map(|(id, _)| id.clone()).collect();
     for step in &mut draft.steps {
@@ -72,5 +150,78 @@ fn mend_coverage(draft: &mut PlanDraft) {
     let covered: BTreeSet<_> = draft.steps.iter().flat_map(|s| s.covers.iter().cloned()).collect();
     if let Some(last) = draft.steps.last_mut() {
         last.covers.extend(known.difference(&covered).cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(title: &str, writes: &[&str], covers: &[&str]) -> StepDraft {
+        StepDraft {
+            title: title.to_owned(),
+            text: format!("Write {title} in todo-app.py."),
+            writes: writes.iter().map(|&w| w.to_owned()).collect(),
+            covers: covers.iter().map(|&id| id.into()).collect(),
+            ..StepDraft::default()
+        }
+    }
+
+    fn draft(steps: Vec<StepDraft>) -> PlanDraft {
+        let requirement = |id: &str, text: &str| (id.into(), text.to_owned());
+        PlanDraft {
+            title: "todo".to_owned(),
+            language: "python".to_owned(),
+            requirements: vec![
+                requirement("R1", "`python3 todo-app.py add` adds."),
+                requirement("R2", "It lists."),
+                requirement("R3", "it lists. "),
+            ],
+            steps,
+        }
+    }
+
+    fn codebase() -> Domain {
+        Domain::load("codebase", &edvac_agents::templates::Templates::load(None).unwrap()).unwrap()
+    }
+
+    fn planned(draft: PlanDraft, mend: bool) -> Result<Program, Vec<String>> {
+        program(draft, &codebase(), &Limits::default(), mend)
+    }
+
+    #[test]
+    fn what_has_one_right_answer_is_put_right() {
+        let files = ["todo-app.py", "test_todo_app.py"];
+        let steps = vec![
+            step("Adding", &files, &["R1"]),
+            step("Listing", &files[..1], &["R2", "R3"]),
+            step("Docs", &["README.md"], &["R2"]),
+        ];
+        let program = planned(draft(steps), false).unwrap();
+        assert_eq!(program.instructions.len(), 2);
+        let first = &program.instructions[0];
+        assert_eq!(first.writes, ["todo_app.py", "test_todo_app.py"]);
+        assert_eq!(first.title, "Adding, listing");
+        assert_eq!(first.covers, ["R1".into(), "R2".into()]);
+        assert!(first.text.contains("Write Listing in todo_app.py."), "{}", first.text);
+        assert_eq!(program.requirements.len(), 2);
+        assert!(program.requirements[0].text.contains("todo_app.py add"));
+    }
+
+    #[test]
+    fn long_steps_stay_apart() {
+        let mut first = step("Adding", &["a.py"], &["R1"]);
+        first.text = "- x\n".repeat(STEP_LINES_MAX);
+        let program = planned(draft(vec![first, step("Listing", &["a.py"], &["R2"])]), false).unwrap();
+        assert_eq!(program.instructions.len(), 2);
+    }
+
+    #[test]
+    fn an_uncovered_requirement_is_refused_first_and_mended_last() {
+        let steps = || vec![step("Adding", &["a.py"], &["R1", "R9"])];
+        let problems = planned(draft(steps()), false).unwrap_err();
+        assert!(problems.iter().any(|p| p.contains("R2: No step covers it.")), "{problems:?}");
+        let program = planned(draft(steps()), true).unwrap();
+        assert_eq!(program.instructions[0].covers, ["R1".into(), "R2".into()]);
     }
 }

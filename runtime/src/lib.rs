@@ -3,11 +3,13 @@
 
 pub mod arch;
 pub mod chat_template;
+pub mod embed;
 pub mod engine;
 pub mod error;
 pub mod gguf;
 mod kernels;
 mod kv;
+pub mod models;
 pub mod tokenizer;
 mod weights;
 

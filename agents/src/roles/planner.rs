@@ -73,7 +73,7 @@ impl PlanRules {
     /// full.
     pub fn new(domain: &str, languages: &[String], prose: bool, window_tokens: usize) -> Self {
         let (requirements_max, steps_max) = match (window_tokens <= SMALL_WINDOW_TOKENS, prose) {
-            (true, false) => (12, 8),
+            (true, false) => (8, 6),
             (true, true) => (12, 24),
             (false, _) => (REQUIREMENTS_MAX, STEPS_MAX),
         };

@@ -1,6 +1,6 @@
 //! `models`, and opening the model a run is to use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edvac_agents::client::ModelClient;
@@ -10,20 +10,176 @@ use edvac_agents::client::recorded::{RecordingClient, ReplayingClient};
 use edvac_agents::client::scripted::ScriptedClient;
 use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::Config;
+use edvac_orchestrator::meaning::{self, Meaning};
 use edvac_runtime::EngineOptions;
+use edvac_runtime::models::{self, ModelSpec, ModelsError, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
+use super::doctor::{Probed, failure, ok};
+use super::{SCHEMA_VERSION, print_json};
 use crate::args::Models;
 use crate::failure::{EXIT_MODEL, Failure, Outcome};
+use crate::terminal::terminal;
 
 /// Sequences whose keys and values are kept: the worker's and the summariser's.
 const SLOTS: usize = 2;
+/// Steps of a percentage that are printed where no line can move.
+const PERCENT_STEP: u64 = 10;
 
-pub async fn models(config: &Config, models: Models) -> Outcome {
-    let _ = (config, models);
-    Ok(1)
+pub async fn models(config: &Config, command: Models) -> Outcome {
+    let dir = config.models_dir()?;
+    match command {
+        Models::Ls(json) => Ok(list(&dir, json.json)),
+        Models::Pull { name } => {
+            let spec = known(name.as_deref().unwrap_or(models::DEFAULT))?;
+            pull(spec, &dir).await?;
+            println!("{} is here: {}", spec.name, dir.join(&spec.files[0].name).display());
+            Ok(0)
+        }
+        Models::Rm { name } => {
+            let freed = models::remove(known(&name)?, &dir)?;
+            println!("{name} is removed, {} MB are free again", freed >> 20);
+            Ok(0)
+        }
+        Models::Verify { name } => verify(name.as_deref(), &dir).await,
+    }
 }
 
-/// The model of a configuration, ready to be asked. Local ones are fetched first where they are not here yet.
+fn known(name: &str) -> Result<&'static ModelSpec, Failure> {
+    models::find(name).ok_or_else(|| ModelsError::Unknown { name: name.to_owned() }.into())
+}
+
+fn list(dir: &Path, json: bool) -> u8 {
+    if json {
+        let all: Vec<_> = models::manifest()
+            .iter()
+            .map(|m| {
+                json!({
+                    "name": m.name, "about": m.about, "license": m.license, "size_bytes": m.size_bytes(),
+                    "here": models::is_here(m, dir), "pinned": m.is_pinned(), "generates": m.generates(),
+                    "default": m.name == models::DEFAULT,
+                })
+            })
+            .collect();
+        return print_json(&json!({ "schema_version": SCHEMA_VERSION, "dir": dir, "models": all }));
+    }
+    for model in models::manifest() {
+        let here = if models::is_here(model, dir) { "here" } else { "-" };
+        let size = model.size_bytes().map_or_else(|| "?".to_owned(), |b| format!("{} MB", b >> 20));
+        let pinned = if model.is_pinned() { "" } else { " (no digest is known: fetched unchecked)" };
+        println!("{:<20} {here:<5} {size:>8}  {}, {}{pinned}", model.name, model.about, model.license);
+    }
+    println!("\nin {}; any Llama, Qwen2 or Qwen3 GGUF file works too: --model FILE", dir.display());
+    0
+}
+
+async fn verify(name: Option<&str>, dir: &Path) -> Outcome {
+    let wanted: Vec<_> = match name {
+        Some(name) => vec![known(name)?],
+        None => models::manifest().iter().filter(|m| models::is_here(m, dir)).collect(),
+    };
+    let mut code = 0;
+    for spec in wanted {
+        let dir = dir.to_owned();
+        let checked = blocking(move || {
+            let mut bar = Bar::new(&spec.name);
+            let checked = models::verify(spec, &dir, &mut |p| bar.see(&p));
+            bar.finish();
+            checked
+        })
+        .await?;
+        match checked {
+            Ok(()) if spec.is_pinned() => println!("{}: as it should be", spec.name),
+            Ok(()) => println!("{}: here, but no digest of it is known", spec.name),
+            Err(error) => {
+                println!("{}: {error}\n  fix: edvac models rm {0}; edvac models pull {0}", spec.name);
+                code = EXIT_MODEL;
+            }
+        }
+    }
+    Ok(code)
+}
+
+async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(act).await.map_err(|e| Failure::machine(e.to_string()))
+}
+
+/// Fetches a model, with bars for download and digest. Ctrl-C ends the process; what was fetched stays.
+async fn pull(spec: &'static ModelSpec, dir: &Path) -> Result<(), Failure> {
+    let dir = dir.to_owned();
+    let pulled = blocking(move || {
+        let mut bar = Bar::new(&spec.name);
+        let pulled = models::pull(spec, &dir, &mut |p| bar.see(&p), &|| false);
+        bar.finish();
+        pulled
+    });
+    Ok(pulled.await??)
+}
+
+/// A download or a digest as people watch it.
+struct Bar {
+    bar: ProgressBar,
+    model: String,
+    doing: &'static str,
+    said_percent: u64,
+}
+
+impl Bar {
+    fn new(model: &str) -> Self {
+        let bar = if terminal().animated { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+        {
+            bar.set_style(style);
+        }
+        Self { bar, model: model.to_owned(), doing: "", said_percent: 0 }
+    }
+
+    fn see(&mut self, progress: &Progress) {
+        match progress {
+            Progress::Trying { source } => self.line(&format!("{}: fetching from {source}", self.model)),
+            Progress::SourceFailed { source, why } => {
+                self.line(&format!("{}: {source} failed: {why}", self.model))
+            }
+            Progress::Downloading { done_bytes, total_bytes } => {
+                self.step("downloading", *done_bytes, *total_bytes)
+            }
+            Progress::Hashing { done_bytes, total_bytes } => {
+                self.step("checking SHA-256 of", *done_bytes, *total_bytes)
+            }
+        }
+    }
+
+    fn step(&mut self, doing: &'static str, done_bytes: u64, total_bytes: u64) {
+        if self.doing != doing {
+            self.doing = doing;
+            self.said_percent = 0;
+            self.bar.reset();
+            self.bar.set_message(format!("{doing} {}", self.model));
+        }
+        self.bar.set_length(total_bytes);
+        self.bar.set_position(done_bytes);
+        let percent = done_bytes * 100 / total_bytes.max(1);
+        if !terminal().animated && percent >= self.said_percent + PERCENT_STEP {
+            self.said_percent = percent - percent % PERCENT_STEP;
+            self.line(&format!("{doing} {}: {} %", self.model, self.said_percent));
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if terminal().quiet {
+            return;
+        }
+        if terminal().animated { self.bar.println(text) } else { eprintln!("{text}") }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The model of a configuration, ready to be asked. A local one is fetched first where it is not here yet.
 pub async fn open_client(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let model = &config.model;
     let client: Arc<dyn ModelClient> = match model.provider.split_once(':') {
@@ -61,26 +217,52 @@ fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
 }
 
 async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
-    let path = config.models_dir()?.join(format!("{}.gguf", config.model.name));
+    let path = local_file(config).await?;
     let options = EngineOptions {
         device: config.model.device.clone(),
         window_tokens_max: Some(config.model.window_tokens),
         slots: SLOTS,
     };
-    let opened = tokio::task::spawn_blocking(move || LocalClient::open(&path, &options)).await;
-    let client =
-        opened.map_err(|e| Failure { what: e.to_string(), fix: String::new(), code: EXIT_MODEL })??;
-    Ok(Arc::new(client))
+    Ok(Arc::new(blocking(move || LocalClient::open(&path, &options)).await??))
 }
 
-/// The embeddings that search ranks by, where their model is here.
+async fn local_file(config: &Config) -> Result<PathBuf, Failure> {
+    let dir = config.models_dir()?;
+    match models::resolve(&config.model.name, &dir) {
+        Ok(found) => Ok(found.path),
+        Err(ModelsError::Absent { name }) => {
+            let spec = known(&name)?;
+            pull(spec, &dir).await?;
+            Ok(models::resolve(&name, &dir)?.path)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The embeddings that search ranks by, where their model is here; words alone otherwise.
 pub fn open_embedder(config: &Config) -> Option<Arc<dyn Embedder>> {
-    let _ = config;
-    None
+    let dir = config.models_dir().ok()?;
+    models::is_here(models::find(meaning::MODEL)?, &dir).then_some(())?;
+    match Meaning::open(&dir) {
+        Ok(meaning) => Some(Arc::new(meaning)),
+        Err(error) => {
+            tracing::warn!("search ranks by words alone: {error}");
+            None
+        }
+    }
 }
 
 /// For `doctor`: whether the configured local model is here.
-pub fn probe_local(config: &Config) -> super::doctor::Probed {
-    let _ = config;
-    super::doctor::ok("")
+pub fn probe_local(config: &Config) -> Probed {
+    let Ok(dir) = config.models_dir() else {
+        return failure("no models directory is known", "Set EDVAC_MODELS.");
+    };
+    match models::resolve(&config.model.name, &dir) {
+        Ok(found) => ok(found.path.display().to_string()),
+        Err(ModelsError::Absent { name }) => {
+            let size = models::find(&name).and_then(ModelSpec::size_bytes).unwrap_or(0) >> 20;
+            ok(format!("{name} is not here yet; the first run fetches it ({size} MB)"))
+        }
+        Err(error) => failure(error.to_string(), "`edvac models ls` lists what can be had."),
+    }
 }

@@ -35,7 +35,7 @@ impl Performer {
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
-            sampling: sampling(purpose, turn),
+            sampling: sampling(purpose, turn, talk),
             grammar: self.grammar(purpose, state)?,
             tools: matches!(purpose, Purpose::Work { .. }),
         };
@@ -69,16 +69,22 @@ impl Performer {
 
 /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
 /// what is asked, so that a repeated call asks for the same.
-fn sampling(purpose: Purpose, turn: u32) -> Sampling {
+fn sampling(purpose: Purpose, turn: u32, talk: &Conversation) -> Sampling {
+    // After a reply of which nothing could be used, or one that came before, the most likely next one is the same.
+    let stuck = talk
+        .turns
+        .split_last()
+        .is_some_and(|(last, earlier)| last.refused || earlier.iter().any(|turn| turn.reply == last.reply));
     let again = match purpose {
         Purpose::Plan => turn > 0,
-        Purpose::Work { attempt, .. } => attempt > 1,
+        Purpose::Work { attempt, .. } => attempt > 1 || stuck,
         Purpose::Summarise { .. } => false,
     };
     let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
     let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
-    match again {
-        false => Sampling { seed, ..Sampling::default() },
-        true => Sampling { temperature: TEMPERATURE_AGAIN, top_p: TOP_P, seed, ..Sampling::default() },
+    if again {
+        Sampling { temperature: TEMPERATURE_AGAIN, top_p: TOP_P, seed, ..Sampling::default() }
+    } else {
+        Sampling { seed, ..Sampling::default() }
     }
 }
