@@ -1,7 +1,9 @@
-//! The real binary, driven as a person drives it. Models are scripts here; `models.rs` has a real one.
+//! The real binary, driven as a person drives it. Models are scripts here; `models.rs`, behind the feature `model-tests`, has real ones.
 
 mod bad_input;
 mod cases;
 mod commands;
 mod crash;
 mod home;
+#[cfg(feature = "model-tests")]
+mod models;

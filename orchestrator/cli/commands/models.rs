@@ -223,7 +223,12 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
         window_tokens_max: Some(config.model.window_tokens),
         slots: SLOTS,
     };
-    Ok(Arc::new(blocking(move || LocalClient::open(&path, &options)).await??))
+    let opened = blocking(move || LocalClient::open(&path, &options).map_err(|error| (path, error))).await?;
+    let client = opened.map_err(|(path, error)| {
+        let failure = Failure::from(error);
+        Failure { what: format!("{}: {}", path.display(), failure.what), ..failure }
+    })?;
+    Ok(Arc::new(client))
 }
 
 async fn local_file(config: &Config) -> Result<PathBuf, Failure> {
