@@ -46,7 +46,8 @@ fn models() -> String {
 fn a_real_model_carries_out_a_program() {
     let home = Home::new();
     std::fs::write(home.path().join("program.toml"), PROGRAM).unwrap();
-    std::fs::write(home.path().join("config.toml"), "[limits]\nreply_tokens_max = 200\nturns_max = 2\n").unwrap();
+    std::fs::write(home.path().join("config.toml"), "[limits]\nreply_tokens_max = 200\nturns_max = 2\n")
+        .unwrap();
     let args = ["run", "Notes", "--program", "program.toml", "--model", "smollm2-135m"];
     let said: crate::home::Said = home.edvac(&args).env("EDVAC_MODELS", models()).output().unwrap().into();
     assert!(matches!(said.code, Some(0 | 1)), "{}\n{}", said.stdout, said.stderr);
@@ -91,7 +92,8 @@ Bread is baked at night.
     std::fs::write(home.path().join("program.toml"), program).unwrap();
     home.say(&["run", "Notes", "--program", "program.toml", "--provider", "scripted:script.toml"]).expect(0);
     let search = |with_models: bool| {
-        let mut command = home.edvac(&["memory", "search", "a boat sails away from the port", "--json", "--hits", "1"]);
+        let mut command =
+            home.edvac(&["memory", "search", "a boat sails away from the port", "--json", "--hits", "1"]);
         if with_models {
             command.env("EDVAC_MODELS", models());
         }

@@ -28,6 +28,7 @@ pub(super) fn marker(line: &str) -> Option<Marker> {
 /// sentence.
 pub(super) fn pairs(body: &[&str]) -> Result<Vec<(String, String)>, &'static str> {
     let mut out = Vec::new();
+    let mut idle = false;
     let mut search: Option<String> = None;
     let mut replace: Option<String> = None;
     for line in body {
@@ -35,7 +36,11 @@ pub(super) fn pairs(body: &[&str]) -> Result<Vec<(String, String)>, &'static str
             (Some(Marker::Search), None, None) => search = Some(String::new()),
             (Some(Marker::Divider), Some(_), None) => replace = Some(String::new()),
             (Some(Marker::Replace), Some(old), Some(new)) => {
-                out.push(checked(std::mem::take(old), std::mem::take(new))?);
+                // One that changes nothing does no harm beside others that do.
+                match checked(std::mem::take(old), std::mem::take(new))? {
+                    Some(pair) => out.push(pair),
+                    None => idle = true,
+                }
                 (search, replace) = (None, None);
             }
             (Some(_), ..) => return Err("has its markers in the wrong order."),
@@ -49,17 +54,17 @@ pub(super) fn pairs(body: &[&str]) -> Result<Vec<(String, String)>, &'static str
     }
     match (search, out.is_empty()) {
         (Some(_), _) => Err("has a SEARCH that is not closed by `>>>>>>> REPLACE`."),
+        (None, true) if idle => {
+            Err("has new lines that are the same as the old lines, so it changes nothing.")
+        }
         (None, true) => Err("has no SEARCH part."),
         (None, false) => Ok(out),
     }
 }
 
-fn checked(search: String, replace: String) -> Result<(String, String), &'static str> {
+fn checked(search: String, replace: String) -> Result<Option<(String, String)>, &'static str> {
     if search.trim().is_empty() {
         return Err("has no old lines under SEARCH. Copy them from the file.");
     }
-    if search == replace {
-        return Err("has new lines that are the same as the old lines, so it changes nothing.");
-    }
-    Ok((search, replace))
+    Ok((search != replace).then_some((search, replace)))
 }

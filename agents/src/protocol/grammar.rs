@@ -25,6 +25,12 @@ impl Default for GrammarOptions {
 
 /// Most characters of a one-line argument: a sentence or a command, and an end to a line that never ends.
 const LINE_CHARS_MAX: usize = 400;
+/// Most characters of the sentence after `done`: small models repeat themselves there.
+const SENTENCE_CHARS_MAX: usize = 140;
+/// Most lines of an edit's old text: small models copy the whole file into it, and then copy it once more.
+const SEARCH_LINES_MAX: usize = 12;
+/// Most lines of an edit's new text.
+const REPLACE_LINES_MAX: usize = 40;
 /// Most empty lines in a row: small models that lost the thread write them until the reply is full.
 const BLANKS_MAX: usize = 3;
 /// A path of letters that need no quoting anywhere. No part can be `..`, none begins like an option.
@@ -42,7 +48,7 @@ last: done | read | search{run}
 
 write: "@@ write " write_path "\n" part+ end
 edit: "@@ edit " PATH "\n" pair{{1,8}} end
-pair: "<<<<<<< SEARCH\n" edit_part+ "=======\n" edit_part* ">>>>>>> REPLACE\n"
+pair: "<<<<<<< SEARCH\n" edit_part{{1,{SEARCH_LINES_MAX}}} "=======\n" edit_part{{0,{REPLACE_LINES_MAX}}} ">>>>>>> REPLACE\n"
 delete: "@@ delete " PATH "\n"
 note: "@@ note " ONE_LINE "\n"
 end: "@@ end\n"
@@ -50,7 +56,7 @@ end: "@@ end\n"
 read: "@@ read " PATH range? "\n"?
 range: " " NUMBER "-" NUMBER
 search: "@@ search " ONE_LINE "\n"?
-done: "@@ done " ONE_LINE "\n"?
+done: "@@ done " SENTENCE "\n"?
 
 part: BLANK{{0,{BLANKS_MAX}}} LINE
 edit_part: BLANK{{0,{BLANKS_MAX}}} EDIT_LINE
@@ -59,6 +65,7 @@ BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
 EDIT_LINE: /[^\r\n]+\n/ & ~/(@@|<<<<<<<|=======|>>>>>>>)[^\r\n]*\n/
 ONE_LINE: /[^ \t\r\n][^\r\n]{{0,{LINE_CHARS_MAX}}}/
+SENTENCE: /[^ \t\r\n][^\r\n]{{0,{SENTENCE_CHARS_MAX}}}/
 PATH: /{PATH}/
 NUMBER: /[1-9][0-9]{{0,4}}/
 "#

@@ -140,9 +140,15 @@ fn first_line(text: &str) -> String {
 
 /// Faults and failures first, without what differs from run to run; the output itself where neither says anything.
 fn detail(results: &Results, ran: &Ran) -> String {
-    let failed = results.tests.iter().filter(|t| t.outcome == Outcome::Failed);
     let mut parts: Vec<_> = results.faults.iter().take(FAILURES_MAX).map(|f| steady(f)).collect();
-    parts.extend(failed.take(FAILURES_MAX).map(|t| format!("{} failed:\n{}", t.name, steady(&t.detail))));
+    let failures = by_cause(&results.tests);
+    parts.extend(failures.iter().take(FAILURES_MAX).map(|(first, others)| {
+        let same = match others.as_slice() {
+            [] => String::new(),
+            names => format!("\nIn the same way failed: {}", names.join(", ")),
+        };
+        format!("{} failed:\n{}{same}", first.name, steady(&first.detail))
+    }));
     if parts.is_empty() && (ran.exit_status != Some(0) || results.tests.is_empty()) {
         parts.push(steady(&ran.output));
     }
@@ -154,6 +160,19 @@ fn detail(results: &Results, ran: &Ran) -> String {
         0
     };
     lines[from..].iter().take(DETAIL_LINES_MAX).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// Failed tests, those that end with the same error together: one cause needs to be read once.
+fn by_cause(tests: &[One]) -> Vec<(&One, Vec<&str>)> {
+    let mut out: Vec<(&One, Vec<&str>)> = Vec::new();
+    let error = |t: &One| steady(&t.detail).lines().next_back().unwrap_or_default().to_owned();
+    for test in tests.iter().filter(|t| t.outcome == Outcome::Failed) {
+        match out.iter_mut().find(|(first, _)| error(first) == error(test) && error(test).contains(':')) {
+            Some((_, others)) => others.push(&test.name),
+            None => out.push((test, Vec::new())),
+        }
+    }
+    out
 }
 
 /// A text without what differs between two runs of the same thing: times, addresses, places of scratch files.
