@@ -111,3 +111,40 @@ fn a_model_that_fails_leaves_a_run_that_can_go_on() {
     home.say(&["resume", "--last"]).expect(0);
     assert_eq!(home.calls(), (3, 4), "the call that failed is the only one begun twice");
 }
+
+/// Answers every request on loopback with one HTTP status.
+fn endpoint(status: &'static str, body: &'static str) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // The head, and whatever of the body came with it; the answer does not depend on it.
+            let _ = stream.read(&mut [0; 64 << 10]);
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
+        }
+    });
+    url
+}
+
+#[test]
+fn endpoints_that_refuse() {
+    for (status, body, says) in [
+        ("401 Unauthorized", r#"{"error":{"message":"bad key"}}"#, "refused the key (401): bad key"),
+        ("404 Not Found", r#"{"error":{"message":"no model x"}}"#, "does not know x: no model x"),
+    ] {
+        let home = Home::new();
+        let url = endpoint(status, body);
+        let said = home.say(&["run", "A todo app in Python", "--base-url", &url, "--model", "x"]).expect(5);
+        assert!(said.stderr.contains(says) && said.stderr.contains("edvac resume"), "{}", said.stderr);
+        assert_eq!(home.say(&["runs", "--json"]).json()["runs"][0]["status"], "stopped");
+    }
+    let home = Home::new();
+    let said = home.say(&["run", "A todo app in Python", "--base-url", "gopher", "--model", "x"]).expect(5);
+    assert!(said.stderr.contains("gopher"), "{}", said.stderr);
+}

@@ -7,3 +7,4 @@ mod crash;
 mod home;
 #[cfg(feature = "model-tests")]
 mod models;
+mod signals;
