@@ -158,3 +158,7 @@ pub fn hands_in(actions: &[Action]) -> bool {
     let did = actions.iter().any(|a| matches!(a, Action::Edit { .. } | Action::Done { .. }));
     did && !wants_answer
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+//! The table against a world that answers at random: whatever replies, edits and checks do, a run ends within its
+//! bounds, no effect is asked for twice, and folding the journal again gives the same state.
+
+use std::collections::BTreeSet;
+
+use edvac_agents::client::{ClientInfo, Finish, ModelReply, Usage};
+use edvac_agents::templates::Templates;
+use edvac_memory::context::Fitted;
+use edvac_memory::ids::{CommitId, TreeId};
+use edvac_memory::journal::{Record, RecordKind};
+use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::verdict::{CheckReport, Verdict};
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::ModelConfig;
+use crate::control::Event;
+use crate::control::event::Limits;
+use crate::ledger::Ledger;
+
+/// Effects a run of these limits can have at most; a run that needs more does not end.
+const EFFECTS_MAX: usize = 2000;
+const PLAN: &str = "TITLE: x\nLANGUAGE: python\nREQUIREMENT R1: One.\nREQUIREMENT R2: Two.\n\
+                    STEP 1: A\nWRITES: a.py\nREADS: -\nCOVERS: R1\nDO: Write a.\n\
+                    STEP 2: B\nWRITES: b.py\nREADS: -\nCOVERS: R2\nDO: Write b.\nEND\n";
+const WORK: [&str; 6] = [
+    "@@ write a.py\nx = 1\n@@ end\n@@ done Yes.\n",
+    "@@ read a.py\n",
+    "@@ done Yes.\n",
+    "@@ write ../a\nx\n@@ end\n",
+    "nothing at all",
+    "@@ edit a.py\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n@@ end\n@@ done Yes.\n",
+];
+
+fn started(limits: Limits) -> Event {
+    Event::RunStarted {
+        run: "r".into(),
+        task: "t".into(),
+        domain: "codebase".into(),
+        slug: "s".into(),
+        workspace: "/w".into(),
+        model: ClientInfo {
+            provider: "scripted".into(),
+            model: "m".into(),
+            window_tokens: 4000,
+            grammar: false,
+        },
+        reached: ModelConfig::default(),
+        limits,
+        plan_only: false,
+        tree: "empty".into(),
+        edvac: "0".into(),
+    }
+}
+
+/// Numbers that decide what the world does, used up in turn and then begun again.
+struct World {
+    dice: Vec<u8>,
+    at: usize,
+}
+
+impl World {
+    fn throw(&mut self) -> usize {
+        self.at += 1;
+        usize::from(self.dice[self.at % self.dice.len()]) + self.at / self.dice.len()
+    }
+
+    fn reply(&mut self, purpose: Purpose) -> ModelReply {
+        let throw = self.throw();
+        let text = match purpose {
+            Purpose::Plan if throw.is_multiple_of(3) => PLAN,
+            Purpose::Plan => "no plan",
+            Purpose::Work { .. } => WORK[throw % WORK.len()],
+            Purpose::Summarise { .. } => "FOUND: x",
+        };
+        let finish = if throw % 11 == 10 { Finish::Length } else { Finish::Stop };
+        let usage = Usage { prompt_tokens: 500 * (throw % 5) as u64, completion_tokens: 50, ..Usage::default() };
+        ModelReply { text: text.to_owned(), finish, usage, model: "m".into() }
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        match self.throw() % 3 {
+            0 => Verdict::Passed,
+            1 => Verdict::Failed { reason: "no".into() },
+            _ => Verdict::NoEvidence { reason: "none".into() },
+        }
+    }
+
+    fn reports(&mut self, tree: &TreeId) -> Vec<CheckReport> {
+        let one = |verdict| CheckReport {
+            check: Check { kind: CheckKind::Tests, covers: vec![] },
+            verdict,
+            tree: tree.clone(),
+            command: vec![],
+            exit_status: None,
+            duration_ms: 0,
+            tests: vec![],
+            detail: String::new(),
+        };
+        vec![one(self.verdict()), one(self.verdict())]
+    }
+
+    fn perform(&mut self, effect: &Effect, state: &RunState) -> Event {
+        match effect {
+            Effect::Assemble { purpose } => Event::Assembled { purpose: *purpose, fitted: Fitted::default() },
+            Effect::Call { purpose, turn } => {
+                if self.throw().is_multiple_of(13) && *turn > 0 && matches!(purpose, Purpose::Work { .. }) {
+                    return Event::Overflowed { purpose: *purpose, prompt_tokens: 9, window_tokens: 8 };
+                }
+                Event::Replied { purpose: *purpose, turn: *turn, reply: self.reply(*purpose) }
+            }
+            Effect::RefusePlan { problems, .. } => {
+                Event::PlanRefused { problems: problems.clone(), answer: "no".into(), answer_tokens: 1 }
+            }
+            Effect::Adopt { program, version, why } => {
+                Event::ProgramAdopted { program: program.clone(), version: *version, why: why.clone() }
+            }
+            Effect::Act { base, understood, .. } => {
+                let last = state.work.as_ref().unwrap().turns_used >= state.start.as_ref().unwrap().limits.turns_max;
+                let fine = understood.problems.is_empty();
+                let answer = (!last && !(fine && hands_in(&understood.actions))).then(|| "go on".to_owned());
+                let tree = if fine { TreeId(format!("{base}+{}", self.throw() % 7)) } else { base.clone() };
+                let refused = understood.problems.clone();
+                Event::Acted { tree, applied: vec![], refused, answer, answer_tokens: 2 }
+            }
+            Effect::Check { tree, .. } => {
+                let reports = self.reports(tree);
+                let passed = reports.iter().all(|r| r.verdict.is_passed());
+                let unproven: Vec<_> =
+                    if passed && self.throw().is_multiple_of(2) { vec!["R1".to_owned()] } else { vec![] };
+                let answer = (!passed || !unproven.is_empty()).then(|| "go on".to_owned());
+                Event::Checked { reports, unproven, answer, answer_tokens: 2 }
+            }
+            Effect::Commit { instruction, settlement, tree, .. } => Event::Committed {
+                instruction: *instruction,
+                settlement: *settlement,
+                commit: CommitId(format!("c{instruction}")),
+                tree: tree.clone(),
+                touched: vec![],
+            },
+            Effect::CheckAll { tree } => Event::FinalChecked { reports: self.reports(tree) },
+            Effect::Finish => Event::Finished {
+                ledger: Ledger::weigh(
+                    state.program.as_ref().unwrap(),
+                    state.final_reports.as_ref().unwrap(),
+                ),
+            },
+            Effect::Stop { why } => Event::Stopped { why: why.clone() },
+        }
+    }
+}
+
+fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
+    // As text and back: what a journal keeps.
+    let body = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
+    Record { seq, time_ms: seq as i64 * 1000, kind, key: None, body }
+}
+
+proptest! {
+    #[test]
+    fn every_run_ends_and_asks_for_nothing_twice(
+        dice in prop::collection::vec(any::<u8>(), 8..64),
+        attempts_max in 1_u32..4,
+        turns_max in 1_u32..6,
+        restarts_max in 0_u32..3,
+        tokens_max in prop::option::of(0_u64..60_000),
+    ) {
+        let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+        let rules = Rules { domain: &domain };
+        let limits = Limits { attempts_max, turns_max, restarts_max, tokens_max, ..Limits::default() };
+        let mut world = World { dice, at: 0 };
+        let mut records = vec![record(1, RecordKind::Fact, &started(limits))];
+        let mut state = RunState::default();
+        state.apply_record(&records[0]).unwrap();
+        let mut keys = BTreeSet::new();
+        loop {
+            let effects = decide(&state, &rules);
+            prop_assert_eq!(&effects, &decide(&state, &rules), "the same state, the same decision");
+            let Some(effect) = effects.first() else { break };
+            prop_assert!(keys.insert(effect.key()), "{} is asked for twice", effect.key());
+            prop_assert!(keys.len() < EFFECTS_MAX, "the run does not end");
+            let event = world.perform(effect, &state);
+            let next = record(records.len() as u64 + 1, RecordKind::Result, &event);
+            state.apply_record(&next).unwrap();
+            records.push(next);
+        }
+        prop_assert!(state.is_over() || state.stopped.is_some());
+        if let Some(limit) = tokens_max {
+            prop_assert!(state.totals.completion_tokens <= limit);
+        }
+        // What a resumed process folds is what the first one knew.
+        let mut again = RunState::default();
+        records.iter().try_for_each(|r| again.apply_record(r)).unwrap();
+        prop_assert_eq!(again, state);
+    }
+}
