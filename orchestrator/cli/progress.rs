@@ -197,7 +197,7 @@ pub fn program_lines(program: &edvac_memory::program::Program) -> String {
         out.push(format!("  {}  {}", requirement.id, requirement.text));
     }
     for step in &program.instructions {
-        let covers: Vec<_> = step.covers.iter().map(|id| id.as_str()).collect();
+        let covers: Vec<_> = step.covers.iter().map(edvac_memory::ids::RequirementId::as_str).collect();
         let covers = if covers.is_empty() { String::new() } else { format!(" for {}", covers.join(", ")) };
         out.push(format!("  {}. {} → {}{covers}", step.id, step.title, step.writes.join(", ")));
     }

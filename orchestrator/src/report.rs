@@ -141,6 +141,11 @@ impl Report {
             ledger.count(Standing::Unmet),
             ledger.count(Standing::NoEvidence),
         );
+        let _ = writeln!(
+            out,
+            "Met means: executed checks speak for it and none against it. That a test tests what its name says, \
+             nobody has checked.\n"
+        );
         for entry in &ledger.entries {
             let (mark, word) = match entry.standing {
                 Standing::Met => ("✓", "met"),

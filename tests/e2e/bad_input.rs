@@ -121,7 +121,7 @@ fn endpoint(status: &'static str, body: &'static str) -> String {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             // The head, and whatever of the body came with it; the answer does not depend on it.
-            let _ = stream.read(&mut [0; 64 << 10]);
+            let _ = stream.read(&mut vec![0; 64 << 10]);
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()

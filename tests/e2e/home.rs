@@ -116,9 +116,9 @@ pub fn tree(dir: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             if path.is_dir() {
-                open.push(path)
+                open.push(path);
             } else {
-                drop(out.insert(name, std::fs::read_to_string(path).unwrap()))
+                drop(out.insert(name, std::fs::read_to_string(path).unwrap()));
             }
         }
     }

@@ -66,7 +66,7 @@ fn meaning_finds_what_words_do_not() {
     let home = Home::new();
     std::fs::write(
         home.path().join("script.toml"),
-        r##"
+        r#"
 [[reply]]
 when = ["Write the files"]
 text = """
@@ -82,7 +82,7 @@ Bread is baked at night.
 @@ end
 @@ done Both are there.
 """
-"##,
+"#,
     )
     .unwrap();
     let program = PROGRAM.split("[[instructions]]").next().unwrap().replace(

@@ -42,7 +42,10 @@ fn once_finishes_what_is_in_progress() {
     let said: Said = child.wait_with_output().unwrap().into();
     let said = said.expect(130);
     assert!(said.stderr.contains("go on: edvac resume"), "{}", said.stderr);
-    assert!(lines.iter().any(|l| l.contains("\"event\":\"replied\"")), "the reply in progress was kept: {lines:?}");
+    assert!(
+        lines.iter().any(|l| l.contains("\"event\":\"replied\"")),
+        "the reply in progress was kept: {lines:?}"
+    );
     home.say(&["resume", "--last"]).expect(0);
     assert_eq!(home.calls(), (3, 3), "no call was made twice");
 }
@@ -73,7 +76,11 @@ fn one_run_has_one_process() {
     let home = Home::new();
     let (mut child, _out) = begun(&home, 600_000);
     let said = home.say(&["resume", "--last"]).expect(2);
-    assert!(said.stderr.contains("in use") && said.stderr.contains(&child.id().to_string()), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("in use") && said.stderr.contains(&child.id().to_string()),
+        "{}",
+        said.stderr
+    );
     assert!(home.say(&["status"]).expect(0).stdout.contains("running in process"));
     let said = home.say(&["cancel", "--last"]).expect(0);
     assert!(said.stdout.contains("asked to end"), "{}", said.stdout);

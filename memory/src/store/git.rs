@@ -48,6 +48,16 @@ fn io(context: impl Into<String>) -> impl FnOnce(std::io::Error) -> StoreError {
 /// A tree, flattened: path to blob id and size.
 type Files = BTreeMap<String, (Oid, u64)>;
 
+/// Objects and references are fsynced, with their directories, before libgit2 says they are written. The setting lies
+/// in a file of ours: the git of people who look at the workspace would warn of it.
+fn sync_writes(repo: &Repository, git_dir: &Path) -> Result<(), StoreError> {
+    let file = git_dir.join("edvac.config");
+    fs::write(&file, "[core]\n\tfsyncObjectFiles = true\n").map_err(io("configuring git"))?;
+    let mut config = repo.config().map_err(git("configuring git"))?;
+    config.add_file(&file, git2::ConfigLevel::App, true).map_err(git("configuring git"))?;
+    repo.set_config(&config).map_err(git("configuring git"))
+}
+
 impl GitStore {
     /// A store whose objects are in memory only.
     pub fn ram() -> Result<Self, StoreError> {
@@ -74,8 +84,6 @@ impl GitStore {
         let git_dir = fs::canonicalize(git_dir).map_err(io("finding the git directory"))?;
         let work_dir = work_dir.map(|dir| set_up_work_dir(dir, &git_dir)).transpose()?;
         let mut config = repo.config().map_err(git("configuring git"))?;
-        // Objects and references are fsynced, with their directories, before libgit2 says they are written.
-        config.set_bool("core.fsyncObjectFiles", true).map_err(git("configuring git"))?;
         // The store keeps bytes, not modes; and a person's own line-end settings must not make a clean tree look changed.
         for key in ["core.fileMode", "core.autocrlf"] {
             config.set_bool(key, false).map_err(git("configuring git"))?;
@@ -86,6 +94,7 @@ impl GitStore {
         }
         // Opened again: libgit2 reads what was just configured only at opening.
         let repo = Repository::open(&git_dir).map_err(git("opening the git directory"))?;
+        sync_writes(&repo, &git_dir)?;
         Ok(Self { repo, place: Place::Disk { git_dir, work_dir } })
     }
 

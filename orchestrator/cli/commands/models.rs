@@ -119,7 +119,7 @@ async fn pull(spec: &'static ModelSpec, dir: &Path) -> Result<(), Failure> {
 
 /// A download or a digest as people watch it.
 struct Bar {
-    bar: ProgressBar,
+    line: ProgressBar,
     model: String,
     doing: &'static str,
     said_percent: u64,
@@ -133,20 +133,20 @@ impl Bar {
         {
             bar.set_style(style);
         }
-        Self { bar, model: model.to_owned(), doing: "", said_percent: 0 }
+        Self { line: bar, model: model.to_owned(), doing: "", said_percent: 0 }
     }
 
     fn see(&mut self, progress: &Progress) {
         match progress {
-            Progress::Trying { source } => self.line(&format!("{}: fetching from {source}", self.model)),
+            Progress::Trying { source } => self.say(&format!("{}: fetching from {source}", self.model)),
             Progress::SourceFailed { source, why } => {
-                self.line(&format!("{}: {source} failed: {why}", self.model))
+                self.say(&format!("{}: {source} failed: {why}", self.model));
             }
             Progress::Downloading { done_bytes, total_bytes } => {
-                self.step("downloading", *done_bytes, *total_bytes)
+                self.step("downloading", *done_bytes, *total_bytes);
             }
             Progress::Hashing { done_bytes, total_bytes } => {
-                self.step("checking SHA-256 of", *done_bytes, *total_bytes)
+                self.step("checking SHA-256 of", *done_bytes, *total_bytes);
             }
         }
     }
@@ -155,27 +155,27 @@ impl Bar {
         if self.doing != doing {
             self.doing = doing;
             self.said_percent = 0;
-            self.bar.reset();
-            self.bar.set_message(format!("{doing} {}", self.model));
+            self.line.reset();
+            self.line.set_message(format!("{doing} {}", self.model));
         }
-        self.bar.set_length(total_bytes);
-        self.bar.set_position(done_bytes);
+        self.line.set_length(total_bytes);
+        self.line.set_position(done_bytes);
         let percent = done_bytes * 100 / total_bytes.max(1);
         if !terminal().animated && percent >= self.said_percent + PERCENT_STEP {
             self.said_percent = percent - percent % PERCENT_STEP;
-            self.line(&format!("{doing} {}: {} %", self.model, self.said_percent));
+            self.say(&format!("{doing} {}: {} %", self.model, self.said_percent));
         }
     }
 
-    fn line(&self, text: &str) {
+    fn say(&self, text: &str) {
         if terminal().quiet {
             return;
         }
-        if terminal().animated { self.bar.println(text) } else { eprintln!("{text}") }
+        if terminal().animated { self.line.println(text) } else { eprintln!("{text}") }
     }
 
     fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.line.finish_and_clear();
     }
 }
 

@@ -74,7 +74,8 @@ impl World {
             Purpose::Summarise { .. } => "FOUND: x",
         };
         let finish = if throw % 11 == 10 { Finish::Length } else { Finish::Stop };
-        let usage = Usage { prompt_tokens: 500 * (throw % 5) as u64, completion_tokens: 50, ..Usage::default() };
+        let usage =
+            Usage { prompt_tokens: 500 * (throw % 5) as u64, completion_tokens: 50, ..Usage::default() };
         ModelReply { text: text.to_owned(), finish, usage, model: "m".into() }
     }
 
@@ -116,9 +117,10 @@ impl World {
                 Event::ProgramAdopted { program: program.clone(), version: *version, why: why.clone() }
             }
             Effect::Act { base, understood, .. } => {
-                let last = state.work.as_ref().unwrap().turns_used >= state.start.as_ref().unwrap().limits.turns_max;
+                let last =
+                    state.work.as_ref().unwrap().turns_used >= state.start.as_ref().unwrap().limits.turns_max;
                 let fine = understood.problems.is_empty();
-                let answer = (!last && !(fine && hands_in(&understood.actions))).then(|| "go on".to_owned());
+                let answer = (!last && (!fine || !hands_in(&understood.actions))).then(|| "go on".to_owned());
                 let tree = if fine { TreeId(format!("{base}+{}", self.throw() % 7)) } else { base.clone() };
                 let refused = understood.problems.clone();
                 Event::Acted { tree, applied: vec![], refused, answer, answer_tokens: 2 }
@@ -140,10 +142,7 @@ impl World {
             },
             Effect::CheckAll { tree } => Event::FinalChecked { reports: self.reports(tree) },
             Effect::Finish => Event::Finished {
-                ledger: Ledger::weigh(
-                    state.program.as_ref().unwrap(),
-                    state.final_reports.as_ref().unwrap(),
-                ),
+                ledger: Ledger::weigh(state.program.as_ref().unwrap(), state.final_reports.as_ref().unwrap()),
             },
             Effect::Stop { why } => Event::Stopped { why: why.clone() },
         }
@@ -153,7 +152,7 @@ impl World {
 fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
     // As text and back: what a journal keeps.
     let body = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
-    Record { seq, time_ms: seq as i64 * 1000, kind, key: None, body }
+    Record { seq, time_ms: i64::try_from(seq).unwrap() * 1000, kind, key: None, body }
 }
 
 proptest! {

@@ -12,7 +12,7 @@ use edvac_memory::listing::listing;
 use edvac_memory::program::Instruction;
 
 use super::{Performer, Trouble, instruction_of, program_of};
-use crate::control::state::{Start, Work};
+use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
 
 /// The listing's share of the window.
@@ -60,7 +60,7 @@ impl Performer {
     ) -> Result<Vec<Fragment>, Trouble> {
         let program = program_of(state)?;
         let instruction = instruction_of(purpose, state)?;
-        let tree = self.tree_of(state)?;
+        let tree = tree_of(state)?;
         let counter = self.counter();
         let window = start.model.window_tokens;
         let files = self.files_shown(instruction, &tree)?;
@@ -124,12 +124,12 @@ impl Performer {
         };
         Ok(summariser::fragments(&view, &self.templates, &self.counter())?)
     }
+}
 
-    /// The tree that the next prompt speaks of: of the work in progress, or the last committed one.
-    fn tree_of(&self, state: &RunState) -> Result<TreeId, Trouble> {
-        let work = state.work.as_ref().map(|w: &Work| w.tree.clone());
-        work.or_else(|| state.tree.clone()).ok_or(Trouble::Misfit("there is no tree"))
-    }
+/// The tree that the next prompt speaks of: of the work in progress, or the last committed one.
+fn tree_of(state: &RunState) -> Result<TreeId, Trouble> {
+    let work = state.work.as_ref().map(|w| w.tree.clone());
+    work.or_else(|| state.tree.clone()).ok_or(Trouble::Misfit("there is no tree"))
 }
 
 /// Which instruction changed a file last.

@@ -56,7 +56,7 @@ fn message(parts: &Parts<'_>, state: &RunState) -> Result<String, Trouble> {
         .take(SUBJECT_CHARS_MAX)
         .collect();
     let subject = if subject.trim().is_empty() { format!("Step {}", instruction.id) } else { subject };
-    let covers: Vec<_> = instruction.covers.iter().map(|id| id.as_str()).collect();
+    let covers: Vec<_> = instruction.covers.iter().map(edvac_memory::ids::RequirementId::as_str).collect();
     let settlement = match parts.settlement {
         Settlement::Finished => "finished",
         Settlement::Unfinished => "unfinished",

@@ -174,13 +174,12 @@ impl Sandbox for BwrapSandbox {
             kept.text()
         });
         let waited = tokio::time::timeout(Duration::from_millis(job.time_ms_max), child.wait()).await;
-        let (status, timed_out) = match waited {
-            Ok(status) => (status.map_err(failed)?.code(), false),
-            Err(_) => {
-                // Killing bubblewrap kills its process namespace, and with it everything inside.
-                child.kill().await.map_err(failed)?;
-                (None, true)
-            }
+        let (status, timed_out) = if let Ok(status) = waited {
+            (status.map_err(failed)?.code(), false)
+        } else {
+            // Killing bubblewrap kills its process namespace, and with it everything inside.
+            child.kill().await.map_err(failed)?;
+            (None, true)
         };
         let output = reading.await.map_err(|e| SandboxError(e.to_string()))?;
         Ok(Outcome {

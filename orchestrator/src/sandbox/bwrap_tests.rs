@@ -22,7 +22,7 @@ async fn the_workspace_is_the_only_thing_that_changes() {
     let ran = sandbox.run(&job(dir.path(), &script)).await.unwrap();
     assert_eq!(std::fs::read_to_string(dir.path().join("made")).unwrap(), "made\n");
     assert_eq!(std::fs::read_to_string(secret.path()).unwrap(), "");
-    assert_eq!(ran.output.matches("No such file").count() >= 3, true, "{}", ran.output);
+    assert!(ran.output.matches("No such file").count() >= 3, "{}", ran.output);
 }
 
 #[tokio::test]

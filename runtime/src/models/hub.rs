@@ -18,7 +18,7 @@ const ENDPOINT: &str = "HF_ENDPOINT";
 /// A hub that cannot be reached must not hold up the next source for long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence within a download.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Requests for one file; each goes on where the one before broke off.
 const REQUESTS_MAX: u32 = 5;
 

@@ -104,7 +104,7 @@ fn a_file_with_another_digest_is_not_kept() {
 fn parts_that_are_too_large_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let spec = spec(b"hello", 1);
-    let installer = shelf(dir.path(), &[&[0; 1 << 20]]);
+    let installer = shelf(dir.path(), &[&vec![0; 1 << 20]]);
     let error = fetch_parts(&spec, &dir.path().join("models"), &installer).0.unwrap_err().to_string();
     assert!(error.contains("larger than the file"), "{error}");
 }
