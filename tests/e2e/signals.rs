@@ -21,7 +21,7 @@ fn begun(home: &Home, delay_ms: u64) -> (Child, BufReader<ChildStdout>) {
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    while !line.contains("\"event\":\"assembled\"") {
+    while !line.contains("\"effect\":\"call\"") {
         line.clear();
         assert!(out.read_line(&mut line).unwrap() > 0, "the run ended before its first call");
     }

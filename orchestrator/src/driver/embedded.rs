@@ -117,7 +117,8 @@ async fn step(
         return Ok(Err(why.clone()));
     }
     let key = effect.key();
-    journal.intent(&key, serde_json::json!({ "effect": effect.name() })).await?;
+    let intent = journal.intent(&key, serde_json::json!({ "effect": effect.name() })).await?;
+    notices.send(Notice::Recorded(Arc::new(intent)));
     notices.send(Notice::Performing(Arc::new(effect.clone())));
     match performer.perform(effect, state).await {
         Ok(event) => {
