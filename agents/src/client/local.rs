@@ -189,6 +189,43 @@ impl Memo {
     }
 }
 
+/// How often a passage must follow on itself before a reply counts as one that will not end.
+const LOOP_REPEATS: usize = 8;
+/// Bytes all repeats together have at least: short ones are zeros of a table or lines of a picture.
+const LOOP_BYTES_MIN: usize = 320;
+/// Longest passage that is looked for.
+const LOOP_PERIOD_MAX: usize = 400;
+/// Pieces between two looks.
+const LOOP_PIECES: usize = 32;
+
+/// Notices a reply that says the same thing over and over, as small models do until their reply is full.
+#[derive(Default)]
+struct LoopWatch {
+    text: Vec<u8>,
+    pieces: usize,
+    found: bool,
+}
+
+impl LoopWatch {
+    fn sees_a_loop(&mut self, piece: &str) -> bool {
+        self.text.extend_from_slice(piece.as_bytes());
+        self.pieces += 1;
+        if self.pieces.is_multiple_of(LOOP_PIECES) {
+            self.found = ends_in_a_loop(&self.text);
+        }
+        self.found
+    }
+}
+
+fn ends_in_a_loop(text: &[u8]) -> bool {
+    (1..=LOOP_PERIOD_MAX).any(|period| {
+        let bytes = (period * LOOP_REPEATS).max(LOOP_BYTES_MIN);
+        let Some(from) = text.len().checked_sub(bytes) else { return false };
+        let tail = &text[from..];
+        tail[period..] == tail[..bytes - period]
+    })
+}
+
 /// Generates on a blocking thread. What is seen on the way comes back through a channel, since the sink does not
 /// outlive the call.
 async fn generate(
@@ -200,10 +237,17 @@ async fn generate(
     let (seen, mut seen_by_us) = tokio::sync::mpsc::unbounded_channel();
     let task = tokio::task::spawn_blocking(move || {
         let mut engine = locked(&engine);
-        engine.generate(&request, &mut |progress| {
+        let mut watch = LoopWatch::default();
+        let mut generation = engine.generate(&request, &mut |progress| {
+            let loops = matches!(&progress, Progress::Piece { text, .. } if watch.sees_a_loop(text));
             let gone = seen.send(progress).is_err();
-            if gone || *cancel.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
+            if gone || loops || *cancel.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if watch.found {
+            // It would have gone on until it was cut for its length.
+            generation.finish = edvac_runtime::Finish::Length;
+        }
+        Ok(generation)
     });
     while let Some(progress) = seen_by_us.recv().await {
         sink(match progress {

@@ -14,6 +14,8 @@ use crate::notice::Notice;
 const BLOCKS_MAX: usize = 8;
 /// Temperature where the most likely reply was not good enough before.
 const TEMPERATURE_AGAIN: f32 = 0.6;
+/// Keeps prose from saying the same again.
+const PROSE_PENALTY: f32 = 1.08;
 /// Keeps tokens that are far from likely out of a sampled reply.
 const TOP_P: f32 = 0.9;
 
@@ -35,7 +37,7 @@ impl Performer {
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
-            sampling: sampling(purpose, turn, talk),
+            sampling: self.sampling(purpose, turn, talk),
             grammar: self.grammar(purpose, state)?,
             tools: matches!(purpose, Purpose::Work { .. }),
         };
@@ -65,26 +67,27 @@ impl Performer {
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
     }
-}
 
-/// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
-/// what is asked, so that a repeated call asks for the same.
-fn sampling(purpose: Purpose, turn: u32, talk: &Conversation) -> Sampling {
-    // After a reply of which nothing could be used, or one that came before, the most likely next one is the same.
-    let stuck = talk
-        .turns
-        .split_last()
-        .is_some_and(|(last, earlier)| last.refused || earlier.iter().any(|turn| turn.reply == last.reply));
-    let again = match purpose {
-        Purpose::Plan => turn > 0,
-        Purpose::Work { attempt, .. } => attempt > 1 || stuck,
-        Purpose::Summarise { .. } => false,
-    };
-    let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
-    let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
-    if again {
-        Sampling { temperature: TEMPERATURE_AGAIN, top_p: TOP_P, seed, ..Sampling::default() }
-    } else {
-        Sampling { seed, ..Sampling::default() }
+    /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
+    /// what is asked, so that a repeated call asks for the same. Prose is never the most likely text.
+    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation) -> Sampling {
+        // After a reply of which nothing could be used, or one that came before, the most likely next one is the same.
+        let stuck = talk.turns.split_last().is_some_and(|(last, earlier)| {
+            last.refused || earlier.iter().any(|turn| turn.reply == last.reply)
+        });
+        let (again, prose) = match purpose {
+            Purpose::Plan => (turn > 0, false),
+            Purpose::Work { attempt, .. } => (attempt > 1 || stuck, self.domain.prose),
+            Purpose::Summarise { .. } => (false, false),
+        };
+        let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
+        let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
+        let greedy = Sampling { seed, ..Sampling::default() };
+        let varied = Sampling { temperature: TEMPERATURE_AGAIN, top_p: TOP_P, ..greedy.clone() };
+        match (prose, again) {
+            (true, _) => Sampling { repetition_penalty: PROSE_PENALTY, ..varied },
+            (false, true) => varied,
+            (false, false) => greedy,
+        }
     }
 }
