@@ -1,10 +1,12 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use edvac_agents::roles::planner::{PlanDraft, StepDraft};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::program::{Instruction, Program, Requirement, validate::validate};
+use regex::Regex;
 
 use crate::control::event::Limits;
 use crate::domain::Domain;
@@ -19,6 +21,7 @@ const STEP_LINES_MAX: usize = 30;
 /// planner's otherwise usable plan; whether the requirement was met is still found out by checks alone.
 pub fn program(
     mut draft: PlanDraft,
+    task: &str,
     domain: &Domain,
     limits: &Limits,
     mend: bool,
@@ -28,6 +31,9 @@ pub fn program(
     }
     let language = domain.language(&draft.language).to_owned();
     tidy(&mut draft, &language);
+    if let Some(words) = words_asked(task).filter(|_| domain.prose) {
+        as_long_as_asked(&mut draft, words);
+    }
     let program = Program {
         title: draft.title,
         domain: domain.name.clone(),
@@ -118,6 +124,23 @@ fn join(earlier: &mut StepDraft, step: StepDraft) {
     earlier.beats.extend(step.beats);
 }
 
+/// Words that a task asks of each chapter: "about 300 words a chapter".
+fn words_asked(task: &str) -> Option<u32> {
+    static ASKED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?i)\b([1-9][0-9]{1,4})[ -]words?\s+(?:a|an|per|each|every|for (?:each|every))(?:\s+chapter)?\b").ok()
+    });
+    ASKED.as_ref()?.captures(task)?.get(1)?.as_str().parse().ok()
+}
+
+/// Gives chapters whose length is far from what the task asks for a length around it.
+fn as_long_as_asked(draft: &mut PlanDraft, words: u32) {
+    for range in draft.steps.iter_mut().filter_map(|s| s.words.as_mut()) {
+        if !(range.0..=range.1).contains(&words) {
+            *range = (words * 2 / 3, words * 3 / 2);
+        }
+    }
+}
+
 /// `todo-app.py` cannot be imported; `todo_app.py` can. The name changes wherever the plan speaks of it.
 fn importable(draft: &mut PlanDraft) {
     let names: BTreeSet<_> = draft
@@ -186,7 +209,7 @@ mod tests {
     }
 
     fn planned(draft: PlanDraft, mend: bool) -> Result<Program, Vec<String>> {
-        program(draft, &codebase(), &Limits::default(), mend)
+        program(draft, "A todo app.", &codebase(), &Limits::default(), mend)
     }
 
     #[test]
@@ -206,6 +229,19 @@ mod tests {
         assert!(first.text.contains("Write Listing in todo_app.py."), "{}", first.text);
         assert_eq!(program.requirements.len(), 2);
         assert!(program.requirements[0].text.contains("todo_app.py add"));
+    }
+
+    #[test]
+    fn chapters_are_as_long_as_the_task_asks() {
+        assert_eq!(words_asked("A story, about 300 words a chapter"), Some(300));
+        assert_eq!(words_asked("Three chapters of 1200 words each."), Some(1200));
+        assert_eq!(words_asked("A list of 500 words for learners"), None);
+        let mut draft = draft(vec![step("One", &["src/chapter-01.md"], &["R1"])]);
+        draft.steps[0].words = Some((600, 1200));
+        as_long_as_asked(&mut draft, 300);
+        assert_eq!(draft.steps[0].words, Some((200, 450)));
+        as_long_as_asked(&mut draft, 250);
+        assert_eq!(draft.steps[0].words, Some((200, 450)), "near enough stays");
     }
 
     #[test]

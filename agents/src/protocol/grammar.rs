@@ -15,11 +15,13 @@ pub struct GrammarOptions {
     pub run: bool,
     /// If not empty, the only files that `write` may name; `edit` and `delete` may name any.
     pub writes: Vec<String>,
+    /// If not 0, files are chapters of about this many words at least: a title, then paragraphs.
+    pub words_min: u32,
 }
 
 impl Default for GrammarOptions {
     fn default() -> Self {
-        Self { blocks_max: 8, run: true, writes: Vec::new() }
+        Self { blocks_max: 8, run: true, writes: Vec::new(), words_min: 0 }
     }
 }
 
@@ -31,6 +33,10 @@ const SENTENCE_CHARS_MAX: usize = 140;
 const SEARCH_LINES_MAX: usize = 12;
 /// Most lines of an edit's new text.
 const REPLACE_LINES_MAX: usize = 40;
+/// Words that a paragraph of a small model has on average; so many paragraphs make a chapter long enough.
+const PARAGRAPH_WORDS: u32 = 45;
+/// Fewest and most characters of a paragraph.
+const PARAGRAPH_CHARS: (u32, u32) = (160, 1200);
 /// Most empty lines in a row: small models that lost the thread write them until the reply is full.
 const BLANKS_MAX: usize = 3;
 /// A path of letters that need no quoting anywhere. No part can be `..`, none begins like an option.
@@ -41,12 +47,18 @@ pub(crate) const PATH: &str = r"\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+
 pub fn grammar(options: &GrammarOptions) -> String {
     let changes = options.blocks_max.saturating_sub(1);
     let run = if options.run { " | run" } else { "" };
+    let body = if options.words_min == 0 {
+        "part+".to_owned()
+    } else {
+        let paragraphs = options.words_min.div_ceil(PARAGRAPH_WORDS);
+        format!("\"# \" ONE_LINE \"\\n\" passage{{{paragraphs},{}}}", paragraphs * 3)
+    };
     let mut out = format!(
         r#"start: change{{0,{changes}}} last
 change: write | edit | delete | note
 last: done | read | search{run}
 
-write: "@@ write " write_path "\n" part+ end
+write: "@@ write " write_path "\n" {body} end
 edit: "@@ edit " PATH "\n" pair{{1,8}} end
 pair: "<<<<<<< SEARCH\n" edit_part{{1,{SEARCH_LINES_MAX}}} "=======\n" edit_part{{0,{REPLACE_LINES_MAX}}} ">>>>>>> REPLACE\n"
 delete: "@@ delete " PATH "\n"
@@ -72,6 +84,15 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     );
     if options.run {
         out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
+    }
+    if options.words_min > 0 {
+        let (min, max) = PARAGRAPH_CHARS;
+        let _ = writeln!(
+            out,
+            "passage: BLANK{{0,{BLANKS_MAX}}} (SECTION BLANK{{0,{BLANKS_MAX}}})? PARAGRAPH\n\
+             SECTION: /## [^\\r\\n]{{1,80}}\\n/\n\
+             PARAGRAPH: /[^ \\r\\n#@\\-][^\\r\\n]{{{min},{max}}}\\n/"
+        );
     }
     let names = options.writes.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
     let _ = writeln!(out, "write_path: {}", if names.is_empty() { "PATH" } else { &names });

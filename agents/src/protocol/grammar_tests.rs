@@ -46,13 +46,33 @@ fn the_grammar_is_the_protocol() {
 
 #[test]
 fn options_narrow_it() {
-    let options =
-        GrammarOptions { blocks_max: 2, run: false, writes: vec!["a.py".into(), "test_a.py".into()] };
+    let options = GrammarOptions {
+        blocks_max: 2,
+        run: false,
+        writes: vec!["a.py".into(), "test_a.py".into()],
+        words_min: 0,
+    };
     let grammar = grammar(&options);
     assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
     for text in ["@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"] {
         assert!(accepts(&grammar, text).is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn a_chapter_cannot_be_short() {
+    let options = GrammarOptions {
+        writes: vec!["src/chapter-01.md".into()],
+        words_min: 90,
+        ..GrammarOptions::default()
+    };
+    let grammar = grammar(&options);
+    let paragraph = "The fox went down to the river and looked at the water for a long time. ".repeat(3);
+    let chapter = |body: &str| format!("@@ write src/chapter-01.md\n# The River\n\n{body}@@ end\n@@ done x");
+    let two = format!("## Morning\n\n{paragraph}\n\n{paragraph}\n");
+    assert_eq!(accepts(&grammar, &chapter(&two)), Ok(()));
+    assert!(accepts(&grammar, &chapter(&format!("{paragraph}\n"))).is_err(), "one paragraph is too short");
+    assert!(accepts(&grammar, &chapter("Short.\n\nShort.\n")).is_err(), "lines are no paragraphs");
 }
 
 /// Replies that a model of no sense at all writes under the grammar: any allowed byte, a line end more often.

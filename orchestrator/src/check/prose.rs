@@ -43,7 +43,9 @@ fn prose(markdown: &str) -> String {
 pub fn words(markdown: &str, min: u32, max: u32) -> Found {
     let count = prose(markdown).split_whitespace().count();
     if count < min as usize {
-        Found::failed(format!("it has {count} words, {min} are the fewest"))
+        Found::failed(format!(
+            "it has {count} words, {min} are the fewest; write the whole file again, longer"
+        ))
     } else if count > max as usize {
         Found::failed(format!("it has {count} words, {max} are the most"))
     } else {

@@ -52,7 +52,7 @@ fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effec
     };
     let is_last = turns >= start.limits.plan_turns_max;
     let drafted = planner::understand(&last.reply, last.finish)
-        .and_then(|draft| plan::program(draft, rules.domain, &start.limits, is_last));
+        .and_then(|draft| plan::program(draft, &start.task, rules.domain, &start.limits, is_last));
     match drafted {
         Ok(program) => Effect::Adopt { program, version: 1, why: format!("planned in {turns} turn(s)") },
         Err(problems) if is_last => Effect::Stop { why: StopReason::NoPlan { problems } },

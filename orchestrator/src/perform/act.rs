@@ -36,14 +36,16 @@ impl Performer {
     ) -> Result<Event, Trouble> {
         let mut out = Outcome::default();
         let mut tree = base.clone();
-        if understood.problems.is_empty() {
-            tree = self.edit(base, &understood.actions, &mut out)?;
-        } else {
+        // The same reply again would do the same again, to files that have it already.
+        let idle = repeated && !is_last_turn(state);
+        if !understood.problems.is_empty() {
             out.refused.clone_from(&understood.problems);
+        } else if !idle {
+            tree = self.edit(base, &understood.actions, &mut out)?;
         }
         if !out.refused.is_empty() {
             out.said.push(feedback::refused(&self.templates, &out.refused)?);
-        } else if repeated && tree == *base {
+        } else if idle {
             out.said.push(feedback::repeated(&self.templates)?);
         } else if !hands_in(&understood.actions) {
             self.answer(purpose, &tree, &understood.actions, state, &mut out).await?;

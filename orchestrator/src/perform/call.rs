@@ -4,6 +4,7 @@ use edvac_agents::client::{ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, GrammarOptions};
 use edvac_agents::roles::{planner, summariser};
+use edvac_memory::program::{Check, CheckKind, Instruction};
 
 use super::{Performer, Trouble, instruction_of};
 use crate::control::state::Conversation;
@@ -63,6 +64,7 @@ impl Performer {
                 blocks_max: BLOCKS_MAX,
                 run: self.sandbox.is_ok() && self.domain.runs_commands(),
                 writes: instruction_of(purpose, state)?.writes.clone(),
+                words_min: words_min(instruction_of(purpose, state)?),
             }),
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
@@ -89,5 +91,17 @@ impl Performer {
             (false, true) => varied,
             (false, false) => greedy,
         }
+    }
+}
+
+/// The length of a step's only chapter; 0 where it writes anything else.
+fn words_min(instruction: &Instruction) -> u32 {
+    let of_chapter = |check: &Check| match check.kind {
+        CheckKind::Words { min, .. } => Some(min),
+        _ => None,
+    };
+    match instruction.writes.as_slice() {
+        [_only] => instruction.checks.iter().find_map(of_chapter).unwrap_or(0),
+        _ => 0,
     }
 }
