@@ -66,7 +66,7 @@ async fn a_grammar_makes_blocks_of_a_model_that_knows_none() {
         blocks_max: 2,
         run: false,
         writes: vec!["a.py".into()],
-        words_min: 0,
+        ..blocks::GrammarOptions::default()
     }));
     let seen = Mutex::new(String::new());
     let sink = |delta: Delta| {

@@ -15,13 +15,16 @@ pub struct GrammarOptions {
     pub run: bool,
     /// If not empty, the only files that `write` may name; `edit` and `delete` may name any.
     pub writes: Vec<String>,
+    /// Whether `@@ edit` may be written. Small models copy the old lines as the new ones; where files are short,
+    /// writing them again is what they can do.
+    pub edits: bool,
     /// If not 0, files are chapters of about this many words at least: a title, then paragraphs.
     pub words_min: u32,
 }
 
 impl Default for GrammarOptions {
     fn default() -> Self {
-        Self { blocks_max: 8, run: true, writes: Vec::new(), words_min: 0 }
+        Self { blocks_max: 8, run: true, writes: Vec::new(), edits: true, words_min: 0 }
     }
 }
 
@@ -47,6 +50,7 @@ pub(crate) const PATH: &str = r"\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+
 pub fn grammar(options: &GrammarOptions) -> String {
     let changes = options.blocks_max.saturating_sub(1);
     let run = if options.run { " | run" } else { "" };
+    let edit = if options.edits { " | edit" } else { "" };
     let body = if options.words_min == 0 {
         "part+".to_owned()
     } else {
@@ -55,7 +59,7 @@ pub fn grammar(options: &GrammarOptions) -> String {
     };
     let mut out = format!(
         r#"start: change{{0,{changes}}} last
-change: write | edit | delete | note
+change: write{edit} | delete | note
 last: done | read | search{run}
 
 write: "@@ write " write_path "\n" {body} end

@@ -50,11 +50,14 @@ fn options_narrow_it() {
         blocks_max: 2,
         run: false,
         writes: vec!["a.py".into(), "test_a.py".into()],
+        edits: false,
         words_min: 0,
     };
     let grammar = grammar(&options);
     assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
-    for text in ["@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"] {
+    for text in
+        [GOOD[4], "@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"]
+    {
         assert!(accepts(&grammar, text).is_err(), "{text:?}");
     }
 }

@@ -13,6 +13,10 @@ use crate::notice::Notice;
 
 /// Blocks of one reply, where a grammar can bound them.
 const BLOCKS_MAX: usize = 8;
+/// Lines up to which a file is written again rather than edited.
+const REWRITTEN_LINES_MAX: usize = 120;
+/// Files that a grammar names at most.
+const WRITES_MAX: usize = 24;
 /// Temperature where the most likely reply was not good enough before.
 const TEMPERATURE_AGAIN: f32 = 0.6;
 /// Keeps prose from saying the same again.
@@ -60,14 +64,38 @@ impl Performer {
         }
         Ok(Some(match purpose {
             Purpose::Plan => planner::grammar(&self.domain.plan_rules(self.client.info().window_tokens)),
-            Purpose::Work { .. } => grammar::grammar(&GrammarOptions {
-                blocks_max: BLOCKS_MAX,
-                run: self.sandbox.is_ok() && self.domain.runs_commands(),
-                writes: instruction_of(purpose, state)?.writes.clone(),
-                words_min: words_min(instruction_of(purpose, state)?),
-            }),
+            Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
+    }
+
+    /// What a worker may write: the files of its step, whole. Where a file is too long to be written again, edits;
+    /// where none is, also the files of other steps, which may hold the fault that it finds.
+    fn work_grammar(&self, purpose: Purpose, state: &RunState) -> Result<GrammarOptions, Trouble> {
+        let instruction = instruction_of(purpose, state)?;
+        let mut writes = instruction.writes.clone();
+        let mut edits = false;
+        if let Some(work) = &state.work {
+            let store = self.files();
+            for path in store.list(&work.tree)?.into_keys() {
+                let lines = store.read(&work.tree, &path)?.iter().filter(|byte| **byte == b'\n').count();
+                edits |= lines > REWRITTEN_LINES_MAX;
+                if lines <= REWRITTEN_LINES_MAX && !writes.contains(&path) && writes.len() < WRITES_MAX {
+                    writes.push(path);
+                }
+            }
+        }
+        let words_min = words_min(instruction);
+        if edits || words_min > 0 {
+            writes.clone_from(&instruction.writes);
+        }
+        Ok(GrammarOptions {
+            blocks_max: BLOCKS_MAX,
+            run: self.sandbox.is_ok() && self.domain.runs_commands(),
+            writes,
+            edits: edits && words_min == 0,
+            words_min,
+        })
     }
 
     /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
