@@ -203,8 +203,14 @@ impl Report {
         let _ = writeln!(out, "\n## Cost\n");
         let _ = writeln!(
             out,
-            "- {} model calls, {} prompt tokens sent ({} computed, {} reused), {} written, model {}",
-            t.calls, t.prompt_tokens, computed, t.reused_tokens, t.completion_tokens, self.model
+            "- {} model calls, {} prompt tokens sent ({} computed or {} %, {} reused), {} written, model {}",
+            t.calls,
+            t.prompt_tokens,
+            computed,
+            computed * 100 / t.prompt_tokens.max(1),
+            t.reused_tokens,
+            t.completion_tokens,
+            self.model
         );
         let _ = writeln!(
             out,
