@@ -18,13 +18,13 @@ pub struct GrammarOptions {
     /// Whether `@@ edit` may be written. Small models copy the old lines as the new ones; where files are short,
     /// writing them again is what they can do.
     pub edits: bool,
-    /// If not 0, files are chapters of about this many words at least: a title, then paragraphs.
-    pub words_min: u32,
+    /// If given, files are chapters of about so many words at least and at most: a title, then paragraphs.
+    pub words: Option<(u32, u32)>,
 }
 
 impl Default for GrammarOptions {
     fn default() -> Self {
-        Self { blocks_max: 8, run: true, writes: Vec::new(), edits: true, words_min: 0 }
+        Self { blocks_max: 8, run: true, writes: Vec::new(), edits: true, words: None }
     }
 }
 
@@ -36,8 +36,8 @@ const SENTENCE_CHARS_MAX: usize = 140;
 const SEARCH_LINES_MAX: usize = 12;
 /// Most lines of an edit's new text.
 const REPLACE_LINES_MAX: usize = 40;
-/// Words that a paragraph of a small model has on average; so many paragraphs make a chapter long enough.
-const PARAGRAPH_WORDS: u32 = 45;
+/// Words that a paragraph has: so few that enough of them make a chapter long enough, so many that it is not too long.
+const PARAGRAPH_WORDS: (u32, u32) = (45, 60);
 /// Fewest and most characters of a paragraph.
 const PARAGRAPH_CHARS: (u32, u32) = (160, 1200);
 /// Most empty lines in a row: small models that lost the thread write them until the reply is full.
@@ -51,11 +51,13 @@ pub fn grammar(options: &GrammarOptions) -> String {
     let changes = options.blocks_max.saturating_sub(1);
     let run = if options.run { " | run" } else { "" };
     let edit = if options.edits { " | edit" } else { "" };
-    let body = if options.words_min == 0 {
-        "part+".to_owned()
-    } else {
-        let paragraphs = options.words_min.div_ceil(PARAGRAPH_WORDS);
-        format!("\"# \" ONE_LINE \"\\n\" passage{{{paragraphs},{}}}", paragraphs * 3)
+    let body = match options.words {
+        None => "part+".to_owned(),
+        Some((min, max)) => {
+            let fewest = min.div_ceil(PARAGRAPH_WORDS.0).max(1);
+            let most = (max / PARAGRAPH_WORDS.1).max(fewest);
+            format!("\"# \" ONE_LINE \"\\n\" passage{{{fewest},{most}}}")
+        }
     };
     let mut out = format!(
         r#"start: change{{0,{changes}}} last
@@ -89,7 +91,7 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     if options.run {
         out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
     }
-    if options.words_min > 0 {
+    if options.words.is_some() {
         let (min, max) = PARAGRAPH_CHARS;
         let _ = writeln!(
             out,

@@ -51,7 +51,7 @@ fn options_narrow_it() {
         run: false,
         writes: vec!["a.py".into(), "test_a.py".into()],
         edits: false,
-        words_min: 0,
+        words: None,
     };
     let grammar = grammar(&options);
     assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
@@ -63,10 +63,10 @@ fn options_narrow_it() {
 }
 
 #[test]
-fn a_chapter_cannot_be_short() {
+fn a_chapter_has_its_length() {
     let options = GrammarOptions {
         writes: vec!["src/chapter-01.md".into()],
-        words_min: 90,
+        words: Some((90, 130)),
         ..GrammarOptions::default()
     };
     let grammar = grammar(&options);
@@ -75,6 +75,7 @@ fn a_chapter_cannot_be_short() {
     let two = format!("## Morning\n\n{paragraph}\n\n{paragraph}\n");
     assert_eq!(accepts(&grammar, &chapter(&two)), Ok(()));
     assert!(accepts(&grammar, &chapter(&format!("{paragraph}\n"))).is_err(), "one paragraph is too short");
+    assert!(accepts(&grammar, &chapter(&two.repeat(2))).is_err(), "four paragraphs are too long");
     assert!(accepts(&grammar, &chapter("Short.\n\nShort.\n")).is_err(), "lines are no paragraphs");
 }
 

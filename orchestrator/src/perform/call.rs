@@ -85,16 +85,16 @@ impl Performer {
                 }
             }
         }
-        let words_min = words_min(instruction);
-        if edits || words_min > 0 {
+        let words = words(instruction);
+        if edits || words.is_some() {
             writes.clone_from(&instruction.writes);
         }
         Ok(GrammarOptions {
             blocks_max: BLOCKS_MAX,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             writes,
-            edits: edits && words_min == 0,
-            words_min,
+            edits: edits && words.is_none(),
+            words,
         })
     }
 
@@ -122,14 +122,14 @@ impl Performer {
     }
 }
 
-/// The length of a step's only chapter; 0 where it writes anything else.
-fn words_min(instruction: &Instruction) -> u32 {
+/// The length of a step's only chapter; none where it writes anything else.
+fn words(instruction: &Instruction) -> Option<(u32, u32)> {
     let of_chapter = |check: &Check| match check.kind {
-        CheckKind::Words { min, .. } => Some(min),
+        CheckKind::Words { min, max, .. } => Some((min, max)),
         _ => None,
     };
     match instruction.writes.as_slice() {
-        [_only] => instruction.checks.iter().find_map(of_chapter).unwrap_or(0),
-        _ => 0,
+        [_only] => instruction.checks.iter().find_map(of_chapter),
+        _ => None,
     }
 }
