@@ -51,6 +51,11 @@ impl Progress {
         }
     }
 
+    /// Takes note of a program that was in force before anybody watched.
+    pub fn knows(&mut self, program: &edvac_memory::program::Program) {
+        self.steps = program.instructions.iter().map(|i| (i.id, i.title.clone())).collect();
+    }
+
     /// A line that stays.
     pub fn line(&self, text: &str) {
         if self.quiet {
@@ -146,7 +151,7 @@ impl Progress {
                 problems.iter().take(4).for_each(|p| self.line(&format!("    - {p}")));
             }
             Event::ProgramAdopted { program, .. } => {
-                self.steps = program.instructions.iter().map(|i| (i.id, i.title.clone())).collect();
+                self.knows(program);
                 self.line(&program_lines(program));
             }
             Event::Acted { applied, refused, .. } => {

@@ -77,7 +77,8 @@ fn a_program_can_be_written_out_edited_and_handed_in() {
     std::fs::write(fresh.path().join("program.toml"), &program).unwrap();
     let mut args = arguments(&folder, "codebase");
     args.extend(["--program", "program.toml"].map(str::to_owned));
-    fresh.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    let said = fresh.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    assert!(said.stderr.contains("step 2/2 Listing: finished"), "{}", said.stderr);
     assert_eq!(fresh.calls().0, 2, "nothing was planned");
 
     std::fs::write(

@@ -115,6 +115,9 @@ async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failure> {
     let mut notices = handle.notices().watch();
     let mut progress = Progress::new();
     progress.line(&format!("run {} · {}", handle.dir.id, handle.workspace.display()));
+    if let Some(program) = handle.dir.state().await.ok().and_then(|state| state.program) {
+        progress.knows(&program);
+    }
     let mut asked = 0;
     let broken = |e: std::io::Error| Failure::machine(format!("signals cannot be received: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
