@@ -42,10 +42,10 @@ fn what_is_not_a_plan_cannot_be_written() {
         ("LANGUAGE: python", "LANGUAGE: cobol"),
         ("REQUIREMENT R2", "REQUIREMENT R3"),
         ("STEP 2", "STEP 3"),
-        ("COVERS: R1, R2\n", "\n"),
-        ("COVERS: R1, R2\n", "COVERS: R13\n"),
-        ("WRITES: counting.py, ", "WRITES: ../x.py, "),
-        ("WRITES: counting.py, test_counting.py", "WRITES: -"),
+        ("COVERS: R1, R2, R3, R5\n", "\n"),
+        ("COVERS: R1, R2, R3, R5\n", "COVERS: R13\n"),
+        ("WRITES: book.py, ", "WRITES: ../x.py, "),
+        ("WRITES: book.py, test_book.py", "WRITES: -"),
     ] {
         assert!(plan.contains(from), "{from}");
         assert!(accepts(&grammar, &plan.replacen(from, to, 1)).is_err(), "{to}");
