@@ -3,20 +3,25 @@
 //! Llama: Touvron et al. 2023; Qwen2 adds biases to Q, K and V; Qwen3 drops them and normalises Q and K per head.
 //! RoPE: Su et al. 2021, pairs adjacent elements in Llama GGUF files and halves apart in Qwen ones.
 
-use candle_core::quantized::QTensor;
-use candle_core::{Device, Tensor};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::Device;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use std::sync::Arc;
+use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::gguf::{Gguf, Header};
-use crate::kernels::{AttentionShape, attention};
+use crate::kernels::{AttentionShape, add_to_rows, attention, rms_norm, rotate, silu_times};
 use crate::kv::SequenceKv;
-use crate::weights::{Matrix, Weights};
+use crate::weights::{Left, Matrix, RowReader, Weights};
 
 /// Architectures that [`Model`] runs, as GGUF names them.
 pub const KNOWN: &[&str] = &["llama", "qwen2", "qwen3"];
+
+/// Numbers from which an element-wise step is worth several threads.
+const PARALLEL_NUMBERS_MIN: usize = 1 << 16;
 
 /// Sizes and constants of a model.
 #[derive(Clone, Debug)]
@@ -44,14 +49,14 @@ struct Rope {
 }
 
 struct Layer {
-    attention_norm: Tensor,
+    attention_norm: Vec<f32>,
     q: Linear,
     k: Linear,
     v: Linear,
-    q_norm: Option<Tensor>,
-    k_norm: Option<Tensor>,
+    q_norm: Option<Vec<f32>>,
+    k_norm: Option<Vec<f32>>,
     out: Matrix,
-    ffn_norm: Tensor,
+    ffn_norm: Vec<f32>,
     gate: Matrix,
     up: Matrix,
     down: Matrix,
@@ -59,27 +64,40 @@ struct Layer {
 
 struct Linear {
     matrix: Matrix,
-    bias: Option<Tensor>,
-}
-
-impl Linear {
-    fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        let y = self.matrix.forward(x)?;
-        Ok(match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        })
-    }
+    bias: Option<Vec<f32>>,
 }
 
 /// A loaded model.
 pub(crate) struct Model {
     pub dims: Dims,
-    device: Device,
-    embedding: Arc<QTensor>,
+    embedding: RowReader,
     layers: Vec<Layer>,
-    norm: Tensor,
+    norm: Vec<f32>,
     head: Matrix,
+    /// Memory of the last forward pass, for the next.
+    scratch: Mutex<Scratch>,
+}
+
+/// What a forward pass writes to on its way; grown to the most positions computed at once, then reused.
+#[derive(Default)]
+struct Scratch {
+    /// The residual stream.
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    k16: Vec<f16>,
+    v16: Vec<f16>,
+    /// Results of attention.
+    mixed: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    /// What is added to the residual stream.
+    delta: Vec<f32>,
+    /// Sine and cosine of every pair of every position.
+    turns: Vec<(f32, f32)>,
+    left: Left,
 }
 
 impl Dims {
@@ -138,31 +156,22 @@ impl Rope {
         Ok(Self { adjacent: arch == "llama", frequencies })
     }
 
-    /// Rotates every head of `rows` (`[positions][heads][head_dim]`) by its position.
-    fn apply(&self, rows: &mut [f32], heads: usize, first: usize) {
-        let half = self.frequencies.len();
-        let dim = 2 * half;
-        let mut turns = vec![(0.0, 0.0); half];
-        for (row, position) in rows.chunks_exact_mut(heads * dim).zip(first..) {
-            for (turn, frequency) in turns.iter_mut().zip(&self.frequencies) {
+    /// Sine and cosine for every pair of some positions.
+    fn turns(&self, positions: Range<usize>, turns: &mut Vec<(f32, f32)>) {
+        turns.clear();
+        for position in positions {
+            turns.extend(self.frequencies.iter().map(|frequency| {
                 // In f64: at position 100,000 the product in f32 is off by hundredths of a radian.
                 let (sin, cos) = (position as f64 * f64::from(*frequency)).sin_cos();
-                *turn = (sin as f32, cos as f32);
-            }
-            for head in row.chunks_exact_mut(dim) {
-                for (i, (sin, cos)) in turns.iter().enumerate() {
-                    let (a, b) = if self.adjacent { (2 * i, 2 * i + 1) } else { (i, i + half) };
-                    let (x, y) = (head[a], head[b]);
-                    head[a] = x * cos - y * sin;
-                    head[b] = x * sin + y * cos;
-                }
-            }
+                (sin as f32, cos as f32)
+            }));
         }
     }
 }
 
 impl Model {
     pub(crate) fn load(gguf: &Gguf, device: &Device) -> Result<Self, Error> {
+        debug_assert!(device.is_cpu(), "the engine offers nothing else");
         let dims = Dims::read(&gguf.header)?;
         if gguf.header.tensors.contains_key("rope_freqs.weight") {
             // Llama 3.1 and later: without them the model computes, and writes worse and worse with length.
@@ -170,15 +179,15 @@ impl Model {
                 "RoPE scaling: rope_freqs is not supported by this version".to_owned(),
             ));
         }
-        let weights = Weights { gguf, device };
-        let layers = (0..dims.layers).map(|n| Layer::load(&weights, n)).collect::<Result<_, _>>()?;
-        let embedding = weights.tensor("token_embd.weight")?;
-        let head = match weights.matrix_optional("output.weight")? {
-            Some(head) => head,
-            None => weights.matrix("token_embd.weight")?,
-        };
-        let norm = weights.vector("output_norm.weight")?;
-        Ok(Self { dims, device: device.clone(), embedding, layers, norm, head })
+        let weights = Weights { gguf };
+        let embedding = RowReader::new(&weights, "token_embd.weight")?;
+        let width = embedding.columns();
+        let layers =
+            (0..dims.layers).map(|n| Layer::load(&weights, &dims, width, n)).collect::<Result<_, _>>()?;
+        let own = gguf.header.tensors.contains_key("output.weight");
+        let head = weights.matrix(if own { "output.weight" } else { "token_embd.weight" }, width)?;
+        let norm = weights.vector("output_norm.weight", width)?;
+        Ok(Self { dims, embedding, layers, norm, head, scratch: Mutex::default() })
     }
 
     /// Appends `ids` to the sequence and returns the logits of the last `wanted` of them.
@@ -188,85 +197,154 @@ impl Model {
         ids: &[u32],
         wanted: usize,
     ) -> Result<Vec<Vec<f32>>, Error> {
-        let first = kv.ids.len();
-        let mut x = self.embedding.embedding(&Tensor::new(ids, &self.device)?)?;
-        for (number, layer) in self.layers.iter().enumerate() {
-            let normed = norm(&x, &layer.attention_norm, self.dims.epsilon)?;
-            x = (x + self.attend(layer, number, &normed, kv, first)?)?;
-            let normed = norm(&x, &layer.ffn_norm, self.dims.epsilon)?;
-            let gate = candle_nn::ops::silu(&layer.gate.forward(&normed)?)?;
-            x = (x + layer.down.forward(&(gate * layer.up.forward(&normed)?)?)?)?;
-        }
-        kv.ids.extend_from_slice(ids);
-        let last = x.narrow(0, ids.len() - wanted, wanted)?.contiguous()?;
-        Ok(self.head.forward(&norm(&last, &self.norm, self.dims.epsilon)?)?.to_vec2()?)
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let scratch = &mut *scratch;
+        // As a whole on one of the pool's threads: from there, handing out a part of a product costs no wake-up of
+        // this thread.
+        rayon::scope(|_| self.run(scratch, kv, ids, wanted))
     }
 
+    fn run(
+        &self,
+        s: &mut Scratch,
+        kv: &mut SequenceKv,
+        ids: &[u32],
+        wanted: usize,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let (first, width, epsilon) = (kv.ids.len(), self.embedding.columns(), self.dims.epsilon);
+        s.x.resize(ids.len() * width, 0.0);
+        s.delta.resize(ids.len() * width, 0.0);
+        for (id, row) in ids.iter().zip(s.x.chunks_exact_mut(width)) {
+            self.embedding.read(*id as usize, row)?;
+        }
+        self.dims.rope.turns(first..first + ids.len(), &mut s.turns);
+        for (number, layer) in self.layers.iter().enumerate() {
+            s.normed.clone_from(&s.x);
+            by_rows(&mut s.normed, width, |rows| rms_norm(rows, &layer.attention_norm, epsilon));
+            self.attend(s, layer, number, kv, first)?;
+            add_to_rows(&mut s.x, &s.delta);
+            s.normed.clone_from(&s.x);
+            by_rows(&mut s.normed, width, |rows| rms_norm(rows, &layer.ffn_norm, epsilon));
+            let hidden = layer.gate.rows();
+            s.gate.resize(ids.len() * hidden, 0.0);
+            s.up.resize(ids.len() * hidden, 0.0);
+            s.left.products(&s.normed, [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)])?;
+            by_two_rows(&mut s.gate, &s.up, hidden, silu_times);
+            s.left.products(&s.gate, [(&layer.down, &mut s.delta)])?;
+            add_to_rows(&mut s.x, &s.delta);
+        }
+        kv.ids.extend_from_slice(ids);
+        let last = &mut s.x[(ids.len() - wanted) * width..];
+        rms_norm(last, &self.norm, epsilon);
+        let mut logits = vec![0.0; wanted * self.head.rows()];
+        s.left.products(last, [(&self.head, &mut logits)])?;
+        if wanted == 1 {
+            return Ok(vec![logits]);
+        }
+        Ok(logits.chunks_exact(self.head.rows()).map(<[f32]>::to_vec).collect())
+    }
+
+    /// From normed rows to what attention adds to the residual stream.
     fn attend(
         &self,
+        s: &mut Scratch,
         layer: &Layer,
         number: usize,
-        x: &Tensor,
         kv: &mut SequenceKv,
         first: usize,
-    ) -> Result<Tensor, Error> {
+    ) -> Result<(), Error> {
         let Dims { heads, kv_heads, head_dim, ref rope, epsilon, .. } = self.dims;
-        let rows = |linear: &Linear, norm_weight: &Option<Tensor>, heads: usize| -> Result<Vec<f32>, Error> {
-            let mut y = linear.forward(x)?;
-            if let Some(weight) = norm_weight {
-                let split = y.reshape(((), heads, head_dim))?.contiguous()?;
-                y = norm(&split, weight, epsilon)?;
+        let positions = s.normed.len() / layer.attention_norm.len();
+        s.q.resize(positions * heads * head_dim, 0.0);
+        s.k.resize(positions * kv_heads * head_dim, 0.0);
+        s.v.resize(positions * kv_heads * head_dim, 0.0);
+        s.left.products(
+            &s.normed,
+            [(&layer.q.matrix, &mut s.q), (&layer.k.matrix, &mut s.k), (&layer.v.matrix, &mut s.v)],
+        )?;
+        let rows = [(&layer.q, &mut s.q), (&layer.k, &mut s.k), (&layer.v, &mut s.v)];
+        for (linear, rows) in rows {
+            if let Some(bias) = &linear.bias {
+                add_to_rows(rows, bias);
             }
-            Ok(y.flatten_all()?.to_vec1()?)
-        };
-        let mut q = rows(&layer.q, &layer.q_norm, heads)?;
-        let mut k = rows(&layer.k, &layer.k_norm, kv_heads)?;
-        let v = rows(&layer.v, &None, kv_heads)?;
-        let positions = x.dim(0)?;
-        let lengths = [heads, kv_heads, kv_heads].map(|heads| positions * heads * head_dim);
-        if [q.len(), k.len(), v.len()] != lengths {
-            return Err(Error::BadGguf(format!(
-                "attention matrices of layer {number} do not match its {heads} and {kv_heads} heads"
-            )));
         }
-        rope.apply(&mut q, heads, first);
-        rope.apply(&mut k, kv_heads, first);
-        let (mut k16, mut v16) = (vec![f16::ZERO; k.len()], vec![f16::ZERO; v.len()]);
-        k16.convert_from_f32_slice(&k);
-        v16.convert_from_f32_slice(&v);
-        let stored = kv.write(number, first, &k16, &v16);
+        for (norm, rows) in [(&layer.q_norm, &mut s.q), (&layer.k_norm, &mut s.k)] {
+            if let Some(weight) = norm {
+                rms_norm(rows, weight, epsilon);
+            }
+        }
+        for (rows, heads) in [(&mut s.q, heads), (&mut s.k, kv_heads)] {
+            let turns = s.turns.chunks_exact(head_dim / 2);
+            for (row, turns) in rows.chunks_exact_mut(heads * head_dim).zip(turns) {
+                rotate(row, turns, rope.adjacent);
+            }
+        }
+        s.k16.resize(s.k.len(), f16::ZERO);
+        s.v16.resize(s.v.len(), f16::ZERO);
+        s.k16.convert_from_f32_slice(&s.k);
+        s.v16.convert_from_f32_slice(&s.v);
+        let stored = kv.write(number, first, &s.k16, &s.v16);
         let shape = AttentionShape { heads, kv_heads, head_dim, first };
-        let mixed = attention(&q, &stored.k, &stored.v, shape);
-        let mixed = Tensor::from_vec(mixed, (x.dim(0)?, heads * head_dim), &self.device)?;
-        layer.out.forward(&mixed)
+        s.mixed.resize(s.q.len(), 0.0);
+        attention(&s.q, &stored.k, &stored.v, shape, &mut s.mixed);
+        s.left.products(&s.mixed, [(&layer.out, &mut s.delta)])
     }
 }
 
 impl Layer {
-    fn load(weights: &Weights<'_>, number: usize) -> Result<Self, Error> {
+    fn load(weights: &Weights<'_>, dims: &Dims, width: usize, number: usize) -> Result<Self, Error> {
         let name = |part: &str| format!("blk.{number}.{part}");
-        let linear = |part: &str| -> Result<Linear, Error> {
-            Ok(Linear {
-                matrix: weights.matrix(&name(&format!("{part}.weight")))?,
-                bias: weights.vector_optional(&name(&format!("{part}.bias")))?,
-            })
+        let linear = |part: &str, heads: usize| -> Result<Linear, Error> {
+            let rows = heads * dims.head_dim;
+            let matrix = weights.matrix(&name(&format!("{part}.weight")), width)?;
+            if matrix.rows() != rows {
+                return Err(Error::BadGguf(format!("{} does not match its {heads} heads", name(part))));
+            }
+            Ok(Linear { matrix, bias: weights.vector_optional(&name(&format!("{part}.bias")), rows)? })
         };
-        Ok(Self {
-            attention_norm: weights.vector(&name("attn_norm.weight"))?,
-            q: linear("attn_q")?,
-            k: linear("attn_k")?,
-            v: linear("attn_v")?,
-            q_norm: weights.vector_optional(&name("attn_q_norm.weight"))?,
-            k_norm: weights.vector_optional(&name("attn_k_norm.weight"))?,
-            out: weights.matrix(&name("attn_output.weight"))?,
-            ffn_norm: weights.vector(&name("ffn_norm.weight"))?,
-            gate: weights.matrix(&name("ffn_gate.weight"))?,
-            up: weights.matrix(&name("ffn_up.weight"))?,
-            down: weights.matrix(&name("ffn_down.weight"))?,
-        })
+        let gate = weights.matrix(&name("ffn_gate.weight"), width)?;
+        let layer = Self {
+            attention_norm: weights.vector(&name("attn_norm.weight"), width)?,
+            q: linear("attn_q", dims.heads)?,
+            k: linear("attn_k", dims.kv_heads)?,
+            v: linear("attn_v", dims.kv_heads)?,
+            q_norm: weights.vector_optional(&name("attn_q_norm.weight"), dims.head_dim)?,
+            k_norm: weights.vector_optional(&name("attn_k_norm.weight"), dims.head_dim)?,
+            out: weights.matrix(&name("attn_output.weight"), dims.heads * dims.head_dim)?,
+            ffn_norm: weights.vector(&name("ffn_norm.weight"), width)?,
+            up: weights.matrix(&name("ffn_up.weight"), width)?,
+            down: weights.matrix(&name("ffn_down.weight"), gate.rows())?,
+            gate,
+        };
+        let shapes =
+            [layer.up.rows() == layer.gate.rows(), layer.out.rows() == width, layer.down.rows() == width];
+        if shapes.contains(&false) {
+            return Err(Error::BadGguf(format!("the matrices of layer {number} do not fit each other")));
+        }
+        Ok(layer)
     }
 }
 
-fn norm(x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor, Error> {
-    Ok(candle_nn::ops::rms_norm(x, weight, epsilon)?)
+/// Runs `step` on rows: on all at once, or on several threads where there are many.
+fn by_rows(rows: &mut [f32], width: usize, step: impl Fn(&mut [f32]) + Send + Sync) {
+    if rows.len() < PARALLEL_NUMBERS_MIN {
+        step(rows);
+    } else {
+        rows.par_chunks_exact_mut(width).for_each(step);
+    }
+}
+
+/// As [`by_rows`], with rows of the same length to read from.
+fn by_two_rows(
+    rows: &mut [f32],
+    other: &[f32],
+    width: usize,
+    step: impl Fn(&mut [f32], &[f32]) + Send + Sync,
+) {
+    if rows.len() < PARALLEL_NUMBERS_MIN {
+        step(rows, other);
+    } else {
+        let pairs = rows.par_chunks_exact_mut(width).zip(other.par_chunks_exact(width));
+        pairs.for_each(|(row, other)| step(row, other));
+    }
 }

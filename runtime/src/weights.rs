@@ -7,84 +7,186 @@ use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Tensor};
 
 use crate::error::Error;
-use crate::gguf::Gguf;
-use crate::kernels::QuantMatrix;
+use crate::gguf::{Gguf, TensorFile, TensorInfo};
+use crate::kernels::{LeftRows, PackedMatrix, Product, QuantMatrix, multiply};
 
 /// A weight matrix.
-pub(crate) enum Matrix {
-    /// For our kernels.
+pub(crate) struct Matrix {
+    rows: usize,
+    columns: usize,
+    form: Form,
+}
+
+enum Form {
+    /// For the packed kernels.
+    Packed(PackedMatrix),
+    /// For our kernels that read the file's format.
     Own(QuantMatrix),
     /// For the tensor library's.
     Library(QMatMul),
 }
 
+/// The left side of products in the forms that matrices take it in; kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    wide: LeftRows,
+    narrow: LeftRows,
+}
+
 impl Matrix {
-    /// `x` is `[m][columns]`; the result is `[m][rows]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
-        match self {
-            Self::Own(matrix) => {
-                let (m, columns) = x.dims2()?;
-                if columns != matrix.columns() {
-                    let found = format!("a row of {columns} meets a matrix of {} columns", matrix.columns());
-                    return Err(Error::Compute(candle_core::Error::Msg(found)));
-                }
-                let product = matrix.multiply(&x.flatten_all()?.to_vec1()?);
-                Ok(Tensor::from_vec(product, (m, matrix.rows()), x.device())?)
-            }
-            Self::Library(matrix) => Ok(matrix.forward(x)?),
+    /// Elements of a result.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn packed(&self) -> Option<&PackedMatrix> {
+        match &self.form {
+            Form::Packed(matrix) => Some(matrix),
+            _ => None,
         }
+    }
+
+    /// One product with a matrix that is not packed.
+    fn plain(&self, x: &[f32], out: &mut [f32]) -> Result<(), Error> {
+        match &self.form {
+            Form::Packed(_) => unreachable!("the caller looked"),
+            Form::Own(matrix) => out.copy_from_slice(&matrix.multiply(x)),
+            Form::Library(matrix) => {
+                let x = Tensor::from_slice(x, (x.len() / self.columns, self.columns), &Device::Cpu)?;
+                out.copy_from_slice(&matrix.forward(&x)?.flatten_all()?.to_vec1()?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Left {
+    /// Products of the same rows `x` with several matrices, each into its own `[m][rows]`.
+    pub(crate) fn products<const N: usize>(
+        &mut self,
+        x: &[f32],
+        matrices: [(&Matrix, &mut [f32]); N],
+    ) -> Result<(), Error> {
+        let packed = matrices.iter().map(|(m, _)| m.packed());
+        for wide in [true, false] {
+            if packed.clone().flatten().any(|m| m.is_wide() == wide) {
+                let columns = matrices[0].0.columns;
+                if wide { &mut self.wide } else { &mut self.narrow }.fill(wide, x, columns);
+            }
+        }
+        if packed.clone().all(|m| m.is_some()) {
+            multiply(
+                matrices.map(|(matrix, out)| self.product(matrix.packed().expect("all are packed"), out)),
+            );
+            return Ok(());
+        }
+        for (matrix, out) in matrices {
+            match matrix.packed() {
+                Some(matrix) => multiply([self.product(matrix, out)]),
+                None => matrix.plain(x, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn product<'a>(&'a self, matrix: &'a PackedMatrix, out: &'a mut [f32]) -> Product<'a> {
+        Product { matrix, left: if matrix.is_wide() { &self.wide } else { &self.narrow }, out }
     }
 }
 
 /// Loads tensors by name.
 pub(crate) struct Weights<'a> {
     pub gguf: &'a Gguf,
-    pub device: &'a Device,
 }
 
 impl Weights<'_> {
     /// The tensor, or an error that names it.
-    pub(crate) fn tensor(&self, name: &str) -> Result<Arc<QTensor>, Error> {
-        self.optional(name)?.ok_or_else(|| Error::Missing(format!("tensor {name}")))
+    pub(crate) fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
+        self.gguf.header.tensors.get(name).ok_or_else(|| Error::Missing(format!("tensor {name}")))
     }
 
-    /// The tensor, where the file has it.
-    pub(crate) fn optional(&self, name: &str) -> Result<Option<Arc<QTensor>>, Error> {
-        let Some(info) = self.gguf.header.tensors.get(name) else { return Ok(None) };
-        let bytes = self.gguf.read(info)?;
-        let storage = QStorage::from_data(Cow::Owned(bytes), self.device, info.dtype)?;
-        Ok(Some(Arc::new(QTensor::new(storage, info.dims.as_slice())?)))
-    }
-
-    /// A matrix to multiply with.
-    pub(crate) fn matrix(&self, name: &str) -> Result<Matrix, Error> {
-        self.matrix_optional(name)?.ok_or_else(|| Error::Missing(format!("tensor {name}")))
-    }
-
-    /// A matrix to multiply with, where the file has it.
-    pub(crate) fn matrix_optional(&self, name: &str) -> Result<Option<Matrix>, Error> {
-        let Some(info) = self.gguf.header.tensors.get(name) else { return Ok(None) };
-        let bytes = self.gguf.read(info)?;
-        let bytes = if self.device.is_cpu() {
-            match QuantMatrix::new(bytes, info.dtype, &info.dims) {
-                Ok(matrix) => return Ok(Some(Matrix::Own(matrix))),
-                Err(bytes) => bytes,
-            }
-        } else {
-            bytes
+    /// A matrix of `columns` to multiply with.
+    pub(crate) fn matrix(&self, name: &str, columns: usize) -> Result<Matrix, Error> {
+        let info = self.info(name)?;
+        let &[rows, found] = info.dims.as_slice() else {
+            return Err(Error::BadGguf(format!("tensor {name} is not a matrix")));
         };
-        let storage = QStorage::from_data(Cow::Owned(bytes), self.device, info.dtype)?;
-        let tensor = QTensor::new(storage, info.dims.as_slice())?;
-        Ok(Some(Matrix::Library(QMatMul::from_arc(Arc::new(tensor))?)))
+        if found != columns || rows == 0 || columns == 0 {
+            return Err(Error::BadGguf(format!(
+                "tensor {name} has {rows} rows of {found}, not of {columns}"
+            )));
+        }
+        Ok(Matrix { rows, columns, form: self.form(info)? })
     }
 
-    /// A small tensor as f32.
-    pub(crate) fn vector(&self, name: &str) -> Result<Tensor, Error> {
-        Ok(self.tensor(name)?.dequantize(self.device)?)
+    fn form(&self, info: &TensorInfo) -> Result<Form, Error> {
+        if PackedMatrix::takes(info.dtype, &info.dims) {
+            let read = |range| self.gguf.read_part(info, range);
+            return PackedMatrix::pack(info.dtype, &info.dims, &read).map(Form::Packed);
+        }
+        Ok(match QuantMatrix::new(self.gguf.read(info)?, info.dtype, &info.dims) {
+            Ok(matrix) => Form::Own(matrix),
+            Err(bytes) => Form::Library(QMatMul::from_arc(Arc::new(tensor(bytes, info, &info.dims)?))?),
+        })
+    }
+
+    /// A small tensor of `len` numbers as f32.
+    pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        let info = self.info(name)?;
+        let numbers = tensor(self.gguf.read(info)?, info, &info.dims)?.dequantize(&Device::Cpu)?;
+        let numbers: Vec<f32> = numbers.flatten_all()?.to_vec1()?;
+        if numbers.len() == len {
+            Ok(numbers)
+        } else {
+            Err(Error::BadGguf(format!("tensor {name} has {} numbers, not {len}", numbers.len())))
+        }
     }
 
     /// A small tensor as f32, where the file has it.
-    pub(crate) fn vector_optional(&self, name: &str) -> Result<Option<Tensor>, Error> {
-        self.optional(name)?.map(|t| t.dequantize(self.device)).transpose().map_err(Error::from)
+    pub(crate) fn vector_optional(&self, name: &str, len: usize) -> Result<Option<Vec<f32>>, Error> {
+        let has = self.gguf.header.tensors.contains_key(name);
+        has.then(|| self.vector(name, len)).transpose()
     }
+}
+
+/// Rows of a matrix, read from the file when they are asked for: an embedding is too large to hold for the few rows
+/// that are used, and often the file's other copy of it is the output matrix.
+pub(crate) struct RowReader {
+    file: TensorFile,
+    rows: usize,
+    columns: usize,
+}
+
+impl RowReader {
+    pub(crate) fn new(weights: &Weights<'_>, name: &str) -> Result<Self, Error> {
+        let info = weights.info(name)?;
+        match *info.dims.as_slice() {
+            [rows, columns] if rows > 0 && columns > 0 && columns.is_multiple_of(info.dtype.block_size()) => {
+                Ok(Self { file: weights.gguf.tensor_file(info)?, rows, columns })
+            }
+            _ => Err(Error::BadGguf(format!("tensor {name} is not a matrix of whole blocks"))),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Decodes row `n`.
+    pub(crate) fn read(&self, n: usize, to: &mut [f32]) -> Result<(), Error> {
+        if n >= self.rows {
+            return Err(Error::Compute(candle_core::Error::Msg(format!("no token has the id {n}"))));
+        }
+        let info = &self.file.info;
+        let bytes = info.bytes as usize / self.rows;
+        let bytes = self.file.read_part(n * bytes..(n + 1) * bytes)?;
+        let row = tensor(bytes, info, &[1, self.columns])?.dequantize(&Device::Cpu)?;
+        to.copy_from_slice(&row.flatten_all()?.to_vec1::<f32>()?);
+        Ok(())
+    }
+}
+
+fn tensor(bytes: Vec<u8>, info: &TensorInfo, dims: &[usize]) -> Result<QTensor, Error> {
+    let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, info.dtype)?;
+    Ok(QTensor::new(storage, dims)?)
 }

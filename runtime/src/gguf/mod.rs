@@ -8,6 +8,7 @@ mod cursor;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -105,12 +106,45 @@ impl Gguf {
 
     /// The bytes of a tensor.
     pub fn read(&self, info: &TensorInfo) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; info.bytes as usize];
-        self.file
-            .read_exact_at(&mut bytes, info.offset)
-            .map_err(|e| Error::BadGguf(format!("tensor data cannot be read: {e}")))?;
-        Ok(bytes)
+        self.read_part(info, 0..info.bytes as usize)
     }
+
+    /// A range of the bytes of a tensor.
+    pub fn read_part(&self, info: &TensorInfo, range: Range<usize>) -> Result<Vec<u8>, Error> {
+        read_part(&self.file, info, range)
+    }
+
+    /// A way to read a tensor's bytes later.
+    pub fn tensor_file(&self, info: &TensorInfo) -> Result<TensorFile, Error> {
+        let file =
+            self.file.try_clone().map_err(|e| Error::BadGguf(format!("it cannot be kept open: {e}")))?;
+        Ok(TensorFile { file, info: info.clone() })
+    }
+}
+
+/// A tensor in an open file.
+#[derive(Debug)]
+pub struct TensorFile {
+    /// Where it lies.
+    pub info: TensorInfo,
+    file: File,
+}
+
+impl TensorFile {
+    /// A range of the tensor's bytes.
+    pub fn read_part(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
+        read_part(&self.file, &self.info, range)
+    }
+}
+
+fn read_part(file: &File, info: &TensorInfo, range: Range<usize>) -> Result<Vec<u8>, Error> {
+    if range.end as u64 > info.bytes {
+        return Err(Error::BadGguf(format!("{range:?} is not within a tensor of {} bytes", info.bytes)));
+    }
+    let mut bytes = vec![0; range.len()];
+    file.read_exact_at(&mut bytes, info.offset + range.start as u64)
+        .map_err(|e| Error::BadGguf(format!("tensor data cannot be read: {e}")))?;
+    Ok(bytes)
 }
 
 impl Header {

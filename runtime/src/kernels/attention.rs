@@ -27,7 +27,7 @@ pub(crate) struct AttentionShape {
 }
 
 /// `q` is `[queries][heads][head_dim]`, `k` and `v` are `[positions][kv_heads][head_dim]`; the result is shaped as `q`.
-pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape) -> Vec<f32> {
+pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape, out: &mut [f32]) {
     let row = shape.heads * shape.head_dim;
     let queries = q.len() / row;
     let group = shape.heads / shape.kv_heads;
@@ -38,7 +38,6 @@ pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape) 
         .par_iter()
         .map(|&(head, start)| block(q, k, v, shape, head, start..(start + QUERIES).min(queries)))
         .collect();
-    let mut out = vec![0.0; q.len()];
     let wide = group * shape.head_dim;
     for (&(head, start), part) in tasks.iter().zip(&parts) {
         for (offset, values) in part.chunks_exact(wide).enumerate() {
@@ -46,7 +45,6 @@ pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape) 
             out[at..at + wide].copy_from_slice(values);
         }
     }
-    out
 }
 
 /// All query heads of one KV head for a range of queries: `[query][group][head_dim]`.
@@ -203,13 +201,16 @@ mod tests {
             let q: Vec<f32> = (0..queries * row).map(|_| next()).collect();
             let mut half = || (0..(first + queries) * kv_heads * shape.head_dim).map(|_| f16::from_f32(next())).collect::<Vec<_>>();
             let (k, v) = (half(), half());
-            let got = attention(&q, &k, &v, shape);
+            let mut got = vec![0.0; q.len()];
+            attention(&q, &k, &v, shape, &mut got);
             for (a, b) in got.iter().zip(reference(&q, &k, &v, shape)) {
                 prop_assert!((a - b).abs() < 1e-4, "{a} {b}");
             }
             let split = queries / 2;
-            let mut parts = attention(&q[..split * row], &k, &v, shape);
-            parts.extend(attention(&q[split * row..], &k, &v, AttentionShape { first: first + split, ..shape }));
+            let mut parts = vec![0.0; q.len()];
+            let (before, after) = parts.split_at_mut(split * row);
+            attention(&q[..split * row], &k, &v, shape, before);
+            attention(&q[split * row..], &k, &v, AttentionShape { first: first + split, ..shape }, after);
             prop_assert!(got == parts, "splitting a prompt changes no bit");
         }
     }

@@ -1,4 +1,5 @@
-//! Products of f32 rows with quantised matrices, on x86 processors with AVX2.
+//! Products of f32 rows with quantised matrices in the file's format, on x86 processors with AVX2 but without what
+//! [`super::packed`] needs.
 //!
 //! A weight row is cut into panels of 256 weights. A panel is unpacked once into bytes and then meets all rows of the
 //! left side: two weight rows and four left rows at a time, so the integer sums stay in registers. Sums over a panel
@@ -60,16 +61,6 @@ impl QuantMatrix {
             return Err(bytes);
         }
         Ok(Self { bytes, dtype, family, rows, columns })
-    }
-
-    /// Rows of the matrix, which are elements of a result.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Columns of the matrix, which are elements of a left row.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
     }
 
     /// `left` is `[m][columns]`; the result is `[m][rows]`.
