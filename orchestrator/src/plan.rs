@@ -1,5 +1,7 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
+mod tidy;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -10,9 +12,6 @@ use regex::Regex;
 
 use crate::control::event::Limits;
 use crate::domain::Domain;
-
-/// Most lines of a step that was put together of several.
-const STEP_LINES_MAX: usize = 30;
 
 /// Builds the program of a draft, or says what is wrong with it, one sentence each, addressed to the planner.
 ///
@@ -30,7 +29,7 @@ pub fn program(
         mend_coverage(&mut draft);
     }
     let language = domain.language(&draft.language).to_owned();
-    tidy(&mut draft, &language);
+    tidy::tidy(&mut draft, &language);
     if let Some(words) = words_asked(task).filter(|_| domain.prose) {
         as_long_as_asked(&mut draft, words);
     }
@@ -74,56 +73,6 @@ fn instruction(
     }
 }
 
-/// Puts right what every planner of a small model gets wrong now and then and what has one right answer: a Python
-/// module whose name cannot be imported, a requirement given twice, and steps that only go on with the files of an
-/// earlier one, whose worker would have to write them anew.
-fn tidy(draft: &mut PlanDraft, language: &str) {
-    if language == "python" {
-        importable(draft);
-    }
-    let mut seen = BTreeSet::new();
-    let doubled: BTreeSet<_> = draft
-        .requirements
-        .iter()
-        .filter(|(_, text)| !seen.insert(text.trim().to_lowercase()))
-        .map(|(id, _)| id.clone())
-        .collect();
-    draft.requirements.retain(|(id, _)| !doubled.contains(id));
-    for step in &mut draft.steps {
-        step.covers.retain(|id| !doubled.contains(id));
-    }
-    let mut steps: Vec<StepDraft> = Vec::new();
-    for step in std::mem::take(&mut draft.steps) {
-        match steps.iter_mut().find(|s| goes_on_with(s, &step)) {
-            Some(earlier) => join(earlier, step),
-            None => steps.push(step),
-        }
-    }
-    draft.steps = steps;
-}
-
-/// Whether `step` writes nothing but what `earlier` writes, and both together are still one step's work.
-fn goes_on_with(earlier: &StepDraft, step: &StepDraft) -> bool {
-    step.writes.iter().all(|path| earlier.writes.contains(path))
-        && earlier.text.lines().count() + step.text.lines().count() <= STEP_LINES_MAX
-}
-
-fn join(earlier: &mut StepDraft, step: StepDraft) {
-    earlier.title = format!("{}, {}", earlier.title, step.title.to_lowercase());
-    earlier.text = format!("{}\n{}", earlier.text.trim_end(), step.text);
-    for id in step.covers {
-        if !earlier.covers.contains(&id) {
-            earlier.covers.push(id);
-        }
-    }
-    for path in step.reads {
-        if !earlier.reads.contains(&path) && !earlier.writes.contains(&path) {
-            earlier.reads.push(path);
-        }
-    }
-    earlier.beats.extend(step.beats);
-}
-
 /// Words that a task asks of each chapter: "about 300 words a chapter".
 fn words_asked(task: &str) -> Option<u32> {
     static ASKED: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -139,30 +88,6 @@ fn as_long_as_asked(draft: &mut PlanDraft, words: u32) {
             *range = (words * 2 / 3, words * 3 / 2);
         }
     }
-}
-
-/// `todo-app.py` cannot be imported; `todo_app.py` can. The name changes wherever the plan speaks of it.
-fn importable(draft: &mut PlanDraft) {
-    let names: BTreeSet<_> = draft
-        .steps
-        .iter()
-        .flat_map(|s| &s.writes)
-        .filter(|path| path.ends_with(".py") && file_name(path).contains('-'))
-        .map(|path| file_name(path).to_owned())
-        .collect();
-    for name in names {
-        let better = name.replace('-', "_");
-        let change = |text: &mut String| *text = text.replace(&name, &better);
-        draft.requirements.iter_mut().for_each(|(_, text)| change(text));
-        for step in &mut draft.steps {
-            change(&mut step.text);
-            step.writes.iter_mut().chain(&mut step.reads).for_each(change);
-        }
-    }
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn mend_coverage(draft: &mut PlanDraft) {
@@ -247,7 +172,7 @@ mod tests {
     #[test]
     fn long_steps_stay_apart() {
         let mut first = step("Adding", &["a.py"], &["R1"]);
-        first.text = "- x\n".repeat(STEP_LINES_MAX);
+        first.text = "- x\n".repeat(tidy::STEP_LINES_MAX);
         let program = planned(draft(vec![first, step("Listing", &["a.py"], &["R2"])]), false).unwrap();
         assert_eq!(program.instructions.len(), 2);
     }

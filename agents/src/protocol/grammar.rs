@@ -18,13 +18,26 @@ pub struct GrammarOptions {
     /// Whether `@@ edit` may be written. Small models copy the old lines as the new ones; where files are short,
     /// writing them again is what they can do.
     pub edits: bool,
+    /// If given, the only files that `read` may name; with none of them, neither `read` nor `search` may be written.
+    pub reads: Option<Vec<String>>,
+    /// Whether checks failed just now. The reply then begins with a note on the cause and does something about it: a
+    /// small model that may begin with a file writes the same file again.
+    pub repairs: bool,
     /// If given, files are chapters of about so many words at least and at most: a title, then paragraphs.
     pub words: Option<(u32, u32)>,
 }
 
 impl Default for GrammarOptions {
     fn default() -> Self {
-        Self { blocks_max: 8, run: true, writes: Vec::new(), edits: true, words: None }
+        Self {
+            blocks_max: 8,
+            run: true,
+            writes: Vec::new(),
+            edits: true,
+            reads: None,
+            repairs: false,
+            words: None,
+        }
     }
 }
 
@@ -49,8 +62,22 @@ pub(crate) const PATH: &str = r"\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+
 /// `done`, or a question (`read`, `search`, `run`) whose answer comes in the next message.
 pub fn grammar(options: &GrammarOptions) -> String {
     let changes = options.blocks_max.saturating_sub(1);
-    let run = if options.run { " | run" } else { "" };
     let edit = if options.edits { " | edit" } else { "" };
+    let mut questions = Vec::new();
+    if options.reads.as_ref().is_none_or(|reads| !reads.is_empty()) {
+        questions.extend(["read", "search"]);
+    }
+    if options.run {
+        questions.push("run");
+    }
+    let last: String = questions.iter().map(|q| format!(" | {q}")).collect();
+    let start = if options.repairs {
+        let ask =
+            if questions.is_empty() { String::new() } else { format!(" | note ({})", questions.join(" | ")) };
+        format!("note change{{1,{}}} (done{last}){ask}", changes.saturating_sub(1).max(1))
+    } else {
+        format!("change{{0,{changes}}} (done{last})")
+    };
     let body = match options.words {
         None => "part+".to_owned(),
         Some((min, max)) => {
@@ -60,9 +87,8 @@ pub fn grammar(options: &GrammarOptions) -> String {
         }
     };
     let mut out = format!(
-        r#"start: change{{0,{changes}}} last
+        r#"start: {start}
 change: write{edit} | delete | note
-last: done | read | search{run}
 
 write: "@@ write " write_path "\n" {body} end
 edit: "@@ edit " PATH "\n" pair{{1,8}} end
@@ -71,7 +97,7 @@ delete: "@@ delete " PATH "\n"
 note: "@@ note " ONE_LINE "\n"
 end: "@@ end\n"
 
-read: "@@ read " PATH range? "\n"?
+read: "@@ read " read_path range? "\n"?
 range: " " NUMBER "-" NUMBER
 search: "@@ search " ONE_LINE "\n"?
 done: "@@ done " SENTENCE "\n"?
@@ -100,9 +126,15 @@ NUMBER: /[1-9][0-9]{{0,4}}/
              PARAGRAPH: /[^ \\r\\n#@\\-][^\\r\\n]{{{min},{max}}}\\n/"
         );
     }
-    let names = options.writes.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
-    let _ = writeln!(out, "write_path: {}", if names.is_empty() { "PATH" } else { &names });
+    let _ = writeln!(out, "write_path: {}", one_of(&options.writes));
+    let _ = writeln!(out, "read_path: {}", one_of(options.reads.as_deref().unwrap_or_default()));
     out
+}
+
+/// Any path where none is named.
+fn one_of(paths: &[String]) -> String {
+    let names = paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
+    if names.is_empty() { "PATH".to_owned() } else { names }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn options_narrow_it() {
         run: false,
         writes: vec!["a.py".into(), "test_a.py".into()],
         edits: false,
-        words: None,
+        ..GrammarOptions::default()
     };
     let grammar = grammar(&options);
     assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
@@ -109,4 +109,32 @@ fn whatever_is_written_under_it_is_understood() {
         }
     }
     assert!(finished > 0, "no reply came to its end");
+}
+
+#[test]
+fn a_repair_begins_with_its_cause_and_does_something() {
+    let options = |reads: &[&str]| GrammarOptions {
+        repairs: true,
+        run: false,
+        reads: Some(reads.iter().map(|&r| r.to_owned()).collect()),
+        ..GrammarOptions::default()
+    };
+    let grammar_with = grammar(&options(&["a.py"]));
+    for text in [
+        "@@ note x is None\n@@ write a.py\nx = 1\n@@ end\n@@ done x",
+        "@@ note where is x\n@@ read a.py 1-9\n",
+    ] {
+        assert_eq!(accepts(&grammar_with, text), Ok(()), "{text:?}");
+    }
+    for text in [
+        "@@ write a.py\nx = 1\n@@ end\n@@ done x",
+        "@@ note a thought\n@@ done x",
+        "@@ done x",
+        "@@ note where is x\n@@ read tasks.json\n",
+    ] {
+        assert!(accepts(&grammar_with, text).is_err(), "{text:?}");
+    }
+    let without = grammar(&options(&[]));
+    assert!(accepts(&without, "@@ note where is x\n@@ read a.py\n").is_err());
+    assert!(accepts(&without, "@@ note where is x\n@@ search x\n").is_err());
 }

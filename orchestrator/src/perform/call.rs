@@ -16,7 +16,7 @@ const BLOCKS_MAX: usize = 8;
 /// Lines up to which a file is written again rather than edited.
 const REWRITTEN_LINES_MAX: usize = 120;
 /// Files that a grammar names at most.
-const WRITES_MAX: usize = 24;
+const FILES_MAX: usize = 24;
 /// Temperature where the most likely reply was not good enough before.
 const TEMPERATURE_AGAIN: f32 = 0.6;
 /// Keeps prose from saying the same again.
@@ -75,25 +75,30 @@ impl Performer {
         let instruction = instruction_of(purpose, state)?;
         let mut writes = instruction.writes.clone();
         let mut edits = false;
+        let mut reads = Vec::new();
         if let Some(work) = &state.work {
             let store = self.files();
             for path in store.list(&work.tree)?.into_keys() {
                 let lines = store.read(&work.tree, &path)?.iter().filter(|byte| **byte == b'\n').count();
                 edits |= lines > REWRITTEN_LINES_MAX;
-                if lines <= REWRITTEN_LINES_MAX && !writes.contains(&path) && writes.len() < WRITES_MAX {
-                    writes.push(path);
+                if lines <= REWRITTEN_LINES_MAX && !writes.contains(&path) && writes.len() < FILES_MAX {
+                    writes.push(path.clone());
                 }
+                reads.push(path);
             }
         }
         let words = words(instruction);
         if edits || words.is_some() {
             writes.clone_from(&instruction.writes);
         }
+        let last = state.work.as_ref().and_then(|work| work.talk.turns.last());
         Ok(GrammarOptions {
             blocks_max: BLOCKS_MAX,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             writes,
             edits: edits && words.is_none(),
+            reads: (reads.len() <= FILES_MAX).then_some(reads),
+            repairs: last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && words.is_none(),
             words,
         })
     }
