@@ -22,10 +22,10 @@ pub(in super::super) fn is_available() -> bool {
 /// Sums of the 16 rows of a group with one left row.
 pub(super) type Lanes = [f32; GROUP];
 
-const BLOCK_KIND: u8 = 0;
-const BLOCK_MIN: u8 = 1;
-const PANEL_MIN: u8 = 2;
-const PANEL_HALF: u8 = 3;
+pub(super) const BLOCK_KIND: u8 = 0;
+pub(super) const BLOCK_MIN: u8 = 1;
+pub(super) const PANEL_MIN: u8 = 2;
+pub(super) const PANEL_HALF: u8 = 3;
 
 /// Where a group's (or a part's) codes and scales lie.
 #[derive(Clone, Copy)]
@@ -203,7 +203,7 @@ unsafe fn wide<const BITS: u8, const SCALING: u8, const M: usize>(
                         let weights = &weights[4 * half..4 * half + 4];
                         for r in 0..M {
                             let start = *left.sums.add((2 * b + half) * left.stride + r);
-                            let start = _mm512_slli_epi32::<5>(_mm512_set1_epi32(start));
+                            let start = _mm512_set1_epi32(start);
                             let numbers = left.numbers.add((at + r) * BLOCK + half * BLOCK / 2);
                             let sum = dot(start, weights, numbers);
                             sums[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, sums[r]);
@@ -271,7 +271,7 @@ unsafe fn dot(start: __m512i, weights: &[__m512i], numbers: *const i8) -> __m512
 /// Sixteen f16.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn halves(from: *const u8) -> __m512 {
+pub(super) unsafe fn halves(from: *const u8) -> __m512 {
     // SAFETY: the caller's: 32 bytes can be read.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
 }

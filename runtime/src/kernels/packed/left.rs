@@ -10,6 +10,9 @@ use crate::kernels::Disjoint;
 /// Rows whose blocks lie together.
 pub(super) const TILE: usize = 16;
 
+/// What half blocks' sums are multiplied with when wide: the one such format that has an offset has this one, negated.
+const WIDE_OFFSET: i32 = -32;
+
 /// Left rows in the form one family of formats is multiplied with. Rows are cut into blocks of 32 numbers; the blocks
 /// of up to [`TILE`] rows lie together, so that an offset from one address finds the same block of every row.
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ pub(crate) struct LeftRows {
     numbers: Vec<i8>,
     /// `[tile][block][row]`, or `[tile][panel][row]` when wide.
     scales: Vec<f32>,
-    /// Negated sums of numbers: `[tile][block][row]`, or `[tile][half block][row]` when wide.
+    /// Negated sums of numbers: `[tile][block][row]`; when wide, times [`WIDE_OFFSET`]: `[tile][half block][row]`.
     sums: Vec<i32>,
     /// `[tile][block][row]`: the bits of an f32, sum times scale. When wide, `[tile][panel][pair of blocks][row]`: the
     /// sums of two blocks as i16.
@@ -162,8 +165,8 @@ impl Targets<'_> {
                     self.numbers.write(at * BLOCK, block);
                     if wide {
                         let half = (base + (p * PANEL_BLOCKS + j) * stride) * 2 + offset;
-                        self.sums.write(half, &[-sums[2 * j]]);
-                        self.sums.write(half + stride, &[-sums[2 * j + 1]]);
+                        self.sums.write(half, &[WIDE_OFFSET * sums[2 * j]]);
+                        self.sums.write(half + stride, &[WIDE_OFFSET * sums[2 * j + 1]]);
                     }
                 }
                 if wide {

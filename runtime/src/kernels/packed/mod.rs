@@ -6,6 +6,8 @@
 //! logits.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod format;
 mod left;
@@ -188,14 +190,17 @@ impl Part<'_> {
     fn unpacked(&self, groups: Range<usize>) {
         let (format, blocks) = (self.matrix.format, self.left.blocks());
         let mut plain = Plain([[[0; LINE_BYTES]; 8]; PANEL_BLOCKS]);
-        let mut totals = vec![[0.0f32; GROUP]; PART_GROUPS * PART_ROWS];
-        for start in (0..self.left.rows()).step_by(PART_ROWS) {
-            let end = (start + PART_ROWS).min(self.left.rows());
+        // SAFETY: the unit was just found.
+        let tiles = amx::is_available().then(|| unsafe { amx::Tiles::configure(format) });
+        let part_rows = PART_ROWS.min(self.left.rows());
+        let mut totals = vec![[0.0f32; GROUP]; groups.len() * part_rows];
+        for start in (0..self.left.rows()).step_by(part_rows) {
+            let end = (start + part_rows).min(self.left.rows());
             totals.fill([0.0; GROUP]);
             for block in (0..blocks).step_by(PANEL_BLOCKS) {
                 let here = PANEL_BLOCKS.min(blocks - block);
                 let unit = if format.is_wide() { block / PANEL_BLOCKS } else { block };
-                for (n, totals) in groups.clone().zip(totals.chunks_exact_mut(PART_ROWS)) {
+                for (n, totals) in groups.clone().zip(totals.chunks_exact_mut(part_rows)) {
                     let (codes, scales) = self.split(n);
                     // SAFETY: `run` found the instructions; the group has `here` blocks from `block` on, and so has
                     // each left row.
@@ -207,12 +212,15 @@ impl Part<'_> {
                         for first in (start..end).step_by(TILE) {
                             let left = self.left.at(first, 0, block);
                             let totals = &mut totals[first - start..(first - start + TILE).min(end - start)];
-                            avx512::multiply(format, true, group, left, totals);
+                            match (&tiles, <&mut [_; TILE]>::try_from(&mut *totals)) {
+                                (Some(tiles), Ok(totals)) => tiles.multiply(format, group, left, totals),
+                                _ => avx512::multiply(format, true, group, left, totals),
+                            }
                         }
                     }
                 }
             }
-            for (n, totals) in groups.clone().zip(totals.chunks_exact(PART_ROWS)) {
+            for (n, totals) in groups.clone().zip(totals.chunks_exact(part_rows)) {
                 for (row, lanes) in (start..end).zip(totals) {
                     self.put(n, row, lanes);
                 }
@@ -231,8 +239,12 @@ impl Part<'_> {
     /// Writes the sums of group `n` with a left row.
     fn put(&self, n: usize, row: usize, lanes: &[f32; GROUP]) {
         let count = GROUP.min(self.matrix.rows - n * GROUP);
+        let at = row * self.matrix.rows + n * GROUP;
         // SAFETY: each group is one task's, and its elements of the result belong to it alone.
-        unsafe { self.out.write(row * self.matrix.rows + n * GROUP, &lanes[..count]) };
+        unsafe {
+            // A length known to the compiler is one store.
+            if count == GROUP { self.out.write(at, lanes) } else { self.out.write(at, &lanes[..count]) }
+        }
     }
 }
 

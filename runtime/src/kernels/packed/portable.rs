@@ -59,7 +59,7 @@ pub(super) unsafe fn multiply(format: Format, group: &[u8], blocks: usize, r: us
                     let mut sum = 0.0f32;
                     for j in 0..2 * PANEL_BLOCKS {
                         let b = p * PANEL_BLOCKS + j / 2;
-                        let start = *left.sums.add((2 * b + j % 2) * left.stride) << shift;
+                        let start = *left.sums.add((2 * b + j % 2) * left.stride);
                         let part = j % 2 * BLOCK / 2..(j % 2 + 1) * BLOCK / 2;
                         let scale = f32::from(scales[at + (2 + j) * GROUP + r].cast_signed());
                         sum = ((start + dot(b, part)) as f32).mul_add(scale, sum);
