@@ -1,6 +1,8 @@
 //! Domains: what differs between a program, a book and anything else. A domain is a file, `domains/<name>/domain.toml`
 //! among the templates, besides the words that planners and workers are told.
 
+use std::collections::BTreeSet;
+
 use edvac_agents::roles::planner::PlanRules;
 use edvac_agents::templates::{TemplateError, Templates};
 use edvac_memory::ids::RequirementId;
@@ -133,13 +135,15 @@ impl Domain {
         self.spec(language).map_or("", |l| l.tests_run_by.as_str())
     }
 
-    /// The checks of a step. Where tests are run, only they are evidence for a requirement, each for those it names;
-    /// otherwise what is checked about the step's own files is.
+    /// The checks of a step. Where tests are run, only they are evidence for a requirement, each for those it names,
+    /// and all of them together for those of `tested_as_such`, which ask for tests and nothing else; otherwise what is
+    /// checked about the step's own files is.
     pub fn checks_for(
         &self,
         language: &str,
         writes: &[String],
         covers: &[RequirementId],
+        tested_as_such: &BTreeSet<RequirementId>,
         beats: &[String],
         words: Option<(u32, u32)>,
     ) -> Vec<Check> {
@@ -166,7 +170,8 @@ impl Domain {
             }
         }
         if tested {
-            checks.push(plain(CheckKind::Tests));
+            let covers = covers.iter().filter(|id| tested_as_such.contains(*id)).cloned().collect();
+            checks.push(Check { kind: CheckKind::Tests, covers });
         }
         checks
     }
@@ -202,7 +207,14 @@ mod tests {
 
     #[test]
     fn only_tests_are_evidence_where_there_are_tests() {
-        let checks = load("codebase").checks_for("python", &["a.py".into()], &["R1".into()], &[], None);
+        let checks = load("codebase").checks_for(
+            "python",
+            &["a.py".into()],
+            &["R1".into()],
+            &BTreeSet::new(),
+            &[],
+            None,
+        );
         assert!(checks.iter().all(|c| c.covers.is_empty()));
         assert!(checks.iter().any(|c| c.kind == CheckKind::Tests));
     }
@@ -210,8 +222,14 @@ mod tests {
     #[test]
     fn a_chapter_is_checked_for_what_the_plan_says() {
         let writes = ["src/chapter-01.md".to_owned()];
-        let checks =
-            load("book").checks_for("", &writes, &["R1".into()], &["a storm".into()], Some((300, 900)));
+        let checks = load("book").checks_for(
+            "",
+            &writes,
+            &["R1".into()],
+            &BTreeSet::new(),
+            &["a storm".into()],
+            Some((300, 900)),
+        );
         let kinds: Vec<_> = checks.iter().map(|c| &c.kind).collect();
         assert!(matches!(kinds[0], CheckKind::Words { min: 300, max: 900, .. }), "{kinds:?}");
         assert!(matches!(kinds[2], CheckKind::Outline { .. }) && matches!(kinds[3], CheckKind::Canon { .. }));

@@ -102,7 +102,7 @@ pub fn shows(id: &RequirementId, report: &CheckReport) -> bool {
     standing(&evidence_for(id, report)) == Standing::Met
 }
 
-/// A test run is evidence for what its tests name, one by one; any other check for what it declares. A check that
+/// A test run is evidence for what its tests name, one by one; every check for what it declares. A check that
 /// shows nothing (no test found, a time-out) is evidence for nothing. Neither are the passing tests of a run whose
 /// verdict is `NoEvidence`.
 fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
@@ -111,22 +111,21 @@ fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
         Verdict::Failed { .. } => false,
         Verdict::NoEvidence { .. } => return Vec::new(),
     };
-    if report.check.kind == CheckKind::Tests {
-        return report
-            .tests
-            .iter()
-            .filter(|t| t.covers.contains(id) && t.outcome != Outcome::Skipped)
-            .map(|t| Evidence {
-                what: t.name.clone(),
-                passed: t.outcome == Outcome::Passed,
-                command: report.command.clone(),
-            })
-            .collect();
+    let mut evidence: Vec<_> = report
+        .tests
+        .iter()
+        .filter(|t| t.covers.contains(id) && t.outcome != Outcome::Skipped)
+        .map(|t| Evidence {
+            what: t.name.clone(),
+            passed: t.outcome == Outcome::Passed,
+            command: report.command.clone(),
+        })
+        .collect();
+    if report.check.covers.contains(id) {
+        let what = describe(&report.check.kind);
+        evidence.push(Evidence { what, passed, command: report.command.clone() });
     }
-    if !report.check.covers.contains(id) {
-        return Vec::new();
-    }
-    vec![Evidence { what: describe(&report.check.kind), passed, command: report.command.clone() }]
+    evidence
 }
 
 /// A check in a few words, for people.

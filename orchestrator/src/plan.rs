@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use edvac_agents::roles::planner::{PlanDraft, StepDraft};
-use edvac_memory::ids::InstructionId;
+use edvac_memory::ids::{InstructionId, RequirementId};
 use edvac_memory::program::{Instruction, Program, Requirement, validate::validate};
 use regex::Regex;
 
@@ -33,6 +33,7 @@ pub fn program(
     if let Some(words) = words_asked(task).filter(|_| domain.prose) {
         as_long_as_asked(&mut draft, words);
     }
+    let tested = asking_for_tests(&draft);
     let program = Program {
         title: draft.title,
         domain: domain.name.clone(),
@@ -41,7 +42,7 @@ pub fn program(
             .steps
             .into_iter()
             .zip(1..)
-            .map(|(step, number)| instruction(number, step, domain, &language, limits))
+            .map(|(step, number)| instruction(number, step, domain, &language, &tested, limits))
             .collect(),
         language,
     };
@@ -58,9 +59,10 @@ fn instruction(
     step: StepDraft,
     domain: &Domain,
     language: &str,
+    tested: &BTreeSet<RequirementId>,
     limits: &Limits,
 ) -> Instruction {
-    let checks = domain.checks_for(language, &step.writes, &step.covers, &step.beats, step.words);
+    let checks = domain.checks_for(language, &step.writes, &step.covers, tested, &step.beats, step.words);
     Instruction {
         id: InstructionId(number),
         title: step.title,
@@ -71,6 +73,18 @@ fn instruction(
         checks,
         attempts_max: limits.attempts_max,
     }
+}
+
+/// Requirements like "The app has unit tests." No test can be named after them; that tests run and pass shows them.
+fn asking_for_tests(draft: &PlanDraft) -> BTreeSet<RequirementId> {
+    static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r"(?i)^(?:the |an? )?(?:[\w-]+ ){0,3}(?:has|have|with|includes?|comes? with|contains?|(?:is|are) (?:covered|tested) (?:by|with)) (?:automated |unit )*tests\.?$",
+        )
+        .ok()
+    });
+    let asks = |text: &str| ASKS.as_ref().is_some_and(|asks| asks.is_match(text.trim()));
+    draft.requirements.iter().filter(|(_, text)| asks(text)).map(|(id, _)| id.clone()).collect()
 }
 
 /// Words that a task asks of each chapter: "about 300 words a chapter".
@@ -154,6 +168,17 @@ mod tests {
         assert!(first.text.contains("Write Listing in todo_app.py."), "{}", first.text);
         assert_eq!(program.requirements.len(), 2);
         assert!(program.requirements[0].text.contains("todo_app.py add"));
+    }
+
+    #[test]
+    fn that_there_are_tests_is_shown_by_running_them() {
+        let mut asked = draft(vec![step("Adding", &["a.py"], &["R1", "R2", "R3"])]);
+        asked.requirements[1].1 = "The app has unit tests.".to_owned();
+        asked.requirements[2].1 = "`run` prints the tests.".to_owned();
+        let program = planned(asked, false).unwrap();
+        let checks = &program.instructions[0].checks;
+        let tests = checks.iter().find(|c| c.kind == edvac_memory::program::CheckKind::Tests).unwrap();
+        assert_eq!(tests.covers, ["R2".into()]);
     }
 
     #[test]

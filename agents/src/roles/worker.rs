@@ -2,7 +2,7 @@
 
 use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
 use edvac_memory::ids::RequirementId;
-use edvac_memory::program::{CheckKind, Instruction, Program};
+use edvac_memory::program::{Check, CheckKind, Instruction, Program};
 use serde::Serialize;
 use serde_json::json;
 
@@ -168,7 +168,10 @@ fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
 
 /// The checks in plain words; that a file exists goes without saying where something else about it is checked.
 fn check_words(instruction: &Instruction, language: &str, tests_run_by: &str) -> Vec<String> {
-    let covers = |c: &[RequirementId]| if c.is_empty() { instruction.covers.clone() } else { c.to_vec() };
+    // No test is named after what all tests together show.
+    let named = |c: &Check| -> Vec<RequirementId> {
+        instruction.covers.iter().filter(|id| !c.covers.contains(id)).cloned().collect()
+    };
     instruction
         .checks
         .iter()
@@ -176,7 +179,7 @@ fn check_words(instruction: &Instruction, language: &str, tests_run_by: &str) ->
             CheckKind::Exists { path } => !instruction.checks.iter().any(|o| says_more(&o.kind, path)),
             _ => true,
         })
-        .map(|c| words::check(&c.kind, &covers(&c.covers), language, tests_run_by))
+        .map(|c| words::check(&c.kind, &named(c), language, tests_run_by))
         .collect()
 }
 

@@ -39,8 +39,9 @@ impl Performer {
         let program = program_of(state)?;
         let mut checks: Vec<Check> = Vec::new();
         for check in program.instructions.iter().flat_map(|i| &i.checks) {
-            if !checks.contains(check) {
-                checks.push(check.clone());
+            match checks.iter_mut().find(|known| known.kind == check.kind) {
+                Some(known) => known.covers.extend(check.covers.iter().cloned()),
+                None => checks.push(check.clone()),
             }
         }
         Ok(Event::FinalChecked { reports: self.run_all(&checks, tree, &program.language).await? })
