@@ -170,7 +170,10 @@ impl Call<'_> {
         let scale = 1.0 / (d as f32).sqrt();
         BUFFERS.with_borrow_mut(|Buffers { k, v, q }| {
             for (buffer, rows) in [(&mut *k, TILE), (&mut *v, TILE), (&mut *q, range.len() * group)] {
-                buffer.clear();
+                // Behind a tile's rows may be an earlier tile's: finite, and not seen. Padding must be zero.
+                if dim != d {
+                    buffer.clear();
+                }
                 buffer.resize(rows * dim, 0.0);
             }
             for (n, query) in range.clone().enumerate() {

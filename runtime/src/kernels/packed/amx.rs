@@ -43,7 +43,11 @@ fn may_use() -> bool {
 }
 
 /// The tiles of a thread, given back when dropped.
-pub(super) struct Tiles(());
+pub(super) struct Tiles {
+    /// Two steps' sums on their way to the vector units; kept here because zeroing them for every panel costs as much as
+    /// multiplying.
+    buffers: [Sums; 2],
+}
 
 impl Tiles {
     /// Shapes the tiles for a format.
@@ -68,7 +72,7 @@ impl Tiles {
         }
         // SAFETY: the instruction exists, by the caller's promise, and reads 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const palette, options(nostack, readonly)) };
-        Self(())
+        Self { buffers: [const { Sums([[[0; GROUP]; TILE]; 2]) }; 2] }
     }
 
     /// Adds the products of a group's blocks, unpacked to bytes, with a whole tile of left rows.
@@ -77,7 +81,7 @@ impl Tiles {
     /// `format` is the one they were shaped for; `group` is of at most a panel's blocks, 8 lines of codes each; `left` is the first row of a tile of [`TILE`]
     /// rows that have these blocks.
     pub(super) unsafe fn multiply(
-        &self,
+        &mut self,
         format: Format,
         group: GroupAt,
         left: LeftAt,
@@ -86,10 +90,18 @@ impl Tiles {
         // SAFETY: the caller's; the instructions exist, or there would be no `Tiles`.
         unsafe {
             match format.scaling {
-                Scaling::Block => panel::<BLOCK_KIND>(format.offset_bits, group, left, totals),
-                Scaling::BlockMin => panel::<BLOCK_MIN>(format.offset_bits, group, left, totals),
-                Scaling::PanelMin => panel::<PANEL_MIN>(format.offset_bits, group, left, totals),
-                Scaling::PanelHalf => panel::<PANEL_HALF>(format.offset_bits, group, left, totals),
+                Scaling::Block => {
+                    panel::<BLOCK_KIND>(format.offset_bits, group, left, totals, &mut self.buffers)
+                }
+                Scaling::BlockMin => {
+                    panel::<BLOCK_MIN>(format.offset_bits, group, left, totals, &mut self.buffers)
+                }
+                Scaling::PanelMin => {
+                    panel::<PANEL_MIN>(format.offset_bits, group, left, totals, &mut self.buffers)
+                }
+                Scaling::PanelHalf => {
+                    panel::<PANEL_HALF>(format.offset_bits, group, left, totals, &mut self.buffers)
+                }
             }
         }
     }
@@ -112,11 +124,11 @@ unsafe fn panel<const SCALING: u8>(
     group: GroupAt,
     left: LeftAt,
     totals: &mut [Lanes; TILE],
+    buffers: &mut [Sums; 2],
 ) {
     let is_wide = matches!(SCALING, PANEL_MIN | PANEL_HALF);
     let shift = _mm_cvtsi32_si128(i32::from(offset_bits));
     let steps = if SCALING == PANEL_HALF { group.blocks } else { group.blocks.div_ceil(2) };
-    let mut buffers = [const { Sums([[[0; GROUP]; TILE]; 2]) }; 2];
     // SAFETY: the caller's: blocks are those of the group and of the left rows.
     unsafe {
         let mut sums: [__m512; TILE] = std::array::from_fn(|r| {

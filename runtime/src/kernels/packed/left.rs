@@ -21,8 +21,8 @@ pub(crate) struct LeftRows {
     wide: bool,
     rows: usize,
     blocks: usize,
-    /// `[tile][block][row][32]`
-    numbers: Vec<i8>,
+    /// `[tile][block][row]`
+    numbers: Vec<Numbers>,
     /// `[tile][block][row]`, or `[tile][panel][row]` when wide.
     scales: Vec<f32>,
     /// Negated sums of numbers: `[tile][block][row]`; when wide, times [`WIDE_OFFSET`]: `[tile][half block][row]`.
@@ -31,6 +31,12 @@ pub(crate) struct LeftRows {
     /// sums of two blocks as i16.
     pairs: Vec<i32>,
 }
+
+/// A block of a row; aligned, or half of the matrix unit's loads would cross lines.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+#[allow(dead_code)] // read through addresses
+struct Numbers([i8; BLOCK]);
 
 /// Addresses of a row of a tile, from some block on.
 #[derive(Clone, Copy)]
@@ -74,7 +80,7 @@ impl LeftRows {
             (at, at, at)
         };
         LeftAt {
-            numbers: from_ref(&self.numbers[at * BLOCK]),
+            numbers: from_ref(&self.numbers[at]).cast(),
             scales: from_ref(&self.scales[scale]),
             sums: from_ref(&self.sums[sum]),
             pairs: from_ref(&self.pairs[pair]),
@@ -90,7 +96,7 @@ impl LeftRows {
         let all = self.rows * self.blocks;
         let (scales, sums, pairs) = if wide { (all / 8, all * 2, all / 2) } else { (all, all, all) };
         // Only ever grown: a shorter call must not pay for zeroing what it overwrites.
-        grow(&mut self.numbers, all * BLOCK);
+        grow(&mut self.numbers, all);
         grow(&mut self.scales, scales);
         grow(&mut self.sums, sums);
         grow(&mut self.pairs, pairs);
@@ -127,7 +133,7 @@ impl LeftRows {
                 } else {
                     self.scales[at]
                 };
-                all.extend(self.numbers[at * BLOCK..(at + 1) * BLOCK].iter().map(|n| f32::from(*n) * scale));
+                all.extend(self.numbers[at].0.iter().map(|n| f32::from(*n) * scale));
             }
         }
         all
@@ -142,7 +148,7 @@ fn grow<T: Clone + Default>(vector: &mut Vec<T>, len: usize) {
 
 /// Where rows write what they become.
 struct Targets<'a> {
-    numbers: Disjoint<'a, i8>,
+    numbers: Disjoint<'a, Numbers>,
     scales: Disjoint<'a, f32>,
     sums: Disjoint<'a, i32>,
     pairs: Disjoint<'a, i32>,
@@ -160,9 +166,9 @@ impl Targets<'_> {
             }
             // SAFETY: each index belongs to this row alone, and one task writes a row.
             unsafe {
-                for (j, block) in numbers[..panel.len()].chunks_exact(BLOCK).enumerate() {
+                for (j, block) in numbers[..panel.len()].as_chunks::<BLOCK>().0.iter().enumerate() {
                     let at = base + (if wide { p * PANEL_BLOCKS + j } else { p }) * stride + offset;
-                    self.numbers.write(at * BLOCK, block);
+                    self.numbers.write(at, &[Numbers(*block)]);
                     if wide {
                         let half = (base + (p * PANEL_BLOCKS + j) * stride) * 2 + offset;
                         self.sums.write(half, &[WIDE_OFFSET * sums[2 * j]]);

@@ -191,7 +191,7 @@ impl Part<'_> {
         let (format, blocks) = (self.matrix.format, self.left.blocks());
         let mut plain = Plain([[[0; LINE_BYTES]; 8]; PANEL_BLOCKS]);
         // SAFETY: the unit was just found.
-        let tiles = amx::is_available().then(|| unsafe { amx::Tiles::configure(format) });
+        let mut tiles = amx::is_available().then(|| unsafe { amx::Tiles::configure(format) });
         let part_rows = PART_ROWS.min(self.left.rows());
         let mut totals = vec![[0.0f32; GROUP]; groups.len() * part_rows];
         for start in (0..self.left.rows()).step_by(part_rows) {
@@ -212,7 +212,7 @@ impl Part<'_> {
                         for first in (start..end).step_by(TILE) {
                             let left = self.left.at(first, 0, block);
                             let totals = &mut totals[first - start..(first - start + TILE).min(end - start)];
-                            match (&tiles, <&mut [_; TILE]>::try_from(&mut *totals)) {
+                            match (&mut tiles, <&mut [_; TILE]>::try_from(&mut *totals)) {
                                 (Some(tiles), Ok(totals)) => tiles.multiply(format, group, left, totals),
                                 _ => avx512::multiply(format, true, group, left, totals),
                             }

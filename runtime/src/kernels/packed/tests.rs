@@ -139,3 +139,27 @@ fn what_the_kernels_do_not_compute_is_not_taken() {
     assert!(!PackedMatrix::takes(GgmlDType::Q4K, &[0, 256]));
     assert_eq!(PackedMatrix::takes(GgmlDType::Q4K, &[1, 256]), is_fast());
 }
+
+/// For work on the kernels: the fastest of many short runs on one thread, which other programs disturb little.
+#[test]
+#[ignore = "prints speeds"]
+fn speed() {
+    for dtype in [GgmlDType::Q4K, GgmlDType::Q6K, GgmlDType::Q5_0, GgmlDType::Q4_1, GgmlDType::Q8_0] {
+        let (matrix, _) = matrix(dtype, 64, 1536, 1);
+        for m in [1, 2, 4, 8, 12, 16, 128] {
+            let left = left(&matrix, &numbers(1536 * m, 3));
+            let mut out = vec![0.0; 64 * m];
+            let part = Part { matrix: &matrix, left: &left, out: Disjoint::new(&mut out) };
+            let run = |_| {
+                let started = std::time::Instant::now();
+                part.run(0..4);
+                started.elapsed().as_nanos() as f64
+            };
+            let best = (0..400).map(run).fold(f64::INFINITY, f64::min);
+            let (products, bytes) = ((64 * 1536 * m) as f64 / best, matrix.bytes.len() as f64 / best);
+            println!(
+                "{dtype:?}, {m} rows: {best} ns, {products:.1} products/ns, {bytes:.1} bytes of weights/ns"
+            );
+        }
+    }
+}
