@@ -12,6 +12,7 @@ use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::meaning::{self, Meaning};
 use edvac_runtime::EngineOptions;
+use edvac_runtime::kv::KvOptions;
 use edvac_runtime::models::{self, ModelSpec, ModelsError, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -22,8 +23,6 @@ use crate::args::Models;
 use crate::failure::{EXIT_MODEL, Failure, Outcome};
 use crate::terminal::terminal;
 
-/// Sequences whose keys and values are kept: the worker's and the summariser's.
-const SLOTS: usize = 2;
 /// Steps of a percentage that are printed where no line can move.
 const PERCENT_STEP: u64 = 10;
 
@@ -221,7 +220,7 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let options = EngineOptions {
         device: config.model.device.clone(),
         window_tokens_max: Some(config.model.window_tokens),
-        slots: SLOTS,
+        kv: KvOptions::default(),
     };
     let opened = blocking(move || LocalClient::open(&path, &options).map_err(|error| (path, error))).await?;
     let client = opened.map_err(|(path, error)| {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::quantized::GgmlDType;
 
@@ -80,6 +81,8 @@ pub struct Gguf {
     /// Its size.
     pub file_bytes: u64,
     file: File,
+    /// Of each tensor that was read, by its offset: what was read, whatever happens to the file afterwards.
+    digests: Mutex<BTreeMap<u64, blake3::Hash>>,
 }
 
 impl Gguf {
@@ -98,7 +101,7 @@ impl Gguf {
                     want = (want * 4).min(file_bytes).min(HEADER_BYTES_MAX);
                 }
                 Err(error) => return Err(error),
-                Ok(header) => return Ok(Self { header, file_bytes, file }),
+                Ok(header) => return Ok(Self { header, file_bytes, file, digests: Mutex::default() }),
             }
         }
     }
@@ -109,7 +112,26 @@ impl Gguf {
         self.file
             .read_exact_at(&mut bytes, info.offset)
             .map_err(|e| Error::BadGguf(format!("tensor data cannot be read: {e}")))?;
+        let digest = blake3::hash(&bytes);
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(info.offset, digest);
         Ok(bytes)
+    }
+
+    /// Digest of all tensors: of the bytes that were read where one was, of the file's where not. The bytes go through
+    /// memory anyway, so no digest has to be remembered, and a file that is changed in place cannot have an old one.
+    pub fn weights_digest(&self) -> Result<[u8; 32], Error> {
+        let mut hasher = blake3::Hasher::new();
+        for (name, info) in &self.header.tensors {
+            let known =
+                self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&info.offset).copied();
+            let digest = match known {
+                Some(digest) => digest,
+                None => blake3::hash(&self.read(info)?),
+            };
+            hasher.update(format!("{name}\0{:?}\0{:?}\0", info.dims, info.dtype).as_bytes());
+            hasher.update(digest.as_bytes());
+        }
+        Ok(*hasher.finalize().as_bytes())
     }
 }
 
