@@ -192,6 +192,19 @@ impl Engine {
         self.model.forward(&mut kv, ids, wanted)
     }
 
+    /// Logits of the next token after `ids`, computed as for a reply: what is remembered of them is not
+    /// computed again. Bit for bit those of [`logits`](Self::logits).
+    pub fn logits_reusing(&mut self, ids: &[u32]) -> Result<Vec<f32>, Error> {
+        if ids.is_empty() {
+            return Err(Error::PromptEmpty);
+        }
+        let (mut kv, _) = self.kv.begin(ids);
+        let rest = ids[kv.ids.len()..].to_vec();
+        let logits = self.model.forward(&mut kv, &rest, 1);
+        self.kv.finish(kv);
+        Ok(logits?.pop().unwrap_or_default())
+    }
+
     /// Waits until what was computed is in the snapshots, as far as it fits there.
     pub fn flush_kv(&mut self) {
         self.kv.flush();

@@ -1,9 +1,13 @@
 //! The keys and values of the live sequence: contiguous f16 rows per layer, so that attention needs no page table.
 //!
-//! Buffers are asked for as zeroed memory and at least double when they grow. The system commits such memory when it
-//! is first touched, so room for a long sequence costs nothing until there is one.
+//! Buffers are anonymous maps and at least double when they grow. The system commits such memory when it is first
+//! touched, so room for a long sequence costs nothing until there is one.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
 
 use half::f16;
+use memmap2::MmapMut;
 
 use super::page::Shape;
 
@@ -22,9 +26,13 @@ pub(crate) struct SequenceKv {
 /// One layer: row `p` belongs to position `p`; each row holds all KV heads.
 #[derive(Default)]
 pub(crate) struct LayerKv {
-    pub k: Vec<f16>,
-    pub v: Vec<f16>,
+    pub k: Rows,
+    pub v: Rows,
 }
+
+/// A buffer of rows, a slice to those who read and write it.
+#[derive(Default)]
+pub(crate) struct Rows(Option<MmapMut>);
 
 /// Consecutive rows of every layer, keys and values, to be filled.
 pub(super) struct RowsMut<'a>(Vec<[&'a mut [f16]; 2]>);
@@ -87,11 +95,38 @@ impl LayerKv {
         }
         let room = len.max(2 * self.k.len()).max(ROWS_MIN * row);
         for buffer in [&mut self.k, &mut self.v] {
-            let mut larger = bytemuck::zeroed_vec(room);
+            let mut larger = Rows::zeroed(room);
             let used = used.min(buffer.len());
             larger[..used].copy_from_slice(&buffer[..used]);
             *buffer = larger;
         }
+    }
+}
+
+impl Rows {
+    fn zeroed(len: usize) -> Self {
+        let bytes = len * size_of::<f16>();
+        let Ok(map) = MmapMut::map_anon(bytes) else {
+            handle_alloc_error(Layout::array::<f16>(len).unwrap_or(Layout::new::<f16>()));
+        };
+        // Fewer faults where the system has huge pages; the same bytes where not.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Self(Some(map))
+    }
+}
+
+impl Deref for Rows {
+    type Target = [f16];
+
+    fn deref(&self) -> &[f16] {
+        self.0.as_ref().map_or(&[], |map| bytemuck::cast_slice(map))
+    }
+}
+
+impl DerefMut for Rows {
+    fn deref_mut(&mut self) -> &mut [f16] {
+        self.0.as_mut().map_or(&mut [], |map| bytemuck::cast_slice_mut(map))
     }
 }
 
