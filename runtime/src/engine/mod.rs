@@ -331,19 +331,13 @@ impl Engine {
 /// The store of a model's keys and values. Its key is made only where something outlives the process.
 fn open_kv(model: &Model, meta: &ModelMeta, gguf: &Gguf, options: &KvOptions) -> Result<KvStore, Error> {
     let shape = Shape { layers: model.dims.layers, row: model.dims.kv_row() };
-    let identity = match options.snapshots {
-        None => None,
-        Some(_) => {
-            let mut probe = SequenceKv::new(shape.layers, shape.row);
-            model.forward(&mut probe, &kv::PROBE, 1)?;
-            let rows = probe.copy_out(0, kv::PROBE.len());
-            Some(Identity {
-                kv_key: kv::kv_key(gguf, shape, &rows)?,
-                model: meta.name.clone(),
-                model_bytes: meta.file_bytes,
-            })
-        }
-    };
+    let mut identity = None;
+    if options.snapshots.as_ref().is_some_and(|s| s.bytes_max > 0) {
+        let mut probe = SequenceKv::new(shape.layers, shape.row);
+        model.forward(&mut probe, &kv::PROBE, 1)?;
+        let kv_key = kv::kv_key(gguf, shape, &probe.copy_out(0, kv::PROBE.len()))?;
+        identity = Some(Identity { kv_key, model: meta.name.clone(), model_bytes: meta.file_bytes });
+    }
     Ok(KvStore::open(shape, options, identity))
 }
 

@@ -84,7 +84,9 @@ impl KvStore {
         if walk.matched > found.memory_tokens {
             self.import(most, &walk, &mut found);
         }
-        (std::mem::take(&mut self.live), found)
+        // One that is not given back, because a computation panicked, is not missed.
+        let shape = self.tree.shape;
+        (std::mem::replace(&mut self.live, SequenceKv::new(shape.layers, shape.row)), found)
     }
 
     /// Takes the live sequence back and remembers its rows: valid up to its last id, also after an error.
