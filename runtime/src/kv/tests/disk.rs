@@ -179,6 +179,32 @@ fn the_directory_keeps_its_budget_and_beginnings() {
 }
 
 #[test]
+fn what_others_build_on_goes_after_them() {
+    let dir = scratch();
+    let options = snapshots(dir.path(), 10 * 4096 + 1000 * SHAPE.token_bytes());
+    let shared = ids(1, 100);
+    let mut store = open(&options);
+    ask(&mut store, &shared, &[]);
+    store.flush();
+    // It looks as if nobody had used it for ages.
+    let oldest = std::fs::File::options().write(true).open(dir.path().join(path_name(dir.path()))).unwrap();
+    oldest.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    for n in 0..3 {
+        ask(&mut store, &[shared.clone(), ids(n + 2, 60)].concat(), &[]);
+        store.flush();
+    }
+    for n in 0..12 {
+        ask(&mut store, &ids(n + 20, 150), &[]);
+        store.flush();
+        for snapshot in list(dir.path()) {
+            let before = snapshot::read_head(&snapshot.path).unwrap().0.before;
+            let there = before.is_none_or(|id| dir.path().join(snapshot::file_name(&id)).exists());
+            assert!(there, "{} can still be reached", snapshot.name);
+        }
+    }
+}
+
+#[test]
 fn two_stores_share_a_directory() {
     let dir = scratch();
     let options = snapshots(dir.path(), NO_LIMIT);
