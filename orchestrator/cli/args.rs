@@ -67,6 +67,9 @@ pub enum Command {
     /// The models of this machine
     #[command(subcommand)]
     Models(Models),
+    /// What the local model need not compute again: snapshots of keys and values
+    #[command(subcommand)]
+    Kv(Kv),
     /// What the machine remembers
     #[command(subcommand)]
     Memory(Memory),
@@ -225,6 +228,17 @@ pub enum Models {
         /// Its name; every model that is here when absent
         name: Option<String>,
     },
+}
+
+/// `edvac kv`
+#[derive(Debug, Subcommand)]
+pub enum Kv {
+    /// List the snapshots, the most recently used first
+    Ls(Json),
+    /// Remove all snapshots; a model that is running computes again what it misses
+    Flush(Json),
+    /// Read every snapshot and check it; damaged ones are removed, and then the exit code is 1
+    Verify(Json),
 }
 
 /// `edvac memory`

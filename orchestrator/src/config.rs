@@ -16,6 +16,8 @@ use crate::control::event::Limits;
 pub struct Config {
     /// Which model, and how it is reached.
     pub model: ModelConfig,
+    /// What the local model remembers, so that no token is computed twice.
+    pub kv: KvConfig,
     /// Bounds of a run.
     pub limits: LimitsConfig,
     /// Where things are.
@@ -59,6 +61,23 @@ impl Default for ModelConfig {
             native_tools: false,
             record: String::new(),
         }
+    }
+}
+
+/// What the local model remembers of the prompts and replies it saw: their keys and values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KvConfig {
+    /// MiB of memory, besides the sequence that is worked on; 0 remembers that one alone.
+    pub memory_mib: u64,
+    /// MiB of snapshots below `paths.cache`, by which the next process goes on; 0 writes none. They are what was in
+    /// prompts, so they are readable for their owner alone. `edvac kv flush` removes them.
+    pub disk_mib: u64,
+}
+
+impl Default for KvConfig {
+    fn default() -> Self {
+        Self { memory_mib: 2048, disk_mib: 8192 }
     }
 }
 
@@ -122,6 +141,8 @@ pub struct PathsConfig {
     pub state: String,
     /// Model files; default `$XDG_DATA_HOME/edvac/models`.
     pub models: String,
+    /// What can be made again; default `$XDG_CACHE_HOME/edvac`.
+    pub cache: String,
     /// Templates that override the built-in ones, file by file.
     pub templates: String,
 }
@@ -154,7 +175,9 @@ pub enum ConfigError {
         message: String,
     },
     /// No home directory.
-    #[error("no home directory is known; set HOME, or EDVAC_STATE, EDVAC_MODELS and EDVAC_CONFIG")]
+    #[error(
+        "no home directory is known; set HOME, or EDVAC_STATE, EDVAC_MODELS, EDVAC_CACHE and EDVAC_CONFIG"
+    )]
     NoHome,
 }
 
@@ -191,11 +214,14 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("EDVAC_DEVICE", "model.device"),
     ("EDVAC_THREADS", "model.threads"),
     ("EDVAC_RECORD", "model.record"),
+    ("EDVAC_KV_MEMORY_MIB", "kv.memory_mib"),
+    ("EDVAC_KV_DISK_MIB", "kv.disk_mib"),
     ("EDVAC_TOKENS_MAX", "limits.tokens_max"),
     ("EDVAC_MINUTES_MAX", "limits.minutes_max"),
     ("EDVAC_WORKSPACES", "paths.workspaces"),
     ("EDVAC_STATE", "paths.state"),
     ("EDVAC_MODELS", "paths.models"),
+    ("EDVAC_CACHE", "paths.cache"),
     ("EDVAC_TEMPLATES", "paths.templates"),
 ];
 
@@ -282,6 +308,16 @@ impl Config {
         } else {
             Ok((&self.paths.models).into())
         }
+    }
+
+    /// Where snapshots of keys and values are, in the cache directory.
+    pub fn kv_dir(&self) -> Result<PathBuf, ConfigError> {
+        let cache = if self.paths.cache.is_empty() {
+            strategy()?.cache_dir().join("edvac")
+        } else {
+            (&self.paths.cache).into()
+        };
+        Ok(cache.join("kv"))
     }
 
     /// The template override directory, where one is set.

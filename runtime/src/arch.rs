@@ -217,6 +217,8 @@ impl Model {
         for (id, row) in ids.iter().zip(s.x.chunks_exact_mut(width)) {
             self.embedding.read(*id as usize, row)?;
         }
+        // After reading, so that no row of a changed file gets any further.
+        self.embedding.is_as_opened()?;
         self.dims.rope.turns(first..first + ids.len(), &mut s.turns);
         for (number, layer) in self.layers.iter().enumerate() {
             s.normed.clone_from(&s.x);

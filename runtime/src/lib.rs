@@ -8,7 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod gguf;
 mod kernels;
-mod kv;
+pub mod kv;
 pub mod models;
 pub mod tokenizer;
 mod weights;

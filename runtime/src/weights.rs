@@ -172,6 +172,11 @@ impl RowReader {
         self.columns
     }
 
+    /// An error if the file's rows are not those it had when it was opened.
+    pub(crate) fn is_as_opened(&self) -> Result<(), Error> {
+        self.file.is_as_opened()
+    }
+
     /// Decodes row `n`.
     pub(crate) fn read(&self, n: usize, to: &mut [f32]) -> Result<(), Error> {
         if n >= self.rows {

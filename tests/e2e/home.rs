@@ -62,6 +62,7 @@ impl Home {
             .env("EDVAC_STATE", self.path().join("state"))
             .env("EDVAC_WORKSPACES", self.path().join("workspaces"))
             .env("EDVAC_MODELS", self.path().join("models"))
+            .env("EDVAC_CACHE", self.path().join("cache"))
             .env_remove("OPENAI_API_KEY")
             .env("NO_COLOR", "1");
         command

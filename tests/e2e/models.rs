@@ -62,6 +62,41 @@ fn a_real_model_carries_out_a_program() {
 }
 
 #[test]
+fn what_one_process_computed_the_next_restores() {
+    let home = Home::new();
+    std::fs::write(home.path().join("program.toml"), PROGRAM).unwrap();
+    std::fs::write(home.path().join("config.toml"), "[limits]\nreply_tokens_max = 60\nturns_max = 1\n")
+        .unwrap();
+    let reused = |name: &str| {
+        let args = ["run", "Notes", "--program", "program.toml", "--model", "smollm2-135m", "--name", name];
+        let said: crate::home::Said =
+            home.edvac(&args).env("EDVAC_MODELS", models()).output().unwrap().into();
+        assert!(matches!(said.code, Some(0 | 1)), "{}\n{}", said.stdout, said.stderr);
+        let report = home.say(&["status", "--json"]).expect(0).json();
+        report["report"]["totals"]["reused_tokens"].as_u64().unwrap()
+    };
+    let (first, second) = (reused("one"), reused("two"));
+    assert!(second > first + 200, "{first} then {second}");
+    let listed = home.say(&["kv", "ls", "--json"]).expect(0).json();
+    assert!(listed["snapshots"].as_array().unwrap().iter().any(|s| s["hits"].as_u64() > Some(0)), "{listed}");
+    assert_eq!(
+        home.say(&["kv", "verify", "--json"]).expect(0).json()["damaged"].as_array().unwrap().len(),
+        0
+    );
+    let file = listed["snapshots"][0]["path"].as_str().unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    assert_eq!(
+        home.say(&["kv", "verify", "--json"]).expect(1).json()["damaged"].as_array().unwrap().len(),
+        1
+    );
+    assert!(home.say(&["kv", "flush"]).expect(0).stdout.contains("removed"));
+    assert!(home.say(&["kv", "ls"]).expect(0).stdout.contains("no snapshots"));
+}
+
+#[test]
 fn meaning_finds_what_words_do_not() {
     let home = Home::new();
     std::fs::write(

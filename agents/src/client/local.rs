@@ -294,6 +294,11 @@ impl ModelClient for LocalClient {
             grammar: request.grammar.clone(),
         };
         let generation = generate(Arc::clone(&self.engine), ask, sink, cancel).await?;
+        if let Some(at) = generation.diverged_at {
+            tracing::debug!(
+                "{at} tokens of the prompt are remembered; then it differs from what was expected"
+            );
+        }
         let finish = match generation.finish {
             edvac_runtime::Finish::Stop | edvac_runtime::Finish::StopText => Finish::Stop,
             edvac_runtime::Finish::Length => Finish::Length,
@@ -305,6 +310,7 @@ impl ModelClient for LocalClient {
             usage: Usage {
                 prompt_tokens: generation.prompt_tokens as u64,
                 reused_tokens: generation.reused_tokens as u64,
+                restored_tokens: generation.restored_disk_tokens as u64,
                 completion_tokens: generation.ids.len() as u64,
                 prefill_ms: generation.prefill_ms,
                 decode_ms: generation.decode_ms,

@@ -84,6 +84,12 @@ pub enum Finish {
     ContentFilter,
 }
 
+/// For serde, which hands a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// What a reply cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -91,6 +97,9 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Of these, not computed again (KV cache or provider's prompt cache).
     pub reused_tokens: u64,
+    /// Of the reused, read from disk: computed by an earlier process, or moved out of memory.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restored_tokens: u64,
     /// Tokens written.
     pub completion_tokens: u64,
     /// Until the first token of the reply.

@@ -22,6 +22,10 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 # api_key_env = "OPENAI_API_KEY"    # the variable that holds the key; the key itself never stands here
 # window_tokens = 8192
 
+[kv]
+# memory_mib = 2048                 # what the local model remembers of prompts and replies, in memory
+# disk_mib = 8192                   # and on disk, for the next process; 0 writes nothing
+
 [limits]
 # attempts_max = 3                  # a step's attempts
 # turns_max = 6                     # an attempt's replies

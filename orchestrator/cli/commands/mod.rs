@@ -3,6 +3,7 @@
 mod configure;
 mod doctor;
 mod inspect;
+mod kv;
 mod memory;
 mod models;
 mod run;
@@ -45,6 +46,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Diff(one) => inspect::diff(&config, &one).await,
         Command::Context(args) => inspect::context(&config, &args).await,
         Command::Models(models) => models::models(&config, models).await,
+        Command::Kv(command) => kv::kv(&config, command).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,
         Command::Config(json) => configure::show(file, json.json),
         Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),

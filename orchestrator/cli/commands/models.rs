@@ -12,6 +12,7 @@ use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::meaning::{self, Meaning};
 use edvac_runtime::EngineOptions;
+use edvac_runtime::kv::{KvOptions, SnapshotOptions};
 use edvac_runtime::models::{self, ModelSpec, ModelsError, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -22,8 +23,8 @@ use crate::args::Models;
 use crate::failure::{EXIT_MODEL, Failure, Outcome};
 use crate::terminal::terminal;
 
-/// Sequences whose keys and values are kept: the worker's and the summariser's.
-const SLOTS: usize = 2;
+/// Bytes of the unit in which the configuration counts memory.
+const MIB: u64 = 1 << 20;
 /// Steps of a percentage that are printed where no line can move.
 const PERCENT_STEP: u64 = 10;
 
@@ -101,7 +102,7 @@ async fn verify(name: Option<&str>, dir: &Path) -> Outcome {
     Ok(code)
 }
 
-async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+pub async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     tokio::task::spawn_blocking(act).await.map_err(|e| Failure::machine(e.to_string()))
 }
 
@@ -221,7 +222,13 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let options = EngineOptions {
         device: config.model.device.clone(),
         window_tokens_max: Some(config.model.window_tokens),
-        slots: SLOTS,
+        kv: KvOptions {
+            memory_bytes_max: config.kv.memory_mib.saturating_mul(MIB),
+            snapshots: config
+                .kv_dir()
+                .ok()
+                .map(|dir| SnapshotOptions { dir, bytes_max: config.kv.disk_mib.saturating_mul(MIB) }),
+        },
     };
     let opened = blocking(move || LocalClient::open(&path, &options).map_err(|error| (path, error))).await?;
     let client = opened.map_err(|(path, error)| {

@@ -1,4 +1,4 @@
-//! The engine: a loaded model, the sequences it remembers, and the loop that makes replies.
+//! The engine: a loaded model, its store of keys and values, and the loop that makes replies.
 
 mod grammar;
 mod sample;
@@ -14,7 +14,7 @@ use crate::arch::Model;
 use crate::chat_template::{ChatMessage, ChatTemplate};
 use crate::error::Error;
 use crate::gguf::Gguf;
-use crate::kv::{SequenceKv, common_prefix};
+use crate::kv::{self, Identity, KvOptions, KvStore, SequenceKv, Shape};
 use crate::tokenizer::Tokenizer;
 use grammar::{Constraint, Grammars};
 use sample::Sampler;
@@ -23,8 +23,6 @@ use stop::StopFilter;
 
 /// Prompt tokens computed between two looks at whether the caller still wants the reply.
 const PREFILL_CHUNK: usize = 128;
-/// A slot that would lose more than this many tokens to a new branch is copied from, not taken.
-const BRANCH_LOSS_MAX: usize = 64;
 
 /// How an engine is opened.
 #[derive(Clone, Debug)]
@@ -33,13 +31,13 @@ pub struct EngineOptions {
     pub device: String,
     /// A smaller window than the model's own.
     pub window_tokens_max: Option<usize>,
-    /// Sequences whose KV is remembered, at least 1.
-    pub slots: usize,
+    /// What is remembered of the sequences it sees.
+    pub kv: KvOptions,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { device: "cpu".to_owned(), window_tokens_max: None, slots: 3 }
+        Self { device: "cpu".to_owned(), window_tokens_max: None, kv: KvOptions::default() }
     }
 }
 
@@ -114,8 +112,16 @@ pub struct Generation {
     pub finish: Finish,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Of these, taken from a remembered sequence.
+    /// Of these, not computed: `reused_ram_tokens` and `restored_disk_tokens` together.
     pub reused_tokens: usize,
+    /// Taken from a sequence remembered in memory.
+    pub reused_ram_tokens: usize,
+    /// Read from a snapshot of this or an earlier process.
+    pub restored_disk_tokens: usize,
+    /// Computed before the reply's first token; with `reused_tokens` the whole prompt, unless it was cancelled.
+    pub prefilled_tokens: usize,
+    /// Where a remembered sequence that shares most of the prompt has another token: reuse ended there.
+    pub diverged_at: Option<usize>,
     /// Until the first token could be chosen.
     pub prefill_ms: u64,
     /// From then to the end.
@@ -129,9 +135,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     template: ChatTemplate,
     grammars: Grammars,
-    /// Most recently used last.
-    slots: Vec<SequenceKv>,
-    slots_max: usize,
+    kv: KvStore,
 }
 
 impl Engine {
@@ -156,15 +160,8 @@ impl Engine {
             file_bytes: gguf.file_bytes,
         };
         let grammars = Grammars::new(&tokenizer)?;
-        Ok(Self {
-            model,
-            meta,
-            tokenizer,
-            template,
-            grammars,
-            slots: Vec::new(),
-            slots_max: options.slots.max(1),
-        })
+        let kv = open_kv(&model, &meta, &gguf, &options.kv)?;
+        Ok(Self { model, meta, tokenizer, template, grammars, kv })
     }
 
     /// What is known about the model.
@@ -195,6 +192,24 @@ impl Engine {
         self.model.forward(&mut kv, ids, wanted)
     }
 
+    /// Logits of the next token after `ids`, computed as for a reply: what is remembered of them is not
+    /// computed again. Bit for bit those of [`logits`](Self::logits).
+    pub fn logits_reusing(&mut self, ids: &[u32]) -> Result<Vec<f32>, Error> {
+        if ids.is_empty() {
+            return Err(Error::PromptEmpty);
+        }
+        let (mut kv, _) = self.kv.begin(ids);
+        let rest = ids[kv.ids.len()..].to_vec();
+        let logits = self.model.forward(&mut kv, &rest, 1);
+        self.kv.finish(kv);
+        Ok(logits?.pop().unwrap_or_default())
+    }
+
+    /// Waits until what was computed is in the snapshots, as far as it fits there.
+    pub fn flush_kv(&mut self) {
+        self.kv.flush();
+    }
+
     /// Makes one reply, streaming it to `on_progress`, which may end it.
     pub fn generate(
         &mut self,
@@ -212,14 +227,15 @@ impl Engine {
             });
         }
         let mut constraint = request.grammar.as_deref().map(|g| self.grammars.constraint(g)).transpose()?;
-        let mut kv = self.take_slot(prompt);
-        let reused_tokens = kv.ids.len();
+        let (mut kv, found) = self.kv.begin(prompt);
         let result = self.run(request, &mut kv, constraint.as_mut(), on_progress);
-        // Also after an error: what the sequence holds is valid up to its last id.
-        self.slots.push(kv);
-        result.map(|mut generation| {
-            generation.reused_tokens = reused_tokens;
-            generation
+        self.kv.finish(kv);
+        result.map(|generation| Generation {
+            reused_tokens: found.memory_tokens + found.disk_tokens,
+            reused_ram_tokens: found.memory_tokens,
+            restored_disk_tokens: found.disk_tokens,
+            diverged_at: found.diverged_at,
+            ..generation
         })
     }
 
@@ -237,6 +253,10 @@ impl Engine {
             finish: Finish::Length,
             prompt_tokens: total,
             reused_tokens: 0,
+            reused_ram_tokens: 0,
+            restored_disk_tokens: 0,
+            prefilled_tokens: 0,
+            diverged_at: None,
             prefill_ms: 0,
             decode_ms: 0,
         };
@@ -250,6 +270,7 @@ impl Engine {
             let end = total.min(kv.ids.len() + PREFILL_CHUNK);
             let chunk = request.prompt[kv.ids.len()..end].to_vec();
             logits = self.model.forward(kv, &chunk, 1)?.pop().unwrap_or_default();
+            out.prefilled_tokens += chunk.len();
         }
         out.prefill_ms = started.elapsed().as_millis() as u64;
         let started = Instant::now();
@@ -305,28 +326,19 @@ impl Engine {
         out.decode_ms = started.elapsed().as_millis() as u64;
         Ok(out)
     }
+}
 
-    /// A sequence that holds the longest remembered prefix of `prompt`, truncated to it. At least the last token is
-    /// left to be computed, since its logits choose the reply's first. Where taking the best sequence would throw
-    /// away another branch, its prefix is copied instead and the branch stays.
-    fn take_slot(&mut self, prompt: &[u32]) -> SequenceKv {
-        let shared = |kv: &SequenceKv| common_prefix(&kv.ids, prompt).min(prompt.len() - 1);
-        let best = (0..self.slots.len()).max_by_key(|&i| (shared(&self.slots[i]), i));
-        let fresh = || SequenceKv::new(self.model.dims.layers, self.model.dims.kv_row());
-        let Some(best) = best else { return fresh() };
-        let common = shared(&self.slots[best]);
-        if self.slots[best].ids.len() - common <= BRANCH_LOSS_MAX {
-            let mut kv = self.slots.remove(best);
-            kv.truncate(common);
-            return kv;
-        }
-        let mut kv = fresh();
-        kv.copy_prefix(&self.slots[best], common);
-        if self.slots.len() >= self.slots_max {
-            self.slots.remove(0);
-        }
-        kv
+/// The store of a model's keys and values. Its key is made only where something outlives the process.
+fn open_kv(model: &Model, meta: &ModelMeta, gguf: &Gguf, options: &KvOptions) -> Result<KvStore, Error> {
+    let shape = Shape { layers: model.dims.layers, row: model.dims.kv_row() };
+    let mut identity = None;
+    if options.snapshots.as_ref().is_some_and(|s| s.bytes_max > 0) {
+        let mut probe = SequenceKv::new(shape.layers, shape.row);
+        model.forward(&mut probe, &kv::PROBE, 1)?;
+        let kv_key = kv::kv_key(gguf, shape, &probe.copy_out(0, kv::PROBE.len()))?;
+        identity = Some(Identity { kv_key, model: meta.name.clone(), model_bytes: meta.file_bytes });
     }
+    Ok(KvStore::open(shape, options, identity))
 }
 
 fn device(name: &str) -> Result<Device, Error> {

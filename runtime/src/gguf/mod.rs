@@ -9,8 +9,9 @@ mod cursor;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::quantized::GgmlDType;
 
@@ -81,6 +82,8 @@ pub struct Gguf {
     /// Its size.
     pub file_bytes: u64,
     file: File,
+    /// Of each part of a tensor that was read, by its offset: what was read, whatever happens to the file afterwards.
+    digests: Mutex<BTreeMap<u64, blake3::Hash>>,
 }
 
 impl Gguf {
@@ -99,7 +102,7 @@ impl Gguf {
                     want = (want * 4).min(file_bytes).min(HEADER_BYTES_MAX);
                 }
                 Err(error) => return Err(error),
-                Ok(header) => return Ok(Self { header, file_bytes, file }),
+                Ok(header) => return Ok(Self { header, file_bytes, file, digests: Mutex::default() }),
             }
         }
     }
@@ -109,16 +112,48 @@ impl Gguf {
         self.read_part(info, 0..info.bytes as usize)
     }
 
-    /// A range of the bytes of a tensor.
+    /// A range of the bytes of a tensor. Which ranges a tensor is read in is a part of its digest.
     pub fn read_part(&self, info: &TensorInfo, range: Range<usize>) -> Result<Vec<u8>, Error> {
-        read_part(&self.file, info, range)
+        let at = info.offset + range.start as u64;
+        let bytes = read_part(&self.file, info, range)?;
+        let digest = blake3::hash(&bytes);
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(at, digest);
+        Ok(bytes)
     }
 
-    /// A way to read a tensor's bytes later.
+    /// A way to read a tensor's bytes later. They are read once now, to know them again.
     pub fn tensor_file(&self, info: &TensorInfo) -> Result<TensorFile, Error> {
-        let file =
-            self.file.try_clone().map_err(|e| Error::BadGguf(format!("it cannot be kept open: {e}")))?;
-        Ok(TensorFile { file, info: info.clone() })
+        let kept = |e: std::io::Error| Error::BadGguf(format!("it cannot be kept open: {e}"));
+        let file = self.file.try_clone().map_err(kept)?;
+        let changed = changed_at(&file).map_err(kept)?;
+        let digest = blake3::hash(&self.read(info)?);
+        Ok(TensorFile { file, info: info.clone(), digest, changed: Mutex::new(changed) })
+    }
+
+    /// Digest of all tensors: of the bytes that were read where one was, of the file's where not. The bytes go through
+    /// memory anyway, so no digest has to be remembered, and a file that is changed in place cannot have an old one.
+    pub fn weights_digest(&self) -> Result<[u8; 32], Error> {
+        let mut hasher = blake3::Hasher::new();
+        for (name, info) in &self.header.tensors {
+            let known = || -> Vec<_> {
+                let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+                digests
+                    .range(info.offset..info.offset + info.bytes)
+                    .map(|(at, d)| (at - info.offset, *d))
+                    .collect()
+            };
+            let mut parts = known();
+            if parts.is_empty() {
+                self.read(info)?;
+                parts = known();
+            }
+            hasher.update(format!("{name}\0{:?}\0{:?}\0", info.dims, info.dtype).as_bytes());
+            for (at, digest) in parts {
+                hasher.update(&at.to_le_bytes());
+                hasher.update(digest.as_bytes());
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
     }
 }
 
@@ -128,6 +163,9 @@ pub struct TensorFile {
     /// Where it lies.
     pub info: TensorInfo,
     file: File,
+    digest: blake3::Hash,
+    /// When the file was last found to hold these bytes, by its own clock.
+    changed: Mutex<(i64, i64)>,
 }
 
 impl TensorFile {
@@ -135,6 +173,27 @@ impl TensorFile {
     pub fn read_part(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
         read_part(&self.file, &self.info, range)
     }
+
+    /// An error if the tensor is not what it was when it was opened. Costs one system call as long as nobody touched
+    /// the file, and reading the tensor where somebody did: the time is that of the last change of any kind, which
+    /// nobody can set back.
+    pub fn is_as_opened(&self) -> Result<(), Error> {
+        let gone = |e: std::io::Error| Error::BadGguf(format!("the model file cannot be looked at: {e}"));
+        let mut seen = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = changed_at(&self.file).map_err(gone)?;
+        if now != *seen {
+            if blake3::hash(&self.read_part(0..self.info.bytes as usize)?) != self.digest {
+                return Err(Error::BadGguf("the model file was changed while it is in use".to_owned()));
+            }
+            *seen = now;
+        }
+        Ok(())
+    }
+}
+
+fn changed_at(file: &File) -> std::io::Result<(i64, i64)> {
+    let about = file.metadata()?;
+    Ok((about.ctime(), about.ctime_nsec()))
 }
 
 fn read_part(file: &File, info: &TensorInfo, range: Range<usize>) -> Result<Vec<u8>, Error> {

@@ -1,0 +1,147 @@
+//! The keys and values of the live sequence: contiguous f16 rows per layer, so that attention needs no page table.
+//!
+//! Buffers are anonymous maps and at least double when they grow. The system commits such memory when it is first
+//! touched, so room for a long sequence costs nothing until there is one.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+
+use half::f16;
+use memmap2::MmapMut;
+
+use super::page::Shape;
+
+/// Rows a buffer has at first.
+const ROWS_MIN: usize = 1024;
+
+/// Keys and values of all layers for a sequence of token ids.
+#[derive(Default)]
+pub(crate) struct SequenceKv {
+    /// The tokens whose rows are present, in order.
+    pub ids: Vec<u32>,
+    layers: Vec<LayerKv>,
+    row: usize,
+}
+
+/// One layer: row `p` belongs to position `p`; each row holds all KV heads.
+#[derive(Default)]
+pub(crate) struct LayerKv {
+    pub k: Rows,
+    pub v: Rows,
+}
+
+/// A buffer of rows, a slice to those who read and write it.
+#[derive(Default)]
+pub(crate) struct Rows(Option<MmapMut>);
+
+/// Consecutive rows of every layer, keys and values, to be filled.
+pub(super) struct RowsMut<'a>(Vec<[&'a mut [f16]; 2]>);
+
+impl SequenceKv {
+    pub(crate) fn new(layers: usize, row: usize) -> Self {
+        Self { ids: Vec::new(), layers: (0..layers).map(|_| LayerKv::default()).collect(), row }
+    }
+
+    /// Forgets everything from position `len` on; later rows are overwritten, not freed.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ids.truncate(len);
+    }
+
+    /// Writes rows at position `at` of a layer and returns the layer.
+    pub(crate) fn write(&mut self, layer: usize, at: usize, k: &[f16], v: &[f16]) -> &LayerKv {
+        let (start, end) = (at * self.row, at * self.row + k.len());
+        let layer = &mut self.layers[layer];
+        layer.reserve(end, start, self.row);
+        layer.k[start..end].copy_from_slice(k);
+        layer.v[start..end].copy_from_slice(v);
+        layer
+    }
+
+    /// A page's worth of rows, in the order of [`Shape`].
+    pub(crate) fn copy_out(&self, from: usize, to: usize) -> Vec<f16> {
+        let range = from * self.row..to * self.row;
+        let mut out = Vec::with_capacity(2 * self.layers.len() * range.len());
+        for layer in &self.layers {
+            out.extend_from_slice(&layer.k[range.clone()]);
+            out.extend_from_slice(&layer.v[range.clone()]);
+        }
+        out
+    }
+
+    /// The rows from `from` on as consecutive parts of the given lengths, made room for. `ids` does not change.
+    pub(super) fn parts_mut(&mut self, from: usize, rows: &[usize]) -> Vec<RowsMut<'_>> {
+        let row = self.row;
+        let end = (from + rows.iter().sum::<usize>()) * row;
+        let mut parts: Vec<_> = rows.iter().map(|_| RowsMut(Vec::with_capacity(self.layers.len()))).collect();
+        for layer in &mut self.layers {
+            layer.reserve(end, from * row, row);
+            let (mut k, mut v) = (&mut layer.k[from * row..end], &mut layer.v[from * row..end]);
+            for (part, rows) in parts.iter_mut().zip(rows) {
+                let ((k_part, k_rest), (v_part, v_rest)) =
+                    (k.split_at_mut(rows * row), v.split_at_mut(rows * row));
+                part.0.push([k_part, v_part]);
+                (k, v) = (k_rest, v_rest);
+            }
+        }
+        parts
+    }
+}
+
+impl LayerKv {
+    /// Makes room for `len` elements; of the old ones the first `used` are kept.
+    fn reserve(&mut self, len: usize, used: usize, row: usize) {
+        if self.k.len() >= len {
+            return;
+        }
+        let room = len.max(2 * self.k.len()).max(ROWS_MIN * row);
+        for buffer in [&mut self.k, &mut self.v] {
+            let mut larger = Rows::zeroed(room);
+            let used = used.min(buffer.len());
+            larger[..used].copy_from_slice(&buffer[..used]);
+            *buffer = larger;
+        }
+    }
+}
+
+impl Rows {
+    fn zeroed(len: usize) -> Self {
+        let bytes = len * size_of::<f16>();
+        let Ok(map) = MmapMut::map_anon(bytes) else {
+            handle_alloc_error(Layout::array::<f16>(len).unwrap_or(Layout::new::<f16>()));
+        };
+        // Fewer faults where the system has huge pages; the same bytes where not.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Self(Some(map))
+    }
+}
+
+impl Deref for Rows {
+    type Target = [f16];
+
+    fn deref(&self) -> &[f16] {
+        self.0.as_ref().map_or(&[], |map| bytemuck::cast_slice(map))
+    }
+}
+
+impl DerefMut for Rows {
+    fn deref_mut(&mut self) -> &mut [f16] {
+        self.0.as_mut().map_or(&mut [], |map| bytemuck::cast_slice_mut(map))
+    }
+}
+
+impl RowsMut<'_> {
+    /// Fills the rows from those of a page that begin at its row `offset`.
+    pub(super) fn fill(&mut self, page: &[f16], page_rows: usize, offset: usize, shape: Shape) {
+        let pieces = page.chunks_exact(page_rows * shape.row);
+        for (mine, theirs) in self.0.iter_mut().flatten().zip(pieces) {
+            let start = offset * shape.row;
+            mine.copy_from_slice(&theirs[start..start + mine.len()]);
+        }
+    }
+}
+
+/// Tokens that `a` and `b` begin with alike, compared one by one.
+pub(crate) fn common_prefix(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
