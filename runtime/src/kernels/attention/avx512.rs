@@ -26,10 +26,16 @@ pub(super) unsafe fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, stat
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn tile<const C: usize>(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
+unsafe fn tile<const C: usize>(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    rows: usize,
+    State { max: state_max, sum: state_sum, out: state_out }: State<'_>,
+) {
     let d = C * LANES;
     assert!(
-        q.len() == d && state.out.len() == d && k.len() == TILE * d && v.len() == k.len() && rows <= TILE
+        q.len() == d && state_out.len() == d && k.len() == TILE * d && v.len() == k.len() && rows <= TILE
     );
     // SAFETY: all addresses are of whole vectors within the slices, by the assertion.
     unsafe {
@@ -43,8 +49,8 @@ unsafe fn tile<const C: usize>(q: &[f32], k: &[f32], v: &[f32], rows: usize, sta
             }
         }
         let largest = scores.iter().fold(lowest, |m, s| _mm512_max_ps(m, *s));
-        let max = state.max.max(_mm512_reduce_max_ps(largest));
-        let shrink = exp(_mm512_set1_ps(*state.max - max));
+        let max = state_max.max(_mm512_reduce_max_ps(largest));
+        let shrink = exp(_mm512_set1_ps(*state_max - max));
         let mut weights = [0.0f32; TILE];
         let mut sum = _mm512_setzero_ps();
         for (n, scores) in scores.iter().enumerate() {
@@ -56,9 +62,9 @@ unsafe fn tile<const C: usize>(q: &[f32], k: &[f32], v: &[f32], rows: usize, sta
                 _mm512_storeu_ps(weights.as_mut_ptr().add(n * LANES), weight);
             }
         }
-        *state.sum = state.sum.mul_add(_mm512_cvtss_f32(shrink), _mm512_reduce_add_ps(sum));
-        *state.max = max;
-        let to = state.out.as_mut_ptr();
+        *state_sum = state_sum.mul_add(_mm512_cvtss_f32(shrink), _mm512_reduce_add_ps(sum));
+        *state_max = max;
+        let to = state_out.as_mut_ptr();
         let mut out: [__m512; C] =
             std::array::from_fn(|c| _mm512_mul_ps(_mm512_loadu_ps(to.add(c * LANES)), shrink));
         for (r, weight) in weights[..rows].iter().enumerate() {
@@ -81,7 +87,7 @@ pub(super) fn widen(from: &[f16], to: &mut [f32]) {
     for (from, to) in from.iter().zip(to) {
         // SAFETY: sixteen f16 and sixteen f32.
         unsafe {
-            _mm512_storeu_ps(to.as_mut_ptr(), _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())))
+            _mm512_storeu_ps(to.as_mut_ptr(), _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())));
         };
     }
     from_tail.iter().zip(to_tail).for_each(|(from, to)| *to = from.to_f32());
@@ -106,7 +112,7 @@ unsafe fn dots<const C: usize>(q: *const f32, k: *const f32) -> __m512 {
                 *sum = _mm512_fmadd_ps(_mm512_loadu_ps(q.add(c * LANES)), key, *sum);
             }
         }
-        across(sums)
+        across(&sums)
     }
 }
 
@@ -114,7 +120,7 @@ unsafe fn dots<const C: usize>(q: *const f32, k: *const f32) -> __m512 {
 /// two vectors' results in one.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-fn across(v: [__m512; LANES]) -> __m512 {
+fn across(v: &[__m512; LANES]) -> __m512 {
     // Rows r and r + 8: lanes of both, added across 256-bit halves.
     let halves: [__m512; 8] = std::array::from_fn(|r| {
         let (a, b) = (v[r], v[r + 8]);

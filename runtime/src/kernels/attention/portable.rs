@@ -20,11 +20,17 @@ fn one_tile_avx2(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>)
 }
 
 #[inline(always)]
-fn body<F: Fma>(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
+fn body<F: Fma>(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    rows: usize,
+    State { max: state_max, sum: state_sum, out }: State<'_>,
+) {
     const LANES: usize = 16;
     let d = q.len();
     let mut scores = [f32::NEG_INFINITY; TILE];
-    let mut max = *state.max;
+    let mut max = *state_max;
     for (score, key) in scores[..rows].iter_mut().zip(k.chunks_exact(d)) {
         let mut lanes = [0.0f32; LANES];
         for (a, b) in q.chunks_exact(LANES).zip(key.chunks_exact(LANES)) {
@@ -35,17 +41,17 @@ fn body<F: Fma>(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) 
         *score = lanes.iter().sum::<f32>();
         max = max.max(*score);
     }
-    let shrink = exp::<F>(*state.max - max);
+    let shrink = exp::<F>(*state_max - max);
     let mut weights = [0.0f32; TILE];
     for (weight, score) in weights.iter_mut().zip(scores) {
         *weight = exp::<F>(score - max);
     }
     let sum: f32 = weights[..rows].iter().sum();
-    *state.sum = F::fma(*state.sum, shrink, sum);
-    *state.max = max;
-    state.out.iter_mut().for_each(|x| *x *= shrink);
+    *state_sum = F::fma(*state_sum, shrink, sum);
+    *state_max = max;
+    out.iter_mut().for_each(|x| *x *= shrink);
     for (weight, value) in weights[..rows].iter().zip(v.chunks_exact(d)) {
-        for (x, y) in state.out.iter_mut().zip(value) {
+        for (x, y) in out.iter_mut().zip(value) {
             *x = F::fma(*weight, *y, *x);
         }
     }

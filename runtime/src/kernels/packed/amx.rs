@@ -55,9 +55,9 @@ impl Tiles {
     /// # Safety
     /// [`is_available`].
     pub(super) unsafe fn configure(format: Format) -> Self {
-        let columns = if format.scaling == Scaling::PanelHalf { BLOCK / 2 } else { BLOCK } as u16;
         #[repr(align(64))]
         struct Palette([u8; 64]);
+        let columns = if format.scaling == Scaling::PanelHalf { BLOCK / 2 } else { BLOCK } as u16;
         let mut palette = Palette([0; 64]);
         palette.0[0] = 1;
         for n in 0..8 {
@@ -91,16 +91,16 @@ impl Tiles {
         unsafe {
             match format.scaling {
                 Scaling::Block => {
-                    panel::<BLOCK_KIND>(format.offset_bits, group, left, totals, &mut self.buffers)
+                    panel::<BLOCK_KIND>(format.offset_bits, group, left, totals, &mut self.buffers);
                 }
                 Scaling::BlockMin => {
-                    panel::<BLOCK_MIN>(format.offset_bits, group, left, totals, &mut self.buffers)
+                    panel::<BLOCK_MIN>(format.offset_bits, group, left, totals, &mut self.buffers);
                 }
                 Scaling::PanelMin => {
-                    panel::<PANEL_MIN>(format.offset_bits, group, left, totals, &mut self.buffers)
+                    panel::<PANEL_MIN>(format.offset_bits, group, left, totals, &mut self.buffers);
                 }
                 Scaling::PanelHalf => {
-                    panel::<PANEL_HALF>(format.offset_bits, group, left, totals, &mut self.buffers)
+                    panel::<PANEL_HALF>(format.offset_bits, group, left, totals, &mut self.buffers);
                 }
             }
         }
@@ -216,9 +216,9 @@ unsafe fn compute<const SCALING: u8>(step: usize, group: GroupAt, left: LeftAt) 
     // its 8 or 4 lines.
     unsafe {
         if step.is_multiple_of(2) {
-            compute_in::<0, 1>(first, second)
+            compute_in::<0, 1>(first, second);
         } else {
-            compute_in::<2, 3>(first, second)
+            compute_in::<2, 3>(first, second);
         }
     }
 }
