@@ -67,6 +67,17 @@ async fn python_failures_say_where() {
 }
 
 #[tokio::test]
+async fn python_says_what_there_is_where_something_is_not() {
+    let test = "import calc\n\ndef test_r1():\n    calc.sub(1, 2)\n\ndef test_r2():\n    (1).x\n";
+    let (verdict, _, detail) =
+        outcome("python", &[("calc.py", PY), ("test_calc.py", test), ("test_b.py", "import notes\n")]).await;
+    assert_eq!(reason(&verdict), "2 of 2 tests failed");
+    assert!(detail.contains("The modules of this project are: calc, test_b, test_calc."), "{detail}");
+    assert!(detail.contains("calc has: add."), "{detail}");
+    assert!(!detail.contains("int has"), "{detail}");
+}
+
+#[tokio::test]
 async fn what_shows_nothing_is_no_evidence() {
     let nothing = |v: &Verdict| matches!(v, Verdict::NoEvidence { .. });
     let (verdict, ..) = outcome("python", &[("calc.py", PY)]).await;

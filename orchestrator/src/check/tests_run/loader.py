@@ -15,13 +15,36 @@ import unittest
 
 ROOT = os.getcwd()
 LINES_MAX = 24
+NAMES_MAX = 24
+# Modules of the project, as far as its top directory shows them.
+OWN = {name[:-3] for name in os.listdir(ROOT) if name.endswith(".py")}
 
 
 def explain(error):
     """The part of a traceback that lies in the project, and the error itself."""
     frames = [f for f in traceback.extract_tb(error[2]) if f.filename.startswith(ROOT)]
     lines = traceback.format_list(frames[-3:]) + traceback.format_exception_only(error[0], error[1])
-    return "\n".join("".join(lines).replace(ROOT + os.sep, "").splitlines()[-LINES_MAX:])
+    lines = "".join(lines).replace(ROOT + os.sep, "").splitlines()[-LINES_MAX:]
+    # The error stays last: it is what failures are told apart by.
+    return "\n".join(lines[:-1] + hint(error[1]) + lines[-1:])
+
+
+def hint(error):
+    """What there is, for an error that says what there is not."""
+    if isinstance(error, ModuleNotFoundError):
+        names = sorted(name[:-3] for name in os.listdir(ROOT) if name.endswith(".py"))
+        return [f"The modules of this project are: {', '.join(names[:NAMES_MAX])}."]
+    owner = getattr(error, "obj", None)
+    if isinstance(error, AttributeError) and not inspect.ismodule(owner):
+        owner = type(owner)
+    elif isinstance(error, ImportError):
+        owner = sys.modules.get(error.name)
+    elif not isinstance(error, AttributeError):
+        return []
+    if not (getattr(owner, "__file__", None) or "").startswith(ROOT) and getattr(owner, "__module__", "") not in OWN:
+        return []
+    names = sorted(name for name in vars(owner) if not name.startswith("_"))
+    return [f"{owner.__name__} has: {', '.join(names[:NAMES_MAX]) or 'nothing'}."]
 
 
 class Result(unittest.TestResult):
