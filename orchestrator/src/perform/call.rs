@@ -17,6 +17,8 @@ const BLOCKS_MAX: usize = 8;
 const REWRITTEN_LINES_MAX: usize = 120;
 /// Files that a grammar names at most.
 const FILES_MAX: usize = 24;
+/// Turn of a conversation, from 0, from which on replies are sampled.
+const VARIED_FROM_TURN: u32 = 2;
 /// Temperature where the most likely reply was not good enough before.
 const TEMPERATURE_AGAIN: f32 = 0.6;
 /// Keeps prose from saying the same again.
@@ -112,7 +114,10 @@ impl Performer {
         });
         let (again, prose) = match purpose {
             Purpose::Plan => (turn > 0, false),
-            Purpose::Work { attempt, .. } => (attempt > 1 || stuck, self.domain.prose),
+            // Of what did not do twice the most likely text is more of the same.
+            Purpose::Work { attempt, .. } => {
+                (attempt > 1 || stuck || turn >= VARIED_FROM_TURN, self.domain.prose)
+            }
             Purpose::Summarise { .. } => (false, false),
         };
         let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
