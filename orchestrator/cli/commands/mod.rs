@@ -6,6 +6,7 @@ mod inspect;
 mod memory;
 mod models;
 mod run;
+mod serve;
 
 use edvac_orchestrator::config::{self, Config, ModelConfig};
 use edvac_orchestrator::control::event::Limits;
@@ -16,6 +17,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Version of all JSON this binary prints.
 pub const SCHEMA_VERSION: u32 = 1;
+/// The exit code of a process that a second Ctrl-C ended.
+const EXIT_INTERRUPTED: i32 = 130;
 
 /// Performs what the command line says.
 pub async fn perform(cli: Cli) -> Outcome {
@@ -45,6 +48,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Diff(one) => inspect::diff(&config, &one).await,
         Command::Context(args) => inspect::context(&config, &args).await,
         Command::Models(models) => models::models(&config, models).await,
+        Command::Serve(args) => serve::serve(config, args).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,
         Command::Config(json) => configure::show(file, json.json),
         Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),
