@@ -47,7 +47,7 @@ fn id(prefix: &str) -> String {
     const CHARS: usize = 24;
     let random =
         rand::distr::SampleString::sample_string(&rand::distr::Alphanumeric, &mut rand::rng(), CHARS);
-    format!("{prefix}-{random}")
+    format!("{prefix}{random}")
 }
 
 /// Now, in OpenAI's unit.

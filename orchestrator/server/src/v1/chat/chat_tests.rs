@@ -94,7 +94,7 @@ async fn tools_are_told_and_calls_are_read() {
     assert_eq!(choice["finish_reason"], "tool_calls");
     assert_eq!(choice["message"]["content"], "I look.");
     let call = &choice["message"]["tool_calls"][0];
-    assert!(call["id"].as_str().unwrap().starts_with("call-"));
+    assert!(call["id"].as_str().unwrap().starts_with("call_"));
     assert_eq!(call["type"], "function");
     assert_eq!(call["function"], json!({ "name": "weather", "arguments": "{\"city\": \"Rome\"}" }));
     let asked = fake.request();
@@ -190,10 +190,10 @@ async fn what_cannot_be_done_is_refused_by_name() {
         (json!({ "stop": "" }), "invalid_value", "stop"),
         (json!({ "messages": [] }), "invalid_value", "messages"),
         (json!({ "messages": "hi" }), "invalid_value", "messages"),
-        (json!({ "messages": [{ "role": "king", "content": "hi" }] }), "invalid_value", "messages[0]"),
+        (json!({ "messages": [{ "role": "king", "content": "hi" }] }), "invalid_value", "messages[0].role"),
         (json!({ "tool_choice": "required" }), "invalid_value", "tool_choice"),
         (json!({ "tools": [weather_tool(), weather_tool()] }), "invalid_value", "tools[1].function.name"),
-        (json!({ "response_format": { "type": "xml" } }), "invalid_value", "response_format"),
+        (json!({ "response_format": { "type": "xml" } }), "invalid_value", "response_format.type"),
         (json!({ "response_format": { "type": "grammar" } }), "invalid_value", "response_format.grammar"),
         (
             json!({ "response_format": { "type": "grammar", "grammar": "start: nowhere" } }),

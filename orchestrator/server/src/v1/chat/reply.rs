@@ -21,7 +21,7 @@ pub(super) fn completion(reply: &ModelReply, tools: &[String]) -> CreateChatComp
             Piece::Text(more) => text.push_str(&more),
             Piece::Call { name, arguments } => {
                 let function = FunctionCall { name, arguments };
-                let call = ChatCompletionMessageToolCall { id: id("call"), function };
+                let call = ChatCompletionMessageToolCall { id: id("call_"), function };
                 calls.push(ChatCompletionMessageToolCalls::Function(call));
             }
         }
@@ -31,7 +31,7 @@ pub(super) fn completion(reply: &ModelReply, tools: &[String]) -> CreateChatComp
     let content = (calls.is_empty() || !text.is_empty()).then_some(text);
     let tool_calls = (!calls.is_empty()).then_some(calls);
     CreateChatCompletionResponse {
-        id: id("chatcmpl"),
+        id: id("chatcmpl-"),
         object: "chat.completion".to_owned(),
         created: now_seconds(),
         model: reply.model.clone(),

@@ -32,7 +32,7 @@ pub(super) fn stream(
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let chunks = Chunks {
         model: app.client.info().model.clone(),
-        id: id("chatcmpl"),
+        id: id("chatcmpl-"),
         created: now_seconds(),
         include_usage: shape.include_usage,
         scanner: Scanner::new(&shape.tools),
@@ -140,7 +140,7 @@ impl Chunks {
                 Piece::Call { name, arguments } => {
                     let call = ChatCompletionMessageToolCallChunk {
                         index: self.calls,
-                        id: Some(id("call")),
+                        id: Some(id("call_")),
                         r#type: Some(FunctionType::Function),
                         function: Some(FunctionCallStream { name: Some(name), arguments: Some(arguments) }),
                     };
