@@ -127,8 +127,8 @@ impl Metrics {
     /// All of them as Prometheus reads them.
     pub fn text(&self, replies: &Queue, vectors: &Queue) -> String {
         for (queue, counts) in [("chat", replies.counts()), ("embeddings", vectors.counts())] {
-            self.in_flight.get_or_create(&Queued { queue }).set(counts.0 as i64);
-            self.waiting.get_or_create(&Queued { queue }).set(counts.1 as i64);
+            self.in_flight.get_or_create(&Queued { queue }).set(gauge(counts.0));
+            self.waiting.get_or_create(&Queued { queue }).set(gauge(counts.1));
         }
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
@@ -139,4 +139,8 @@ impl Metrics {
             }
         }
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }

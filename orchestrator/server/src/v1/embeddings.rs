@@ -83,7 +83,7 @@ pub(crate) async fn embeddings(
     let texts = texts(request.input)?;
     let done = embed(&app, &model, texts).await?;
     app.metrics.embedded(done.tokens);
-    Ok(answer(request.model, done, request.encoding_format.unwrap_or_default()))
+    Ok(answer(request.model, done, &request.encoding_format.unwrap_or_default()))
 }
 
 fn texts(input: EmbeddingInput) -> Result<Vec<String>, Refusal> {
@@ -128,7 +128,7 @@ async fn embed(app: &App, model: &Arc<dyn Embeddings>, texts: Vec<String>) -> Re
     Ok(all)
 }
 
-fn answer(model: String, done: Embedded, format: EncodingFormat) -> Response {
+fn answer(model: String, done: Embedded, format: &EncodingFormat) -> Response {
     let tokens = done.tokens as u32;
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
     let object = "list".to_owned();

@@ -64,11 +64,9 @@ pub(crate) async fn one(
     Path(asked): Path<String>,
 ) -> Result<Json<Entry>, Refusal> {
     let mut all = entries(&app);
-    match all.iter().position(|e| e.model.id == asked) {
-        Some(at) => Ok(Json(all.swap_remove(at))),
-        None => {
-            let served: Vec<_> = all.iter().map(|e| e.model.id.as_str()).collect();
-            Err(Refusal::model(&asked, &served.join(" and ")))
-        }
+    if let Some(at) = all.iter().position(|e| e.model.id == asked) {
+        return Ok(Json(all.swap_remove(at)));
     }
+    let served: Vec<_> = all.iter().map(|e| e.model.id.as_str()).collect();
+    Err(Refusal::model(&asked, &served.join(" and ")))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn completions(
     // Whatever can be refused is refused before a stream begins: its status cannot be taken back.
     making.begun().await?;
     if ask.shape.stream {
-        return Ok(stream::stream(app, making, ask.shape).into_response());
+        return Ok(stream::stream(app, making, &ask.shape).into_response());
     }
     let reply = making.whole().await?;
     Ok(Json(reply::completion(&reply, &ask.shape.tools)).into_response())

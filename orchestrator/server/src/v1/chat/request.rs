@@ -123,7 +123,7 @@ fn bound(format: Option<ResponseFormat>, tools: &Tools) -> Result<Option<String>
             .map_err(|why| Refusal::schema("response_format.json_schema.schema", &why))?;
     }
     let calls = match (tools.choice(), &schema) {
-        (Choice::None, None) | (Choice::Auto, None) => return Ok(None),
+        (Choice::None | Choice::Auto, None) => return Ok(None),
         (Choice::None, Some(_)) => None,
         (Choice::Auto | Choice::Required | Choice::Named(_), _) => Some(tools.calls()),
     };

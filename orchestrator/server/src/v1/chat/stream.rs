@@ -28,8 +28,8 @@ const DONE: &str = "[DONE]";
 pub(super) fn stream(
     app: Arc<App>,
     making: Making,
-    shape: Shape,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    shape: &Shape,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     let chunks = Chunks {
         model: app.client.info().model.clone(),
         id: id("chatcmpl-"),
