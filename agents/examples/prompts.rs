@@ -39,6 +39,7 @@ async fn say(
         tokens_max: 2048,
         sampling: Sampling { repetition_penalty: 1.05, ..Sampling::default() },
         grammar: Some(grammar),
+        stop: vec![],
         tools: false,
     };
     let sink = |delta: Delta| {

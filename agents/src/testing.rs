@@ -56,6 +56,7 @@ pub fn request(text: &str) -> ModelRequest {
         tokens_max: 100,
         sampling: Sampling::default(),
         grammar: None,
+        stop: vec![],
         tools: false,
     }
 }

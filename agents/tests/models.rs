@@ -26,7 +26,14 @@ fn request(texts: &[&str], tokens_max: u32) -> ModelRequest {
         .chain([Speaker::Assistant, Speaker::User].into_iter().cycle());
     let messages =
         texts.iter().zip(speakers).map(|(t, speaker)| Message { speaker, text: (*t).to_owned() }).collect();
-    ModelRequest { messages, tokens_max, sampling: Sampling::default(), grammar: None, tools: false }
+    ModelRequest {
+        messages,
+        tokens_max,
+        sampling: Sampling::default(),
+        grammar: None,
+        stop: vec![],
+        tools: false,
+    }
 }
 
 async fn ask(client: &LocalClient, request: &ModelRequest) -> Result<ModelReply, ModelError> {

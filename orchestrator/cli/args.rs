@@ -1,5 +1,6 @@
 //! The command line as data. Parsing is clap's; what the commands do is in `commands/`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +71,8 @@ pub enum Command {
     /// What the local model need not compute again: snapshots of keys and values
     #[command(subcommand)]
     Kv(Kv),
+    /// Serve the local model to OpenAI-compatible clients until Ctrl-C
+    Serve(Serve),
     /// What the machine remembers
     #[command(subcommand)]
     Memory(Memory),
@@ -206,6 +209,24 @@ pub struct Resume {
     pub model: ModelArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+/// `edvac serve`
+#[derive(Args, Debug)]
+pub struct Serve {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Address to serve at; one that other machines reach needs a token
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<IpAddr>,
+    /// Port to serve at; 0 is any that is free
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The environment variable with the token that every request must carry
+    #[arg(long, value_name = "VARIABLE")]
+    pub token_env: Option<String>,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 /// `edvac models`

@@ -10,6 +10,7 @@ use edvac_orchestrator::driver::embedded::DriveError;
 use edvac_orchestrator::place::PlaceError;
 use edvac_orchestrator::run::RunError;
 use edvac_runtime::models::ModelsError;
+use edvac_server::ServeError;
 
 /// Wrong use or configuration; clap's code too.
 pub const EXIT_USAGE: u8 = 2;
@@ -101,6 +102,22 @@ impl From<ModelsError> for Failure {
             ModelsError::Io { .. } => "",
         };
         Self { what: error.to_string(), fix: fix.to_owned(), code: EXIT_MODEL }
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let fix = match &error {
+            ServeError::NoToken { .. } => {
+                "Put a token into an environment variable and name it with --token-env, or leave --bind out."
+            }
+            ServeError::ShortToken { .. } | ServeError::BadToken => {
+                "`openssl rand -hex 32` makes a good one."
+            }
+            ServeError::Bind { .. } => "Choose another --port; 0 is any that is free.",
+            ServeError::Serve(_) => return Self::machine(error.to_string()),
+        };
+        Self::usage(error.to_string(), fix)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing in a workspace is ever configuration, and no `.env` file is read: what a model writes cannot change
 //! where edvac sends a key or what it executes.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -20,6 +21,8 @@ pub struct Config {
     pub kv: KvConfig,
     /// Bounds of a run.
     pub limits: LimitsConfig,
+    /// How `edvac serve` is reached.
+    pub server: ServerConfig,
     /// Where things are.
     pub paths: PathsConfig,
 }
@@ -131,6 +134,24 @@ impl LimitsConfig {
     }
 }
 
+/// How `edvac serve` is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// The address; one that other machines reach needs a token.
+    pub bind: IpAddr,
+    /// The port; 0 is any that is free.
+    pub port: u16,
+    /// The environment variable that holds the token that every request must carry; empty is none.
+    pub token_env: String,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { bind: Ipv4Addr::LOCALHOST.into(), port: 8765, token_env: String::new() }
+    }
+}
+
 /// Where things are; empty means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -216,6 +237,9 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("EDVAC_RECORD", "model.record"),
     ("EDVAC_KV_MEMORY_MIB", "kv.memory_mib"),
     ("EDVAC_KV_DISK_MIB", "kv.disk_mib"),
+    ("EDVAC_SERVER_BIND", "server.bind"),
+    ("EDVAC_SERVER_PORT", "server.port"),
+    ("EDVAC_SERVER_TOKEN_ENV", "server.token_env"),
     ("EDVAC_TOKENS_MAX", "limits.tokens_max"),
     ("EDVAC_MINUTES_MAX", "limits.minutes_max"),
     ("EDVAC_WORKSPACES", "paths.workspaces"),

@@ -60,6 +60,15 @@ impl SentenceEmbedder {
         Ok(out)
     }
 
+    /// Tokens of `texts` that count.
+    pub fn count_tokens(&self, texts: &[&str]) -> Result<usize, Error> {
+        let encoded = self
+            .tokenizer
+            .encode_batch_fast(texts.to_vec(), true)
+            .map_err(|e| tokenizer_error(e.as_ref()))?;
+        Ok(encoded.iter().map(|e| e.get_attention_mask().iter().filter(|m| **m == 1).count()).sum())
+    }
+
     fn embed_batch(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
         let encoded =
             self.tokenizer.encode_batch(texts.to_vec(), true).map_err(|e| tokenizer_error(e.as_ref()))?;

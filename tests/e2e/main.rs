@@ -7,4 +7,5 @@ mod crash;
 mod home;
 #[cfg(feature = "model-tests")]
 mod models;
+mod serve;
 mod signals;

@@ -290,7 +290,7 @@ impl ModelClient for LocalClient {
                 repetition_penalty: sampling.repetition_penalty,
                 seed: sampling.seed,
             },
-            stop: Vec::new(),
+            stop: request.stop.clone(),
             grammar: request.grammar.clone(),
         };
         let generation = generate(Arc::clone(&self.engine), ask, sink, cancel).await?;

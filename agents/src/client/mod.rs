@@ -68,6 +68,9 @@ pub struct ModelRequest {
     /// A Lark grammar (llguidance's dialect) that the reply must match; ignored by clients that cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grammar: Option<String>,
+    /// Texts that end the reply and are not part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
     /// Whether native tool calls may be used for the block protocol's verbs, where the client supports them.
     pub tools: bool,
 }

@@ -20,6 +20,7 @@ use async_openai::error::OpenAIError;
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use futures::{Stream, StreamExt};
+use serde_json::Value;
 
 use self::refusal::Failure;
 use self::transport::{Answer, Transport};
@@ -30,6 +31,8 @@ use super::{
 
 /// Times a request is tried in all.
 const ATTEMPTS_MAX: usize = 5;
+/// Longest wait for what an endpoint says about itself.
+const LEARN_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest pause between two tries, unless the endpoint asks for more.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// Longest pause that an endpoint may ask for; over it the error is the better answer.
@@ -48,6 +51,8 @@ pub struct OpenAiOptions {
     pub window_tokens: usize,
     /// Whether the endpoint takes native tool calls.
     pub native_tools: bool,
+    /// Whether the endpoint binds a reply to a grammar, as `edvac serve` does; [`OpenAiClient::learn`] finds out.
+    pub grammar: bool,
     /// Longest wait for the first byte of a reply: the whole prompt is computed in it.
     pub first_byte_timeout: Duration,
     /// Longest silence within a reply.
@@ -65,6 +70,7 @@ impl OpenAiOptions {
             model: model.to_owned(),
             window_tokens,
             native_tools: false,
+            grammar: false,
             first_byte_timeout: Duration::from_mins(5),
             idle_timeout: Duration::from_mins(1),
             pause_min: Duration::from_millis(500),
@@ -80,6 +86,7 @@ impl fmt::Debug for OpenAiOptions {
             .field("model", &self.model)
             .field("window_tokens", &self.window_tokens)
             .field("native_tools", &self.native_tools)
+            .field("grammar", &self.grammar)
             .finish_non_exhaustive()
     }
 }
@@ -110,9 +117,24 @@ impl OpenAiClient {
             provider: "openai".to_owned(),
             model: options.model.clone(),
             window_tokens: options.window_tokens,
-            grammar: false,
+            grammar: options.grammar,
         };
         Ok(Self { client, options, info, unwanted: Mutex::default() })
+    }
+
+    /// Asks the endpoint what it can do beyond OpenAI's API, which only `edvac serve` says. An endpoint that does not
+    /// say it, or does not answer, is used as any other: what is wrong with it shows with the first request.
+    pub async fn learn(&mut self) {
+        let models = self.client.models();
+        let listing = tokio::time::timeout(LEARN_TIME_MAX, models.list_byot::<Value>());
+        // The transport hands answers that are no streams through as errors.
+        let Ok(Err(error)) = listing.await else { return };
+        let Answer::Whole(body) = transport::answer(error) else { return };
+        if let Some(abilities) = wire::abilities(&body, &self.options.model) {
+            self.options.grammar = abilities.grammar;
+            self.info.grammar = abilities.grammar;
+            self.info.window_tokens = self.info.window_tokens.min(abilities.window_tokens);
+        }
     }
 
     /// Sends a request until it is answered or there is no use in sending it again.

@@ -297,3 +297,47 @@ fn the_key_is_never_shown() {
     assert!(error.contains("copied whole") && !error.contains(KEY), "{error}");
     assert!(OpenAiClient::new(OpenAiOptions { base_url: "nonsense".into(), ..options }).is_err());
 }
+
+#[tokio::test]
+async fn a_grammar_goes_to_whoever_says_it_takes_one() {
+    let server = server().await;
+    let list = json!({ "object": "list", "data": [
+        { "id": "other", "object": "model", "edvac": { "grammar": false, "window_tokens": 1 } },
+        { "id": "m", "object": "model", "edvac": { "grammar": true, "window_tokens": 2048 } },
+    ] });
+    let listing = Mock::given(method("GET"))
+        .and(path("/v1/models"))
+        .and(header("authorization", format!("Bearer {KEY}")));
+    listing.respond_with(ResponseTemplate::new(200).set_body_json(list)).expect(1).mount(&server).await;
+    answers(&server, vec![hello()]).await;
+    let mut client = client_with(&server, |options| options.native_tools = true);
+    assert!(!client.info().grammar);
+    client.learn().await;
+    assert_eq!((client.info().grammar, client.info().window_tokens), (true, 2048));
+    let ask = ModelRequest {
+        grammar: Some("start: \"a\"".to_owned()),
+        stop: vec!["END".to_owned()],
+        tools: true,
+        ..request("hi")
+    };
+    client.complete(&ask, &|_| (), never()).await.unwrap();
+    let sent: Vec<Request> = server.received_requests().await.unwrap();
+    let body: Value = sent.last().unwrap().body_json().unwrap();
+    assert_eq!(body["response_format"], json!({ "type": "grammar", "grammar": "start: \"a\"" }));
+    assert_eq!((&body["stop"], &body["tools"]), (&json!(["END"]), &Value::Null));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_says_nothing_is_used_as_it_is() {
+    for answer in [
+        ResponseTemplate::new(404),
+        ResponseTemplate::new(200).set_body_string("no JSON"),
+        ResponseTemplate::new(200).set_body_json(json!({ "data": [{ "id": "m" }] })),
+    ] {
+        let server = server().await;
+        Mock::given(method("GET")).and(path("/v1/models")).respond_with(answer).mount(&server).await;
+        let mut client = client(&server);
+        client.learn().await;
+        assert_eq!((client.info().grammar, client.info().window_tokens), (false, 8192));
+    }
+}

@@ -32,6 +32,11 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 # tokens_max = 0                    # a run's tokens; 0 is unlimited
 # minutes_max = 0                   # a run's minutes; 0 is unlimited
 
+[server]                            # edvac serve
+# bind = "127.0.0.1"                # an address that other machines reach needs a token
+# port = 8765
+# token_env = ""                    # the variable that holds the token
+
 [paths]
 # workspaces = "workspaces"
 "#;

@@ -7,6 +7,7 @@ mod kv;
 mod memory;
 mod models;
 mod run;
+mod serve;
 
 use edvac_orchestrator::config::{self, Config, ModelConfig};
 use edvac_orchestrator::control::event::Limits;
@@ -17,6 +18,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Version of all JSON this binary prints.
 pub const SCHEMA_VERSION: u32 = 1;
+/// The exit code of a process that a second Ctrl-C ended.
+const EXIT_INTERRUPTED: i32 = 130;
 
 /// Performs what the command line says.
 pub async fn perform(cli: Cli) -> Outcome {
@@ -47,6 +50,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Context(args) => inspect::context(&config, &args).await,
         Command::Models(models) => models::models(&config, models).await,
         Command::Kv(command) => kv::kv(&config, command).await,
+        Command::Serve(args) => serve::serve(config, args).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,
         Command::Config(json) => configure::show(file, json.json),
         Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),

@@ -12,8 +12,10 @@ use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::meaning::{self, Meaning};
 use edvac_runtime::EngineOptions;
+use edvac_runtime::embed::SentenceEmbedder;
 use edvac_runtime::kv::{KvOptions, SnapshotOptions};
 use edvac_runtime::models::{self, ModelSpec, ModelsError, Progress};
+use edvac_server::Embeddings;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -188,7 +190,7 @@ pub async fn open_client(config: &Config) -> Result<Arc<dyn ModelClient>, Failur
         Some(("recorded", file)) => Arc::new(ReplayingClient::open(Path::new(file))?),
         _ => match model.provider.as_str() {
             "local" => open_local(config).await?,
-            "openai" => open_endpoint(config)?,
+            "openai" => open_endpoint(config).await?,
             other => {
                 return Err(Failure::usage(
                     format!("there is no provider {other:?}"),
@@ -203,7 +205,7 @@ pub async fn open_client(config: &Config) -> Result<Arc<dyn ModelClient>, Failur
     Ok(Arc::new(RecordingClient::create(client, Path::new(&model.record))?))
 }
 
-fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
+async fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let model = &config.model;
     if model.base_url.is_empty() {
         return Err(Failure::usage(
@@ -214,7 +216,9 @@ fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let key = std::env::var(&model.api_key_env).ok();
     let mut options = OpenAiOptions::new(&model.base_url, key, &model.name, model.window_tokens);
     options.native_tools = model.native_tools;
-    Ok(Arc::new(OpenAiClient::new(options)?))
+    let mut client = OpenAiClient::new(options)?;
+    client.learn().await;
+    Ok(Arc::new(client))
 }
 
 async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
@@ -259,6 +263,19 @@ pub fn open_embedder(config: &Config) -> Option<Arc<dyn Embedder>> {
         Ok(meaning) => Some(Arc::new(meaning)),
         Err(error) => {
             tracing::warn!("search ranks by words alone: {error}");
+            None
+        }
+    }
+}
+
+/// The embeddings that the server offers, where their model is here.
+pub fn open_embeddings(config: &Config) -> Option<Arc<dyn Embeddings>> {
+    let dir = config.models_dir().ok()?;
+    models::is_here(models::find(meaning::MODEL)?, &dir).then_some(())?;
+    match SentenceEmbedder::open(&dir.join(meaning::MODEL)) {
+        Ok(embedder) => Some(Arc::new(embedder)),
+        Err(error) => {
+            tracing::warn!("no embeddings are served: {error}");
             None
         }
     }

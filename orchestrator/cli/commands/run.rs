@@ -16,13 +16,10 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{SCHEMA_VERSION, find, limit_flags, model_flags, models};
+use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models};
 use crate::args::{OneRun, Plan, Resume, Run, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
-
-/// The exit code of a process that a second Ctrl-C ended.
-const EXIT_INTERRUPTED: i32 = 130;
 
 pub async fn run(mut config: Config, args: Run) -> Outcome {
     let program = args.program.as_deref().map(read_program).transpose()?;

@@ -46,6 +46,7 @@ impl Performer {
             tokens_max: start.limits.reply_tokens_max,
             sampling: self.sampling(purpose, turn, talk),
             grammar: self.grammar(purpose, state)?,
+            stop: Vec::new(),
             tools: matches!(purpose, Purpose::Work { .. }),
         };
         let sink = |delta| self.notices.send(Notice::Delta(purpose, delta));

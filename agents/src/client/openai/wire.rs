@@ -31,7 +31,9 @@ pub(super) fn body(
     let messages: Vec<_> =
         request.messages.iter().map(|m| json!({ "role": role(m.speaker), "content": m.text })).collect();
     let sampling = &request.sampling;
-    let tools = request.tools && options.native_tools;
+    let grammar = request.grammar.as_ref().filter(|_| options.grammar);
+    // A grammar has the blocks in it: beside it, tools would be a second way to say the same.
+    let tools = request.tools && options.native_tools && grammar.is_none();
     let mut optional: Vec<(&str, Value, bool)> = vec![
         ("max_tokens", json!(request.tokens_max), true),
         ("temperature", number(sampling.temperature), true),
@@ -45,6 +47,8 @@ pub(super) fn body(
             number(sampling.repetition_penalty),
             (sampling.repetition_penalty - 1.0).abs() > 1e-6,
         ),
+        ("stop", json!(request.stop), !request.stop.is_empty()),
+        ("response_format", json!({ "type": "grammar", "grammar": grammar }), grammar.is_some()),
         ("tools", Value::Array(native::tools(true)), tools),
     ];
     optional.retain(|(name, _, wanted)| *wanted && !unwanted.contains(name));
@@ -71,6 +75,26 @@ fn role(speaker: Speaker) -> &'static str {
         Speaker::User => "user",
         Speaker::Assistant => "assistant",
     }
+}
+
+/// What `edvac serve` says about a model in its list.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Abilities {
+    #[serde(default)]
+    pub(super) grammar: bool,
+    #[serde(default = "unlimited")]
+    pub(super) window_tokens: usize,
+}
+
+fn unlimited() -> usize {
+    usize::MAX
+}
+
+/// What a list of models says about one, where it says something.
+pub(super) fn abilities(listing: &str, model: &str) -> Option<Abilities> {
+    let listing: Value = serde_json::from_str(listing).ok()?;
+    let entry = listing["data"].as_array()?.iter().find(|entry| entry["id"] == model)?;
+    Abilities::deserialize(&entry["edvac"]).ok()
 }
 
 /// One event of a stream, or a whole answer: they differ in `delta` and `message` alone.

@@ -1,0 +1,93 @@
+//! What all requests share, and which address leads where.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use edvac_agents::client::ModelClient;
+
+use crate::guard::Guard;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+use crate::v1::{self, embeddings::Embeddings};
+
+/// Largest body of a request: more text than any window here holds, even with every character escaped.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// Between two signs of life in a stream that has nothing to say yet: below the idle limits of usual proxies.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What all requests share.
+pub struct App {
+    pub(crate) client: Arc<dyn ModelClient>,
+    pub(crate) embeddings: Option<Arc<dyn Embeddings>>,
+    /// For the one engine.
+    pub(crate) replies: Queue,
+    /// For the one embedding model.
+    pub(crate) vectors: Queue,
+    pub(crate) metrics: Metrics,
+    pub(crate) guard: Guard,
+    /// When the server began, in seconds since 1970.
+    pub(crate) since: i64,
+}
+
+impl App {
+    pub(crate) fn new(
+        client: Arc<dyn ModelClient>,
+        embeddings: Option<Arc<dyn Embeddings>>,
+        guard: Guard,
+    ) -> Self {
+        Self {
+            client,
+            embeddings,
+            replies: Queue::default(),
+            vectors: Queue::default(),
+            metrics: Metrics::new(),
+            guard,
+            since: jiff::Timestamp::now().as_second(),
+        }
+    }
+}
+
+/// All addresses. The guard is a layer over every one of them, those that do not exist included: an address that is
+/// added later is guarded without anyone thinking of it.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(metrics))
+        .nest("/v1", v1::routes())
+        .fallback(|request: Request| async move { Refusal::no_such_address(request.uri().path()) })
+        .method_not_allowed_fallback(|request: Request| async move { Refusal::method(request.method()) })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&app), guarded))
+        .layer(from_fn_with_state(Arc::clone(&app), counted))
+        .with_state(app)
+}
+
+async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.guard.check(request.uri().path(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
+    let response = next.run(request).await;
+    app.metrics.answered(route.as_ref().map_or("other", |r| r.as_str()), &response);
+    response
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.metrics.text(&app.replies, &app.vectors);
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

@@ -1,0 +1,121 @@
+//! `edvac serve`: what it says, whom it lets in, and how it ends. Its answers are tested in its own crate.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::home::{Home, Said};
+
+/// A token that is long enough.
+const TOKEN: &str = "a-token-that-nobody-guesses";
+
+/// A server that has its address, and what it said first.
+fn serving(home: &Home, args: &[&str]) -> (Child, String) {
+    std::fs::write(home.path().join("script.toml"), "[[reply]]\ntext = \"hello\"\n").unwrap();
+    let mut command = home.edvac(&["serve", "--port", "0", "--provider", "scripted:script.toml"]);
+    let mut child = command
+        .args(args)
+        .env("SERVE_TOKEN", TOKEN)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    (child, line.trim_end().to_owned())
+}
+
+fn ask(base_url: &str, head: &str, body: &str) -> String {
+    let host = base_url.strip_prefix("http://").and_then(|u| u.strip_suffix("/v1")).unwrap();
+    let mut connection = TcpStream::connect(host).unwrap();
+    let length = body.len();
+    write!(
+        connection,
+        "{head} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn end(child: Child, signal: Signal) -> Said {
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn it_says_where_it_is_answers_and_ends() {
+    let home = Home::new();
+    for signal in [Signal::INT, Signal::TERM] {
+        let (child, url) = serving(&home, &[]);
+        assert!(url.starts_with("http://127.0.0.1:") && url.ends_with("/v1"), "{url}");
+        let body = r#"{"model": "scripted", "messages": [{"role": "user", "content": "hi"}]}"#;
+        let answer = ask(&url, "POST /v1/chat/completions", body);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("hello"), "{answer}");
+        let said = end(child, signal).expect(0);
+        assert!(said.stderr.contains("serving scripted"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn scripts_are_told_in_json_and_a_token_is_kept() {
+    let home = Home::new();
+    let (child, line) = serving(&home, &["--json", "--quiet", "--token-env", "SERVE_TOKEN"]);
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let url = said["base_url"].as_str().unwrap();
+    assert!(url.ends_with(&format!(":{}/v1", said["port"])), "{said}");
+    assert_eq!((&said["model"], &said["token"]), (&"scripted".into(), &true.into()));
+    assert!(ask(url, "GET /v1/models", "").starts_with("HTTP/1.1 401"));
+    assert!(ask(url, "GET /healthz", "").starts_with("HTTP/1.1 200"));
+    let said = end(child, Signal::TERM).expect(0);
+    assert_eq!(said.stderr, "");
+    assert!(!line.contains(TOKEN) && !said.stdout.contains(TOKEN));
+}
+
+#[test]
+fn it_is_not_opened_to_others_without_a_token() {
+    let home = Home::new();
+    let refused = |args: &[&str]| home.say(&[&["serve", "--port", "0"], args].concat()).expect(2).stderr;
+    let said = refused(&["--bind", "0.0.0.0"]);
+    assert!(said.contains("no token is set") && said.contains("--token-env"), "{said}");
+    let said = refused(&["--token-env", "NOT_SET_ANYWHERE"]);
+    assert!(said.contains("NOT_SET_ANYWHERE"), "{said}");
+    std::fs::write(home.path().join("config.toml"), "[server]\nbind = \"::\"\n").unwrap();
+    assert!(refused(&[]).contains("no token is set"));
+    std::fs::write(home.path().join("config.toml"), "[server]\nbind = \"everywhere\"\n").unwrap();
+    assert!(refused(&[]).contains("config.toml"));
+}
+
+/// OpenAI's own Python client against a real model. `EDVAC_TEST_PYTHON` is a Python that has the package `openai`;
+/// `scripts/test` makes one.
+#[cfg(feature = "model-tests")]
+#[test]
+fn openais_own_client_is_served() {
+    let home = Home::new();
+    let models =
+        std::env::var("EDVAC_TEST_MODELS").expect("EDVAC_TEST_MODELS names the directory of test models");
+    let python =
+        std::env::var("EDVAC_TEST_PYTHON").expect("EDVAC_TEST_PYTHON is a Python with the package openai");
+    let mut child = home
+        .edvac(&["serve", "--port", "0", "--model", "smollm2-135m", "--token-env", "SERVE_TOKEN"])
+        .env("EDVAC_MODELS", models)
+        .env("SERVE_TOKEN", TOKEN)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openai_conformance.py");
+    let checked: Said = std::process::Command::new(python)
+        .arg(script)
+        .args([url.trim_end(), TOKEN, "smollm2-135m"])
+        .output()
+        .unwrap()
+        .into();
+    end(child, Signal::TERM).expect(0);
+    checked.expect(0);
+}
