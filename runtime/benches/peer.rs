@@ -128,7 +128,7 @@ fn main() {
     for name in &arguments.names {
         let path = arguments.models.join(format!("{name}.gguf"));
         let started = Instant::now();
-        let mut engine = Engine::open(&path, &EngineOptions { slots: 1, ..EngineOptions::default() })
+        let mut engine = Engine::open(&path, &EngineOptions::default())
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         println!("{name}: loaded in {:.2} s", started.elapsed().as_secs_f64());
         let points = std::iter::once(None).chain(arguments.depths.iter().copied().map(Some));

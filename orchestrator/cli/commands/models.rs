@@ -233,6 +233,7 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
                 .ok()
                 .map(|dir| SnapshotOptions { dir, bytes_max: config.kv.disk_mib.saturating_mul(MIB) }),
         },
+        ..EngineOptions::default()
     };
     let opened = blocking(move || LocalClient::open(&path, &options).map_err(|error| (path, error))).await?;
     let client = opened.map_err(|(path, error)| {

@@ -95,13 +95,15 @@ impl Performer {
             writes.clone_from(&instruction.writes);
         }
         let last = state.work.as_ref().and_then(|work| work.talk.turns.last());
+        let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && words.is_none();
         Ok(GrammarOptions {
             blocks_max: BLOCKS_MAX,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             writes,
-            edits: edits && words.is_none(),
+            // A cause that is named is a line or two to change; a file that is written again is copied, fault and all.
+            edits: (edits || repairs) && words.is_none(),
             reads: (reads.len() <= FILES_MAX).then_some(reads),
-            repairs: last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && words.is_none(),
+            repairs,
             words,
         })
     }

@@ -1,9 +1,11 @@
 //! The engine: a loaded model, its store of keys and values, and the loop that makes replies.
 
+mod draft;
 mod grammar;
 mod sample;
 mod stop;
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -16,6 +18,7 @@ use crate::error::Error;
 use crate::gguf::Gguf;
 use crate::kv::{self, Identity, KvOptions, KvStore, SequenceKv, Shape};
 use crate::tokenizer::Tokenizer;
+use draft::Drafter;
 use grammar::{Constraint, Grammars};
 use sample::Sampler;
 pub use sample::Sampling;
@@ -23,6 +26,9 @@ use stop::StopFilter;
 
 /// Prompt tokens computed between two looks at whether the caller still wants the reply.
 const PREFILL_CHUNK: usize = 128;
+/// Guesses of a pass: with the token before them eight rows, which cost a product little more than one does while
+/// weights come from memory.
+const DRAFT_TOKENS_MAX: usize = 7;
 
 /// How an engine is opened.
 #[derive(Clone, Debug)]
@@ -33,11 +39,18 @@ pub struct EngineOptions {
     pub window_tokens_max: Option<usize>,
     /// What is remembered of the sequences it sees.
     pub kv: KvOptions,
+    /// Tokens guessed at once while a reply is written, at most; 0 is off. The reply is the same either way.
+    pub draft_tokens_max: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { device: "cpu".to_owned(), window_tokens_max: None, kv: KvOptions::default() }
+        Self {
+            device: "cpu".to_owned(),
+            window_tokens_max: None,
+            kv: KvOptions::default(),
+            draft_tokens_max: DRAFT_TOKENS_MAX,
+        }
     }
 }
 
@@ -122,6 +135,12 @@ pub struct Generation {
     pub prefilled_tokens: usize,
     /// Where a remembered sequence that shares most of the prompt has another token: reuse ended there.
     pub diverged_at: Option<usize>,
+    /// Forward passes that the reply took; a pass computes one token and the guesses behind it.
+    pub passes: usize,
+    /// Tokens that were guessed.
+    pub drafted_tokens: usize,
+    /// Guesses that the model chose.
+    pub accepted_tokens: usize,
     /// Until the first token could be chosen.
     pub prefill_ms: u64,
     /// From then to the end.
@@ -136,6 +155,7 @@ pub struct Engine {
     template: ChatTemplate,
     grammars: Grammars,
     kv: KvStore,
+    draft_tokens_max: usize,
 }
 
 impl Engine {
@@ -161,7 +181,15 @@ impl Engine {
         };
         let grammars = Grammars::new(&tokenizer)?;
         let kv = open_kv(&model, &meta, &gguf, &options.kv)?;
-        Ok(Self { model, meta, tokenizer, template, grammars, kv })
+        Ok(Self {
+            model,
+            meta,
+            tokenizer,
+            template,
+            grammars,
+            kv,
+            draft_tokens_max: options.draft_tokens_max,
+        })
     }
 
     /// What is known about the model.
@@ -243,7 +271,7 @@ impl Engine {
         &self,
         request: &GenerateRequest,
         kv: &mut SequenceKv,
-        mut constraint: Option<&mut Constraint>,
+        constraint: Option<&mut Constraint>,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Generation, Error> {
         let total = request.prompt.len();
@@ -257,11 +285,14 @@ impl Engine {
             restored_disk_tokens: 0,
             prefilled_tokens: 0,
             diverged_at: None,
+            passes: 0,
+            drafted_tokens: 0,
+            accepted_tokens: 0,
             prefill_ms: 0,
             decode_ms: 0,
         };
         let started = Instant::now();
-        let mut logits = Vec::new();
+        let mut rows = VecDeque::new();
         while kv.ids.len() < total {
             if on_progress(Progress::Prefill { done: kv.ids.len(), total }).is_break() {
                 out.finish = Finish::Cancelled;
@@ -269,15 +300,38 @@ impl Engine {
             }
             let end = total.min(kv.ids.len() + PREFILL_CHUNK);
             let chunk = request.prompt[kv.ids.len()..end].to_vec();
-            logits = self.model.forward(kv, &chunk, 1)?.pop().unwrap_or_default();
+            rows = self.model.forward(kv, &chunk, 1)?.into();
             out.prefilled_tokens += chunk.len();
         }
         out.prefill_ms = started.elapsed().as_millis() as u64;
         let started = Instant::now();
+        self.decode(request, kv, rows, constraint, &mut out, on_progress)?;
+        // What was guessed and not chosen is no part of the sequence.
+        kv.truncate(kv.ids.len().min(total + out.ids.len()));
+        out.decode_ms = started.elapsed().as_millis() as u64;
+        Ok(out)
+    }
+
+    /// Writes the reply. `rows` are the logits after the prompt's last token.
+    fn decode(
+        &self,
+        request: &GenerateRequest,
+        kv: &mut SequenceKv,
+        mut rows: VecDeque<Vec<f32>>,
+        mut constraint: Option<&mut Constraint>,
+        out: &mut Generation,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let total = request.prompt.len();
         let tokens_max = request.tokens_max.min(self.meta.window_tokens - total);
         let mut sampler = Sampler::new(&request.sampling);
         let mut filter = StopFilter::new(&request.stop);
+        let mut drafter = Drafter::new(&request.prompt, self.draft_tokens_max);
+        // Tokens in `kv` that are not chosen yet; `rows` begins with the logits before the first of them.
+        let mut guesses: VecDeque<u32> = VecDeque::new();
+        let (mut guessed, mut right) = (0, 0);
         while out.ids.len() < tokens_max {
+            let mut logits = rows.pop_front().unwrap_or_default();
             let forced = constraint.as_deref_mut().map_or_else(Vec::new, Constraint::forced);
             let chosen = if forced.is_empty() {
                 let allowed = constraint.as_deref_mut().map(Constraint::mask).transpose()?;
@@ -295,6 +349,7 @@ impl Engine {
             let mut ended = false;
             for id in &chosen {
                 out.ids.push(*id);
+                drafter.push(*id);
                 ended |= filter.push(self.tokenizer.bytes(*id));
             }
             let text = filter.take();
@@ -313,7 +368,27 @@ impl Engine {
                 out.finish = Finish::Stop;
                 break;
             }
-            logits = self.model.forward(kv, &chosen, 1)?.pop().unwrap_or_default();
+            let known = chosen.iter().zip(&guesses).take_while(|(chosen, guess)| chosen == guess).count();
+            guesses.drain(..known);
+            right += known;
+            out.accepted_tokens += known;
+            if known == chosen.len() {
+                // The row after the last of them is there already; those between are of tokens that are settled.
+                rows.drain(..known - 1);
+                continue;
+            }
+            if guessed > 0 {
+                drafter.judged(guessed, right);
+            }
+            kv.truncate(total + out.ids.len() - (chosen.len() - known));
+            let room = tokens_max - out.ids.len();
+            let draft = if room > 1 { drafter.draft(room - 1) } else { &[] };
+            let feed: Vec<u32> = chosen[known..].iter().chain(draft).copied().collect();
+            guesses = draft.iter().copied().collect();
+            (guessed, right) = (guesses.len(), 0);
+            rows = self.model.forward(kv, &feed, guessed + 1)?.into();
+            out.passes += 1;
+            out.drafted_tokens += guessed;
         }
         if out.finish != Finish::StopText {
             let text = filter.finish();
@@ -323,8 +398,7 @@ impl Engine {
                 let _ = on_progress(Progress::Piece { text, tokens: out.ids.len() });
             }
         }
-        out.decode_ms = started.elapsed().as_millis() as u64;
-        Ok(out)
+        Ok(())
     }
 }
 
