@@ -88,7 +88,10 @@ pub fn fragments(
     templates: &Templates,
     counter: &dyn TokenCounter,
 ) -> Result<Vec<Fragment>, TemplateError> {
-    let about = json!({ "languages": rules.languages, "prose": rules.prose, "task": task.trim() });
+    let about = json!({
+        "languages": rules.languages, "prose": rules.prose, "task": task.trim(),
+        "keeps": super::words::keeps_something(task),
+    });
     let domain = format!("domains/{}/plan.md", rules.domain);
     [
         (FragmentKind::System, "prompts/planner/system.md", "how a plan is written"),

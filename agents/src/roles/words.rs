@@ -55,6 +55,18 @@ fn tests(covers: &[RequirementId], language: &str, tests_run_by: &str) -> String
     format!("{run}no test fails{names}")
 }
 
+/// Whether a task is about something that is kept between two runs of the program. Small models copy the example they
+/// are shown, so one that keeps a file is shown only where this is so.
+pub fn keeps_something(task: &str) -> bool {
+    const BEGINNINGS: [&str; 12] = [
+        "stor", "sav", "keep", "kept", "persist", "json", "csv", "sqlite", "database", "remember", "todo",
+        "account",
+    ];
+    task.split(|c: char| !c.is_alphanumeric())
+        .map(str::to_lowercase)
+        .any(|word| BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)))
+}
+
 /// A fence that does not end inside `text`.
 pub fn fence(text: &str) -> String {
     let run = |line: &str| line.trim_start().chars().take_while(|c| *c == '`').count();
@@ -69,6 +81,12 @@ mod tests {
     fn a_fence_is_longer_than_any_inside() {
         assert_eq!(fence("x"), "```");
         assert_eq!(fence("a\n  ````rust\n"), "`````");
+    }
+
+    #[test]
+    fn what_is_kept() {
+        assert!(keeps_something("A todo app, stored in JSON") && keeps_something("It saves notes."));
+        assert!(!keeps_something("Roman numerals to numbers and back") && !keeps_something(""));
     }
 
     #[test]

@@ -9,22 +9,23 @@ fn rules(languages: &[&str], prose: bool) -> PlanRules {
 }
 
 /// The worked example of a domain's prompt: what stands after "The plan is:".
-fn example(domain: &str, rules: &PlanRules) -> String {
-    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose });
+fn example(domain: &str, rules: &PlanRules, keeps: bool) -> String {
+    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose, "keeps": keeps });
     let text = templates().render(&format!("domains/{domain}/plan.md"), &view).unwrap();
     text.split_once("The plan is:\n\n").unwrap().1.to_owned()
 }
 
 #[test]
 fn the_examples_in_the_prompts_are_plans() {
-    for (domain, languages, prose) in [
-        ("codebase", &["python", "rust"][..], false),
-        ("book", &[], true),
-        ("custom", &[], false),
-        ("custom", &[], true),
+    for (domain, languages, prose, keeps) in [
+        ("codebase", &["python", "rust"][..], false, false),
+        ("codebase", &["python", "rust"][..], false, true),
+        ("book", &[], true, false),
+        ("custom", &[], false, false),
+        ("custom", &[], true, false),
     ] {
         let rules = rules(languages, prose);
-        let plan = example(domain, &rules);
+        let plan = example(domain, &rules, keeps);
         assert_eq!(accepts(&grammar(&rules), &plan), Ok(()), "{domain}");
         let draft = understand(&plan, Finish::Stop).unwrap();
         let covered: Vec<_> = draft.steps.iter().flat_map(|s| &s.covers).collect();
@@ -36,7 +37,7 @@ fn the_examples_in_the_prompts_are_plans() {
 fn what_is_not_a_plan_cannot_be_written() {
     let rules = rules(&["python"], false);
     let grammar = grammar(&rules);
-    let plan = example("codebase", &rules);
+    let plan = example("codebase", &rules, true);
     for (from, to) in [
         ("TITLE", "Title"),
         ("LANGUAGE: python", "LANGUAGE: cobol"),
