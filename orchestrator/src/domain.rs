@@ -61,6 +61,19 @@ pub struct Domain {
     /// Languages to choose from, the default first.
     #[serde(default, rename = "language")]
     pub languages: Vec<Language>,
+    /// Files that always look alike.
+    #[serde(default, rename = "form")]
+    pub forms: Vec<Form>,
+}
+
+/// How a file of a domain must look. Where a grammar binds the worker, nothing else can be written there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    /// The file.
+    pub path: String,
+    /// Its text as the right side of a Lark rule, in llguidance's dialect; the last line ends with a line break.
+    pub lark: String,
 }
 
 /// A language of a domain.

@@ -18,6 +18,8 @@ pub struct GrammarOptions {
     /// Whether `@@ edit` may be written. Small models copy the old lines as the new ones; where files are short,
     /// writing them again is what they can do.
     pub edits: bool,
+    /// Files that must look a certain way: path, and text as the right side of a Lark rule.
+    pub forms: Vec<(String, String)>,
     /// If given, the only files that `read` may name; with none of them, neither `read` nor `search` may be written.
     pub reads: Option<Vec<String>>,
     /// Whether checks failed just now. The reply then begins with a note on the cause and does something about it: a
@@ -34,6 +36,7 @@ impl Default for GrammarOptions {
             run: true,
             writes: Vec::new(),
             edits: true,
+            forms: Vec::new(),
             reads: None,
             repairs: false,
             words: None,
@@ -86,11 +89,22 @@ pub fn grammar(options: &GrammarOptions) -> String {
             format!("\"# \" ONE_LINE \"\\n\" passage{{{fewest},{most}}}")
         }
     };
+    let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
+    let (with_form, free): (Vec<_>, Vec<_>) = options.writes.iter().partition(|path| formed(path).is_some());
+    let mut writes: Vec<_> = with_form
+        .iter()
+        .filter_map(|path| formed(path))
+        .map(|(path, form)| format!("{:?} {form} end", format!("@@ write {path}\n")))
+        .collect();
+    if with_form.is_empty() || !free.is_empty() {
+        writes.push(format!("\"@@ write \" write_path \"\\n\" {body} end"));
+    }
+    let writes = writes.join(" | ");
     let mut out = format!(
         r#"start: {start}
 change: write{edit} | delete | note
 
-write: "@@ write " write_path "\n" {body} end
+write: {writes}
 edit: "@@ edit " PATH "\n" pair{{1,8}} end
 pair: "<<<<<<< SEARCH\n" edit_part{{1,{SEARCH_LINES_MAX}}} "=======\n" edit_part{{0,{REPLACE_LINES_MAX}}} ">>>>>>> REPLACE\n"
 delete: "@@ delete " PATH "\n"
@@ -126,14 +140,14 @@ NUMBER: /[1-9][0-9]{{0,4}}/
              PARAGRAPH: /[^ \\r\\n#@\\-][^\\r\\n]{{{min},{max}}}\\n/"
         );
     }
-    let _ = writeln!(out, "write_path: {}", one_of(&options.writes));
-    let _ = writeln!(out, "read_path: {}", one_of(options.reads.as_deref().unwrap_or_default()));
+    let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));
+    let _ = writeln!(out, "read_path: {}", one_of(options.reads.iter().flatten()));
     out
 }
 
 /// Any path where none is named.
-fn one_of(paths: &[String]) -> String {
-    let names = paths.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
+fn one_of<'a>(paths: impl Iterator<Item = &'a String>) -> String {
+    let names = paths.map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
     if names.is_empty() { "PATH".to_owned() } else { names }
 }
 

@@ -138,3 +138,21 @@ fn a_repair_begins_with_its_cause_and_does_something() {
     assert!(accepts(&without, "@@ note where is x\n@@ read a.py\n").is_err());
     assert!(accepts(&without, "@@ note where is x\n@@ search x\n").is_err());
 }
+
+#[test]
+fn a_file_with_a_form_looks_like_it() {
+    let form = r#""[book]\ntitle = \"" /[^"\\\r\n]{1,80}/ "\"\n""#;
+    let options = GrammarOptions {
+        writes: vec!["book.toml".into(), "a.md".into()],
+        forms: vec![("book.toml".into(), form.into()), ("other.md".into(), "\"x\n\"".into())],
+        ..GrammarOptions::default()
+    };
+    let both = grammar(&options);
+    let good = "@@ write book.toml\n[book]\ntitle = \"A\"\n@@ end\n";
+    let free = "@@ write a.md\nanything\n@@ end\n";
+    assert_eq!(accepts(&both, &format!("{good}{free}@@ done x")), Ok(()));
+    assert!(accepts(&both, "@@ write book.toml\n[book]\nsettings\n@@ end\n@@ done x").is_err());
+    let only = grammar(&GrammarOptions { writes: vec!["book.toml".into()], ..options });
+    assert_eq!(accepts(&only, &format!("{good}@@ done x")), Ok(()));
+    assert!(accepts(&only, &format!("{free}@@ done x")).is_err());
+}

@@ -90,7 +90,7 @@ pub fn fragments(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let about = json!({
         "languages": rules.languages, "prose": rules.prose, "task": task.trim(),
-        "keeps": super::words::keeps_something(task),
+        "keeps": super::words::keeps_something(task), "story": super::words::is_story(task),
     });
     let domain = format!("domains/{}/plan.md", rules.domain);
     [

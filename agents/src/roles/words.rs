@@ -62,9 +62,20 @@ pub fn keeps_something(task: &str) -> bool {
         "stor", "sav", "keep", "kept", "persist", "json", "csv", "sqlite", "database", "remember", "todo",
         "account",
     ];
+    speaks_of(task, &BEGINNINGS)
+}
+
+/// Whether a task asks for a made-up story. Its example is one; other books have a guide as theirs.
+pub fn is_story(task: &str) -> bool {
+    const BEGINNINGS: [&str; 10] =
+        ["story", "stories", "tale", "novel", "fiction", "fairy", "romance", "thriller", "saga", "mystery"];
+    speaks_of(task, &BEGINNINGS)
+}
+
+fn speaks_of(task: &str, beginnings: &[&str]) -> bool {
     task.split(|c: char| !c.is_alphanumeric())
         .map(str::to_lowercase)
-        .any(|word| BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)))
+        .any(|word| beginnings.iter().any(|beginning| word.starts_with(beginning)))
 }
 
 /// A fence that does not end inside `text`.
@@ -86,6 +97,7 @@ mod tests {
     #[test]
     fn what_is_kept() {
         assert!(keeps_something("A todo app, stored in JSON") && keeps_something("It saves notes."));
+        assert!(is_story("A three-chapter Story") && !is_story("A book on sourdough"));
         assert!(!keeps_something("Roman numerals to numbers and back") && !keeps_something(""));
     }
 

@@ -110,7 +110,7 @@ pub fn fragments(
 
     let about = json!({
         "can_run": view.can_run, "language": program.language, "task": view.task.trim(),
-        "keeps": words::keeps_something(view.task),
+        "keeps": words::keeps_something(view.task), "story": words::is_story(view.task),
         "requirements": words::requirements(&program.requirements, None), "steps": program.instructions,
     });
     let rules = format!("domains/{}/rules.md", program.domain);

@@ -102,6 +102,7 @@ impl Performer {
             writes,
             // A cause that is named is a line or two to change; a file that is written again is copied, fault and all.
             edits: (edits || repairs) && words.is_none(),
+            forms: self.domain.forms.iter().map(|f| (f.path.clone(), f.lark.clone())).collect(),
             reads: (reads.len() <= FILES_MAX).then_some(reads),
             repairs,
             words,

@@ -7,6 +7,10 @@ use toktrie::SimpleVob;
 /// Recent tokens that a repetition penalty looks at.
 const PENALTY_WINDOW: usize = 128;
 
+/// Tokens whose logits are this far below the largest have a chance of less than one in 10^13: together they are lost
+/// in the rounding of the others' sum.
+const NEGLIGIBLE: f32 = 30.0;
+
 /// How tokens are chosen. The default is greedy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
@@ -50,12 +54,12 @@ impl Sampler {
                 .max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
             return best.unwrap_or(0) as u32;
         }
-        let mut candidates: Vec<(u32, f32)> = logits
-            .iter()
-            .enumerate()
-            .filter(|(id, _)| is_allowed(*id))
-            .map(|(id, l)| (id as u32, l / self.sampling.temperature))
-            .collect();
+        let warm = |logit: f32| logit / self.sampling.temperature;
+        let allowed = || logits.iter().enumerate().filter(|(id, _)| is_allowed(*id));
+        let most = allowed().map(|(_, l)| warm(*l)).fold(f32::NEG_INFINITY, f32::max);
+        // Of a vocabulary of 150,000 hardly any are left to sort.
+        let mut candidates: Vec<(u32, f32)> =
+            allowed().map(|(id, l)| (id as u32, warm(*l))).filter(|(_, l)| *l >= most - NEGLIGIBLE).collect();
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         self.narrow(&mut candidates);
         let total: f32 = candidates.iter().map(|(_, p)| p).sum();

@@ -10,7 +10,7 @@ fn rules(languages: &[&str], prose: bool) -> PlanRules {
 
 /// The worked example of a domain's prompt: what stands after "The plan is:".
 fn example(domain: &str, rules: &PlanRules, keeps: bool) -> String {
-    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose, "keeps": keeps });
+    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose, "keeps": keeps, "story": keeps });
     let text = templates().render(&format!("domains/{domain}/plan.md"), &view).unwrap();
     text.split_once("The plan is:\n\n").unwrap().1.to_owned()
 }
@@ -21,6 +21,7 @@ fn the_examples_in_the_prompts_are_plans() {
         ("codebase", &["python", "rust"][..], false, false),
         ("codebase", &["python", "rust"][..], false, true),
         ("book", &[], true, false),
+        ("book", &[], true, true),
         ("custom", &[], false, false),
         ("custom", &[], true, false),
     ] {
