@@ -6,7 +6,7 @@
 
 use crate::home::{Home, git};
 
-const PROGRAM: &str = r#"
+pub const PROGRAM: &str = r#"
 title = "notes"
 domain = "custom"
 
@@ -38,7 +38,7 @@ attempts_max = 1
 checks = [{ kind = "exists", path = "lakes.md", covers = ["R2"] }]
 "#;
 
-fn models() -> String {
+pub fn models() -> String {
     std::env::var("EDVAC_TEST_MODELS").expect("EDVAC_TEST_MODELS names the directory of test models")
 }
 

@@ -89,19 +89,12 @@ fn it_is_not_opened_to_others_without_a_token() {
     assert!(refused(&[]).contains("config.toml"));
 }
 
-/// OpenAI's own Python client against a real model. `EDVAC_TEST_PYTHON` is a Python that has the package `openai`;
-/// `scripts/test` makes one.
+/// A server of the smallest real model, and its base URL.
 #[cfg(feature = "model-tests")]
-#[test]
-fn openais_own_client_is_served() {
-    let home = Home::new();
-    let models =
-        std::env::var("EDVAC_TEST_MODELS").expect("EDVAC_TEST_MODELS names the directory of test models");
-    let python =
-        std::env::var("EDVAC_TEST_PYTHON").expect("EDVAC_TEST_PYTHON is a Python with the package openai");
+fn serving_model(home: &Home) -> (Child, String) {
     let mut child = home
         .edvac(&["serve", "--port", "0", "--model", "smollm2-135m", "--token-env", "SERVE_TOKEN"])
-        .env("EDVAC_MODELS", models)
+        .env("EDVAC_MODELS", crate::models::models())
         .env("SERVE_TOKEN", TOKEN)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -109,13 +102,47 @@ fn openais_own_client_is_served() {
         .unwrap();
     let mut url = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+    (child, url.trim_end().to_owned())
+}
+
+/// OpenAI's own Python client against a real model. `EDVAC_TEST_PYTHON` is a Python that has the package `openai`;
+/// `scripts/test` makes one.
+#[cfg(feature = "model-tests")]
+#[test]
+fn openais_own_client_is_served() {
+    let home = Home::new();
+    let python =
+        std::env::var("EDVAC_TEST_PYTHON").expect("EDVAC_TEST_PYTHON is a Python with the package openai");
+    let (child, url) = serving_model(&home);
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openai_conformance.py");
     let checked: Said = std::process::Command::new(python)
         .arg(script)
-        .args([url.trim_end(), TOKEN, "smollm2-135m"])
+        .args([&url, TOKEN, "smollm2-135m"])
         .output()
         .unwrap()
         .into();
     end(child, Signal::TERM).expect(0);
     checked.expect(0);
+}
+
+/// That every reply begins with a block shows that the grammar went over the wire.
+#[cfg(feature = "model-tests")]
+#[test]
+fn a_run_over_the_server_is_bound_as_in_one_process() {
+    let home = Home::new();
+    let (child, url) = serving_model(&home);
+    std::fs::write(home.path().join("program.toml"), crate::models::PROGRAM).unwrap();
+    std::fs::write(home.path().join("config.toml"), "[limits]\nreply_tokens_max = 40\nturns_max = 1\n")
+        .unwrap();
+    let args = ["run", "Notes", "--program", "program.toml", "--base-url", &url, "--model", "smollm2-135m"];
+    let said: Said = home.edvac(&args).env("OPENAI_API_KEY", TOKEN).output().unwrap().into();
+    end(child, Signal::TERM).expect(0);
+    assert!(matches!(said.code, Some(0 | 1)), "{}\n{}", said.stdout, said.stderr);
+    let records = home.records();
+    let replies: Vec<_> = records.iter().map(|r| &r["body"]["reply"]).filter(|r| r.is_object()).collect();
+    assert_eq!(replies.len(), 2);
+    for reply in &replies {
+        assert!(reply["text"].as_str().unwrap().starts_with("@@ "), "{reply}");
+    }
+    assert!(replies[1]["usage"]["reused_tokens"].as_u64().unwrap() > 200, "{}", replies[1]);
 }
