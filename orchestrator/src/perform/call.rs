@@ -100,8 +100,7 @@ impl Performer {
             blocks_max: BLOCKS_MAX,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             writes,
-            // A cause that is named is a line or two to change; a file that is written again is copied, fault and all.
-            edits: (edits || repairs) && words.is_none(),
+            edits: edits && words.is_none(),
             forms: self.domain.forms.iter().map(|f| (f.path.clone(), f.lark.clone())).collect(),
             reads: (reads.len() <= FILES_MAX).then_some(reads),
             repairs,
