@@ -12,7 +12,11 @@ use clap::Parser;
 
 use args::Cli;
 
+/// The exit code where nobody reads what is printed any more, as a shell gives it for SIGPIPE.
+const EXIT_UNREAD: i32 = 141;
+
 fn main() -> ExitCode {
+    quiet_when_unread();
     let cli = Cli::parse();
     terminal::set_up(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -32,4 +36,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// `edvac logs | head` ends without a word: printing panics where the reader went away.
+fn quiet_when_unread() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if said.starts_with("failed printing to") {
+            std::process::exit(EXIT_UNREAD);
+        }
+        usual(panic);
+    }));
 }

@@ -3,6 +3,7 @@
 //! Lines go to stderr; stdout is for results. Without a terminal nothing moves and only lines are printed.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use edvac_agents::client::Delta;
@@ -61,7 +62,12 @@ impl Progress {
         if self.quiet {
             return;
         }
-        if terminal().animated { self.bar.println(text) } else { eprintln!("{text}") }
+        if terminal().animated {
+            self.bar.println(text);
+        } else {
+            // A reader that went away or a full disk must not end hours of work.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
     }
 
     /// The end of the moving line.

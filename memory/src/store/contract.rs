@@ -230,6 +230,31 @@ fn a_mode_is_no_change() {
     assert_eq!(String::from_utf8_lossy(&status.stdout), "");
 }
 
+/// What a person wrote into the working tree is not shown any more, but not lost.
+#[test]
+fn changes_that_are_not_ours_are_set_aside() {
+    let [_, mut disk] = both();
+    let dir = disk.dir.as_ref().unwrap().path().to_owned();
+    let work = dir.join("work");
+    let empty = disk.store.empty_tree().unwrap();
+    let write = |path: &str, content: &str| Edit::Write { path: path.into(), content: content.into() };
+    let first = disk.store.apply(&empty, &[write("a.txt", "ours"), write("b.txt", "ours")]).unwrap();
+    disk.store.check_out(&first).unwrap();
+    std::fs::write(work.join("a.txt"), "mine").unwrap();
+    std::fs::create_dir(work.join("sub")).unwrap();
+    std::fs::write(work.join("sub/new.txt"), "mine too").unwrap();
+    let second = disk.store.apply(&first, &[write("b.txt", "later")]).unwrap();
+    disk.store.check_out(&second).unwrap();
+    assert_eq!(std::fs::read_to_string(work.join("a.txt")).unwrap(), "ours");
+    assert!(!work.join("sub").exists());
+    let aside = dir.join("set-aside/1");
+    assert_eq!(std::fs::read_to_string(aside.join("a.txt")).unwrap(), "mine");
+    assert_eq!(std::fs::read_to_string(aside.join("sub/new.txt")).unwrap(), "mine too");
+    assert!(!aside.join("b.txt").exists(), "what edvac wrote is in the history");
+    disk.store.check_out(&first).unwrap();
+    assert!(!dir.join("set-aside/2").exists());
+}
+
 fn any_edit() -> impl Strategy<Value = Edit> {
     let path = prop_oneof!["[abc]", "[ab]/[xy]", "a-b", "[ab]/[xy]/z"];
     (path, "[ab\n]{0,6}", 0..3).prop_map(|(path, text, kind)| match kind {

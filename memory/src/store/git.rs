@@ -98,6 +98,44 @@ impl GitStore {
         Ok(Self { repo, place: Place::Disk { git_dir, work_dir } })
     }
 
+    /// What somebody else wrote into the working tree since it was shown last, and what is to be shown now is not, is
+    /// kept in `set-aside/`, beside the git directory. What cannot be walked or read is left out: it may not keep the
+    /// working tree from being set right.
+    fn set_aside(&self, root: &Root, wanted: &Files) -> Result<(), StoreError> {
+        let Place::Disk { git_dir, .. } = &self.place else { return Ok(()) };
+        // A torn index says nothing: then more is kept than need be.
+        let index = self.repo.index().ok();
+        let shown: BTreeMap<String, Oid> = index
+            .iter()
+            .flat_map(git2::Index::iter)
+            .map(|e| (String::from_utf8_lossy(&e.path).into_owned(), e.id))
+            .collect();
+        let mut place = None;
+        for path in root.walk().unwrap_or_default() {
+            let Some(bytes) = root.read(&path, FILE_BYTES_MAX).ok().flatten() else { continue };
+            let id = Oid::hash_object(ObjectType::Blob, &bytes).map_err(git("hashing a file"))?;
+            if shown.get(&path) == Some(&id) || wanted.get(&path).is_some_and(|(wanted, _)| *wanted == id) {
+                continue;
+            }
+            let dir = place.get_or_insert_with(|| {
+                let all = git_dir.with_file_name("set-aside");
+                let taken = fs::read_dir(&all).map_or(0, Iterator::count);
+                all.join((taken + 1).to_string())
+            });
+            let to = dir.join(&path);
+            let parent = to.parent().unwrap_or(dir);
+            fs::create_dir_all(parent).map_err(io(format!("setting {path} aside")))?;
+            fs::write(&to, bytes).map_err(io(format!("setting {path} aside")))?;
+        }
+        if let Some(place) = place {
+            tracing::warn!(
+                "the workspace had changes that are not edvac's; they are kept in {}",
+                place.display()
+            );
+        }
+        Ok(())
+    }
+
     fn files(&self, tree: &TreeId) -> Result<Files, StoreError> {
         let mut files = Files::new();
         let mut open = vec![(String::new(), oid(tree.as_str())?)];
@@ -347,7 +385,7 @@ impl FileStore for GitStore {
         Ok(TreeId(commit.tree_id().to_string()))
     }
 
-    fn advance(&mut self, from: Option<&CommitId>, to: &CommitId) -> Result<(), StoreError> {
+    fn advance(&mut self, _from: Option<&CommitId>, to: &CommitId) -> Result<(), StoreError> {
         let found = self.head()?;
         if found.as_ref() == Some(to) {
             return Ok(());
@@ -357,9 +395,9 @@ impl FileStore for GitStore {
             None => true,
             Some(head) => self.is_ancestor(oid(head.as_str())?, target)?,
         };
-        // `from` may be behind: a crash between two records leaves the reference further back than the journal.
+        // Not compared with the commit before: a crash between two records leaves the reference further back than that.
         if !in_line {
-            return Err(StoreError::Diverged { expected: from.cloned(), found });
+            return Err(StoreError::Diverged { expected: Some(to.clone()), found });
         }
         match (&mut self.place, found) {
             (Place::Ram { head }, _) => *head = Some(to.clone()),
@@ -379,6 +417,7 @@ impl FileStore for GitStore {
         let Place::Disk { work_dir: Some(dir), .. } = &self.place else { return Ok(()) };
         let files = self.files(tree)?;
         let root = Root::open(dir)?;
+        self.set_aside(&root, &files)?;
         root.retain(files.keys().map(String::as_str))?;
         for (path, (id, _)) in &files {
             let wanted = self.blob(path, *id)?;

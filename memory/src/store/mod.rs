@@ -2,6 +2,11 @@
 
 mod beneath;
 mod clear;
+/// A commit's id, as people see it.
+fn shown(commit: &Option<CommitId>) -> &str {
+    commit.as_ref().map_or("no commit", CommitId::as_str)
+}
+
 #[cfg(test)]
 mod contract;
 mod edit;
@@ -86,7 +91,11 @@ pub enum StoreError {
         limit: u64,
     },
     /// The head moved under us: neither the expected commit nor an ancestor.
-    #[error("the store has diverged: expected head {expected:?}, found {found:?}")]
+    #[error(
+        "the workspace's branch has a commit that is not of this run: it is at {}, the run at {}. Keep it with `git \
+         branch mine`, put the branch back with `git reset --soft {}`, then resume",
+        shown(.found), shown(.expected), shown(.expected)
+    )]
     Diverged {
         /// What the journal says.
         expected: Option<CommitId>,

@@ -1,6 +1,6 @@
 //! `run`, `plan`, `resume`, `cancel`.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -169,7 +169,8 @@ async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failure> {
 fn show(progress: &mut Progress, notice: &Notice, json: bool) {
     progress.see(notice);
     if let (true, Notice::Recorded(record)) = (json, notice) {
-        println!("{}", json_line(record));
+        // A reader that went away must not end the run.
+        let _ = writeln!(std::io::stdout(), "{}", json_line(record));
     }
 }
 
@@ -186,14 +187,14 @@ fn conclude(state: &RunState, json: bool) -> u8 {
     let Some(report) = Report::of(state) else { return crate::failure::EXIT_MACHINE };
     if json {
         let line = json!({ "schema_version": SCHEMA_VERSION, "report": report });
-        println!("{line}");
+        let _ = writeln!(std::io::stdout(), "{line}");
     } else {
-        print!("{}", report.markdown());
+        let _ = write!(std::io::stdout(), "{}", report.markdown());
     }
     if let Some(why) = state.stopped.as_ref().filter(|_| state.ledger.is_none()) {
-        eprintln!("stopped: {}", sentence(why));
+        let _ = writeln!(std::io::stderr(), "stopped: {}", sentence(why));
         if why.resumable() {
-            eprintln!("  go on: edvac resume {}", report.run);
+            let _ = writeln!(std::io::stderr(), "  go on: edvac resume {}", report.run);
         }
     }
     report.exit_code()

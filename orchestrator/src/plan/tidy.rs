@@ -91,9 +91,10 @@ fn alike(a: &str, b: &str) -> bool {
     if a == b {
         return true;
     }
-    let words = |text: &str| text.split_whitespace().count();
-    let ratio = || TextDiff::from_words(a.as_str(), b.as_str()).ratio();
-    codes(&a) == codes(&b) && words(&a).min(words(&b)) >= ALIKE_WORDS_MIN && ratio() >= ALIKE_MIN
+    let (ours, theirs): (Vec<_>, Vec<_>) = (a.split_whitespace().collect(), b.split_whitespace().collect());
+    codes(&a) == codes(&b)
+        && ours.len().min(theirs.len()) >= ALIKE_WORDS_MIN
+        && TextDiff::from_slices(&ours, &theirs).ratio() >= ALIKE_MIN
 }
 
 fn plain(text: &str) -> String {
