@@ -1,13 +1,13 @@
 //! Calling the model: the conversation as it stands in the journal goes out, one reply comes back.
 
-use edvac_agents::client::{ModelError, ModelRequest, Sampling};
+use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, GrammarOptions};
 use edvac_agents::roles::{planner, summariser};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 
 use super::{Performer, Trouble, instruction_of};
-use crate::control::state::Conversation;
+use crate::control::state::{Conversation, Turn};
 use crate::control::{Event, Purpose, RunState};
 use crate::notice::Notice;
 
@@ -15,6 +15,8 @@ use crate::notice::Notice;
 const BLOCKS_MAX: usize = 8;
 /// Lines up to which a file is written again rather than edited.
 const REWRITTEN_LINES_MAX: usize = 120;
+/// Characters of a reply that was cut off that the model is shown again.
+const CUT_CHARS_MAX: usize = 240;
 /// Files that a grammar names at most.
 const FILES_MAX: usize = 24;
 /// Turn of a conversation, from 0, from which on replies are sampled.
@@ -40,7 +42,7 @@ impl Performer {
             (_, None) => return Err(Trouble::Misfit("nothing is being worked on")),
         };
         let context = talk.context.as_ref().ok_or(Trouble::Misfit("the prompt was not assembled"))?;
-        let turns = talk.turns.iter().map(|t| (t.reply.as_str(), t.answer.as_deref().unwrap_or("Go on.")));
+        let turns = talk.turns.iter().map(|t| (as_remembered(t), t.answer.as_deref().unwrap_or("Go on.")));
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
@@ -135,6 +137,16 @@ impl Performer {
     }
 }
 
+/// What the model is shown of a reply of its own. One that was cut off is shown by its beginning: nothing of it was used,
+/// and a model that sees its own loop writes it again.
+fn as_remembered(turn: &Turn) -> &str {
+    if turn.finish != Finish::Length {
+        return &turn.reply;
+    }
+    let end = turn.reply.char_indices().nth(CUT_CHARS_MAX).map_or(turn.reply.len(), |(at, _)| at);
+    turn.reply[..end].rsplit_once('\n').map_or(&turn.reply[..end], |(lines, _)| lines)
+}
+
 /// The length of a step's only chapter; none where it writes anything else.
 fn words(instruction: &Instruction) -> Option<(u32, u32)> {
     let of_chapter = |check: &Check| match check.kind {
@@ -144,5 +156,29 @@ fn words(instruction: &Instruction) -> Option<(u32, u32)> {
     match instruction.writes.as_slice() {
         [_only] => instruction.checks.iter().find_map(of_chapter),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_was_cut_is_remembered_by_its_beginning() {
+        let turn = |finish, reply: String| Turn {
+            reply,
+            finish,
+            usage: edvac_agents::client::Usage::default(),
+            acted: true,
+            refused: true,
+            checked: false,
+            answer: None,
+            answer_tokens: 0,
+        };
+        let looping = format!("@@ write a.md\nÄ title\n{}", "again and again ".repeat(100));
+        assert_eq!(as_remembered(&turn(Finish::Length, looping.clone())), "@@ write a.md\nÄ title");
+        assert_eq!(as_remembered(&turn(Finish::Stop, looping.clone())), looping);
+        assert_eq!(as_remembered(&turn(Finish::Length, "é".repeat(500))), "é".repeat(CUT_CHARS_MAX));
+        assert_eq!(as_remembered(&turn(Finish::Length, String::new())), "");
     }
 }
