@@ -43,7 +43,7 @@ fn quiet_when_unread() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let said = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
-        if said.starts_with("failed printing to") {
+        if said.starts_with("failed printing to") && said.contains("Broken pipe") {
             std::process::exit(EXIT_UNREAD);
         }
         usual(panic);

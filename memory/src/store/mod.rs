@@ -2,11 +2,6 @@
 
 mod beneath;
 mod clear;
-/// A commit's id, as people see it.
-fn shown(commit: &Option<CommitId>) -> &str {
-    commit.as_ref().map_or("no commit", CommitId::as_str)
-}
-
 #[cfg(test)]
 mod contract;
 mod edit;
@@ -110,6 +105,11 @@ pub enum StoreError {
         /// What it said.
         message: String,
     },
+}
+
+/// A commit's id, as people see it.
+fn shown(commit: &Option<CommitId>) -> &str {
+    commit.as_ref().map_or("no commit", CommitId::as_str)
 }
 
 /// What a commit is made of. The same parts give the same id.

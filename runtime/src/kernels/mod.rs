@@ -16,3 +16,6 @@ use disjoint::Disjoint;
 pub(crate) use packed::{LeftRows, PackedMatrix, Product, multiply};
 pub(crate) use quant::QuantMatrix;
 pub(crate) use vector::{add_to_rows, rms_norm, rotate, silu_times};
+
+#[cfg(test)]
+mod testing;

@@ -32,8 +32,7 @@ def explain(error):
 def hint(error):
     """What there is, for an error that says what there is not."""
     if isinstance(error, ModuleNotFoundError):
-        names = sorted(name[:-3] for name in os.listdir(ROOT) if name.endswith(".py"))
-        return [f"The modules of this project are: {', '.join(names[:NAMES_MAX])}."]
+        return [f"The modules of this project are: {', '.join(sorted(OWN)[:NAMES_MAX])}."]
     owner = getattr(error, "obj", None)
     if isinstance(error, AttributeError) and not inspect.ismodule(owner):
         owner = type(owner)

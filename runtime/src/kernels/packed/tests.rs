@@ -3,21 +3,11 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernels::testing::numbers;
 
 const WIDE: [GgmlDType; 3] = [GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K];
 const NARROW: [GgmlDType; 5] =
     [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1, GgmlDType::Q8_0];
-
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let mut x = seed | 1;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        (f64::from(x) / f64::from(u32::MAX) * 4.0 - 1.5) as f32
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn packed(dtype: GgmlDType, dims: &[usize], bytes: &[u8]) -> PackedMatrix {
     PackedMatrix::pack(dtype, dims, &|range: Range<usize>| Ok::<_, std::io::Error>(bytes[range].to_vec()))

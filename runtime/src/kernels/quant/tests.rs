@@ -4,20 +4,10 @@ use proptest::prelude::*;
 
 use super::left::{FineRow, WideRow};
 use super::*;
+use crate::kernels::testing::numbers;
 
 const WIDE: [GgmlDType; 2] = [GgmlDType::Q4K, GgmlDType::Q6K];
 const FINE: [GgmlDType; 4] = [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q8_0];
-
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let mut x = seed | 1;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        (f64::from(x) / f64::from(u32::MAX) * 4.0 - 1.5) as f32
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// A random matrix in a format, with the weights that the tensor library's decoder reads out of it.
 fn matrix(dtype: GgmlDType, rows: usize, columns: usize, seed: u32) -> (QuantMatrix, Vec<f32>) {
