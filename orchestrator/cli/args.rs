@@ -132,6 +132,9 @@ pub struct LimitArgs {
     /// Replies an attempt has
     #[arg(long, value_name = "N")]
     pub turns: Option<u32>,
+    /// Repairs of single functions an attempt has, after its tests failed
+    #[arg(long, value_name = "N")]
+    pub repairs: Option<u32>,
 }
 
 /// What is to be done.

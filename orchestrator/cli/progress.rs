@@ -110,6 +110,9 @@ impl Progress {
                 let tries = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 format!("step {instruction}/{}{tries}", self.steps.len())
             }
+            Purpose::Repair { instruction, repair, .. } => {
+                format!("step {instruction}/{}: repair {repair}", self.steps.len())
+            }
             Purpose::Summarise { instruction, .. } => {
                 format!("step {instruction}/{}: summing up", self.steps.len())
             }

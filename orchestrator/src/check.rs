@@ -1,5 +1,6 @@
 //! Checks: what is executed to find out whether something holds. A check that could not be executed has not passed.
 
+pub mod fault;
 mod prose;
 mod syntax;
 mod tests_run;
@@ -44,6 +45,7 @@ pub(crate) struct Found {
     exit_status: Option<i32>,
     tests: Vec<TestOutcome>,
     detail: String,
+    causes: Vec<String>,
 }
 
 impl Found {
@@ -60,7 +62,14 @@ impl Found {
     }
 
     fn of(verdict: Verdict) -> Self {
-        Self { verdict, command: Vec::new(), exit_status: None, tests: Vec::new(), detail: String::new() }
+        Self {
+            verdict,
+            command: Vec::new(),
+            exit_status: None,
+            tests: Vec::new(),
+            detail: String::new(),
+            causes: Vec::new(),
+        }
     }
 
     fn with_detail(self, detail: impl Into<String>) -> Self {
@@ -87,6 +96,7 @@ pub async fn run_check(check: &Check, ground: &Ground<'_>) -> CheckReport {
         duration_ms: begun.elapsed().as_millis() as u64,
         tests: found.tests,
         detail: found.detail,
+        causes: found.causes,
     }
 }
 

@@ -96,6 +96,8 @@ pub struct LimitsConfig {
     pub turns_max: u32,
     /// Summarise-and-restart rounds an attempt has.
     pub restarts_max: u32,
+    /// Repairs of single parts an attempt has, after its tests failed.
+    pub repairs_max: u32,
     /// Tokens a reply may have.
     pub reply_tokens_max: u32,
     /// Tokens a run may send and write; 0 is unlimited.
@@ -112,6 +114,7 @@ impl Default for LimitsConfig {
             attempts_max: limits.attempts_max,
             turns_max: limits.turns_max,
             restarts_max: limits.restarts_max,
+            repairs_max: limits.repairs_max,
             reply_tokens_max: limits.reply_tokens_max,
             tokens_max: 0,
             minutes_max: 0,
@@ -127,6 +130,7 @@ impl LimitsConfig {
             attempts_max: self.attempts_max.max(1),
             turns_max: self.turns_max.max(1),
             restarts_max: self.restarts_max,
+            repairs_max: self.repairs_max,
             reply_tokens_max: self.reply_tokens_max.max(1),
             tokens_max: (self.tokens_max > 0).then_some(self.tokens_max),
             wall_ms_max: (self.minutes_max > 0).then_some(self.minutes_max * 60_000),

@@ -5,6 +5,7 @@
 
 pub mod feedback;
 pub mod planner;
+pub mod repairer;
 pub mod reviewer;
 pub mod summariser;
 pub mod words;

@@ -7,7 +7,7 @@ use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::verdict::{CheckReport, Verdict};
 
 use super::worker::{FileView, WorkerView};
-use super::{feedback, planner, reviewer, summariser, worker};
+use super::{feedback, planner, repairer, reviewer, summariser, worker};
 use crate::client::Speaker;
 use crate::prompt::messages;
 use crate::testing::{Words, program, templates};
@@ -68,6 +68,34 @@ fn worker_prompts() {
         let name = format!("worker_{domain}_{language}").trim_end_matches('_').to_owned();
         insta::assert_snapshot!(name, shown(worker_fragments(domain, language, language == "python")));
     }
+}
+
+#[test]
+fn repairers_are_told() {
+    let program = program("codebase", "python");
+    let part = |path: &str, text: &str| repairer::PartView {
+        path: path.to_owned(),
+        line_first: 4,
+        line_last: 5,
+        text: text.to_owned(),
+    };
+    let code = part("todo.py", "def titles(items):\n    return None\n");
+    let test = part("test_todo.py", "def test_r1_titles():\n    assert titles([]) == []\n");
+    let view = |part, other: &repairer::PartView, imports, expects| {
+        let view = repairer::RepairerView {
+            instruction: &program.instructions[0],
+            requirements: &program.requirements,
+            said: "test_r1_titles failed:\n  File \"test_todo.py\", line 5\nAssertionError: None != []\n",
+            others: std::slice::from_ref(other),
+            part,
+            expects,
+            imports,
+        };
+        shown(repairer::fragments(&view, &templates(), &Words).unwrap())
+    };
+    insta::assert_snapshot!("repairer_code", view(&code, &test, false, false));
+    insta::assert_snapshot!("repairer_test", view(&test, &code, false, true));
+    insta::assert_snapshot!("repairer_imports", view(&part("todo.py", "import io\n"), &test, true, false));
 }
 
 /// What does not depend on the step is the same text for every step, and comes before all that does.
@@ -156,6 +184,7 @@ fn report(kind: CheckKind, verdict: Verdict, detail: &str) -> CheckReport {
         duration_ms: 1,
         tests: vec![],
         detail: detail.into(),
+        causes: vec![],
     }
 }
 

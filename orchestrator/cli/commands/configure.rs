@@ -29,6 +29,7 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 [limits]
 # attempts_max = 3                  # a step's attempts
 # turns_max = 6                     # an attempt's replies
+# repairs_max = 24                  # an attempt's repairs of single functions, after its tests failed
 # tokens_max = 0                    # a run's tokens; 0 is unlimited
 # minutes_max = 0                   # a run's minutes; 0 is unlimited
 

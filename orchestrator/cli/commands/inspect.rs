@@ -285,9 +285,12 @@ pub async fn context(config: &Config, args: &Context) -> Outcome {
 fn about(purpose: Purpose, step: Option<u32>) -> bool {
     match (purpose, step) {
         (Purpose::Plan, None) => true,
-        (Purpose::Work { instruction, .. } | Purpose::Summarise { instruction, .. }, Some(step)) => {
-            instruction.0 == step
-        }
+        (
+            Purpose::Work { instruction, .. }
+            | Purpose::Repair { instruction, .. }
+            | Purpose::Summarise { instruction, .. },
+            Some(step),
+        ) => instruction.0 == step,
         _ => false,
     }
 }

@@ -42,6 +42,11 @@ fn judged(path: &str, error: Option<String>) -> Found {
     }
 }
 
+/// The grammar for a file's name.
+pub(super) fn language_of(path: &str) -> Option<Language> {
+    language(&Path::new(path).extension()?.to_str()?.to_ascii_lowercase())
+}
+
 fn language(extension: &str) -> Option<Language> {
     Some(match extension {
         "py" | "pyi" => tree_sitter_python::LANGUAGE.into(),

@@ -107,6 +107,7 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         command,
         exit_status: ran.exit_status,
         detail: detail(&results, &ran),
+        causes: causes(&results),
         tests: results
             .tests
             .into_iter()
@@ -136,6 +137,14 @@ fn verdict(results: &Results, ran: &Ran) -> Verdict {
 
 fn first_line(text: &str) -> String {
     text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("the tests could not be run").trim().to_owned()
+}
+
+/// Faults, then failures, one text for each cause.
+fn causes(results: &Results) -> Vec<String> {
+    let faults = results.faults.iter().map(|f| steady(f));
+    let failures = by_cause(&results.tests).into_iter();
+    let failures = failures.map(|(first, _)| format!("{} failed:\n{}", first.name, steady(&first.detail)));
+    faults.chain(failures).take(FAILURES_MAX).collect()
 }
 
 /// Faults and failures first, without what differs from run to run; the output itself where neither says anything.

@@ -3,9 +3,10 @@
 use edvac_memory::journal::Record;
 use edvac_memory::verdict::{CheckReport, Outcome};
 
+use crate::check::fault::Fault;
 use crate::control::effect::Purpose;
 use crate::control::event::Event;
-use crate::control::state::{Best, Conversation, Ending, RunState, Settled, Start, Turn, Work};
+use crate::control::state::{Best, Conversation, Ending, Repair, RunState, Settled, Start, Turn, Work};
 
 /// Why a journal cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,8 @@ impl RunState {
             Event::Acted { tree, refused, answer, answer_tokens, applied: _ } => {
                 if let Some(work) = &mut self.work {
                     work.tree = tree.clone();
+                    // A repair whose reply could not be used got nowhere.
+                    work.stale += u32::from(work.repair.is_some() && answer.is_some());
                     if let Some(turn) = work.talk.turns.last_mut() {
                         turn.acted = true;
                         turn.refused = !refused.is_empty();
@@ -111,9 +114,9 @@ impl RunState {
                     }
                 }
             }
-            Event::Checked { reports, unproven, answer, answer_tokens } => {
+            Event::Checked { reports, unproven, faults, answer, answer_tokens } => {
                 if let Some(work) = &mut self.work {
-                    work.checked(reports, unproven);
+                    work.checked(reports, unproven, faults);
                     if let Some(turn) = work.talk.turns.last_mut() {
                         turn.checked = true;
                         if answer.is_some() {
@@ -121,6 +124,7 @@ impl RunState {
                             turn.answer_tokens = *answer_tokens;
                         }
                     }
+                    work.weigh_repair();
                 }
             }
             Event::Committed { instruction, settlement, commit, tree, touched } => {
@@ -152,6 +156,11 @@ impl RunState {
                     work.summing = Some(fitted.clone());
                 }
             }
+            Purpose::Repair { repair, .. } => {
+                if let Some(work) = &mut self.work {
+                    work.begin_repair(repair, fitted);
+                }
+            }
             Purpose::Work { instruction, .. } => {
                 let Some(base) = self.tree.clone() else { return };
                 let work = self.work.get_or_insert_with(|| Work::new(instruction, base));
@@ -167,6 +176,11 @@ impl RunState {
             Purpose::Work { .. } => {
                 if let Some(work) = &mut self.work {
                     work.turns_used += 1;
+                    work.talk.turns.push(turn);
+                }
+            }
+            Purpose::Repair { .. } => {
+                if let Some(work) = &mut self.work {
                     work.talk.turns.push(turn);
                 }
             }
@@ -208,6 +222,11 @@ impl Work {
             reports: Vec::new(),
             unproven: Vec::new(),
             passed: false,
+            faults: Vec::new(),
+            repair: None,
+            repairs_used: 0,
+            stale: 0,
+            past: Vec::new(),
             summary: None,
             overflowed: false,
             summing: None,
@@ -232,11 +251,54 @@ impl Work {
                 self.reports.clear();
                 self.unproven.clear();
                 self.passed = false;
+                self.faults.clear();
+                self.repair = None;
+                self.repairs_used = 0;
+                self.stale = 0;
+                self.past.clear();
             }
         }
     }
 
-    fn checked(&mut self, reports: &[CheckReport], unproven: &[String]) {
+    fn begin_repair(&mut self, number: u32, fitted: &edvac_memory::context::Fitted) {
+        let turns = std::mem::take(&mut self.talk.turns);
+        self.past.extend(turns);
+        self.talk.context = Some(fitted.clone());
+        self.repairs_used = number;
+        self.repair = Some(Repair {
+            number,
+            tree: self.tree.clone(),
+            reports: self.reports.clone(),
+            unproven: self.unproven.clone(),
+            faults: self.faults.clone(),
+        });
+    }
+
+    /// After the checks of a repair: keeps it if it did any good, and takes it back otherwise. Where nothing says any more
+    /// in which part the fault lies, the instruction's own conversation goes on, afresh.
+    fn weigh_repair(&mut self) {
+        let Some(repair) = &self.repair else { return };
+        let (now, before) = (standing(&self.reports), standing(&repair.reports));
+        if now > before || (now == before && self.faults != repair.faults) {
+            self.stale = 0;
+        } else {
+            self.tree = repair.tree.clone();
+            self.reports = repair.reports.clone();
+            self.unproven = repair.unproven.clone();
+            self.faults = repair.faults.clone();
+            self.stale += 1;
+        }
+        if self.faults.is_empty() {
+            let turns = std::mem::take(&mut self.talk).turns;
+            self.summary = turns.last().and_then(|turn| turn.answer.clone());
+            self.past.extend(turns);
+            self.repair = None;
+            self.restart += 1;
+        }
+    }
+
+    fn checked(&mut self, reports: &[CheckReport], unproven: &[String], faults: &[Fault]) {
+        self.faults = faults.to_vec();
         self.reports = reports.to_vec();
         self.unproven = unproven.to_vec();
         self.passed = reports.iter().all(|r| r.verdict.is_passed());
@@ -253,6 +315,12 @@ impl Work {
             self.best = Some(found);
         }
     }
+}
+
+/// How good a tree is: checks that passed, tests that passed, tests that ran at all.
+fn standing(reports: &[CheckReport]) -> (usize, usize, usize) {
+    let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
+    (passed, tests_passed(reports), reports.iter().map(|r| r.tests.len()).sum())
 }
 
 fn tests_passed(reports: &[CheckReport]) -> usize {

@@ -1,7 +1,7 @@
 //! What to do next. Read it from the top: each line is a situation and its answer.
 
 use edvac_agents::protocol::{Action, blocks};
-use edvac_agents::roles::planner;
+use edvac_agents::roles::{planner, repairer};
 use edvac_memory::program::Instruction;
 
 use crate::control::effect::{Effect, Purpose};
@@ -66,14 +66,18 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
             purpose: Purpose::Work { instruction: instruction.id, attempt: 1, restart: 0 },
         };
     };
-    if work.talk.context.is_none() {
-        return Effect::Assemble { purpose: work.purpose() };
-    }
     if let Some(effect) = settle_last_turn(work) {
         return effect;
     }
     if work.passed && (work.unproven.is_empty() || coverage_nudges(work) > COVERAGE_NUDGES_MAX) {
         return commit(state, work, Settlement::Finished);
+    }
+    if work.talk.context.is_none() {
+        return Effect::Assemble { purpose: work.purpose() };
+    }
+    if let Some(repair) = work.next_repair(&start.limits) {
+        let Work { instruction, attempt, .. } = *work;
+        return Effect::Assemble { purpose: Purpose::Repair { instruction, attempt, repair } };
     }
     match work.ending(&start.limits, start.model.window_tokens) {
         None => call(state, start, &work.talk, work.purpose(), work.talk.turns.len() as u32),
@@ -91,7 +95,12 @@ fn settle_last_turn(work: &Work) -> Option<Effect> {
     let turn = work.talk.turns.len() as u32 - 1;
     let purpose = work.purpose();
     if !last.acted {
-        let understood = blocks::understand(&last.reply, last.finish);
+        let understood = match (&work.repair, work.target()) {
+            (Some(_), Some((_, place))) => {
+                repairer::understand(&last.reply, last.finish, &place.path, &place.text)
+            }
+            _ => blocks::understand(&last.reply, last.finish),
+        };
         let repeated = work.talk.turns[..turn as usize].iter().any(|t| t.reply == last.reply);
         return Some(Effect::Act { purpose, turn, base: work.tree.clone(), understood, repeated });
     }

@@ -13,6 +13,7 @@ use edvac_memory::verdict::{CheckReport, Verdict};
 use proptest::prelude::*;
 
 use super::*;
+use crate::check::fault::{Fault, Place};
 use crate::config::ModelConfig;
 use crate::control::Event;
 use crate::control::event::Limits;
@@ -23,7 +24,9 @@ const EFFECTS_MAX: usize = 2000;
 const PLAN: &str = "TITLE: x\nLANGUAGE: python\nREQUIREMENT R1: One.\nREQUIREMENT R2: Two.\n\
                     STEP 1: A\nWRITES: a.py\nREADS: -\nCOVERS: R1\nDO: Write a.\n\
                     STEP 2: B\nWRITES: b.py\nREADS: -\nCOVERS: R2\nDO: Write b.\nEND\n";
-const WORK: [&str; 6] = [
+const WORK: [&str; 8] = [
+    "```python\nnew\n```",
+    "```python\nold 1\n```",
     "@@ write a.py\nx = 1\n@@ end\n@@ done Yes.\n",
     "@@ read a.py\n",
     "@@ done Yes.\n",
@@ -70,7 +73,7 @@ impl World {
         let text = match purpose {
             Purpose::Plan if throw.is_multiple_of(3) => PLAN,
             Purpose::Plan => "no plan",
-            Purpose::Work { .. } => WORK[throw % WORK.len()],
+            Purpose::Work { .. } | Purpose::Repair { .. } => WORK[throw % WORK.len()],
             Purpose::Summarise { .. } => "FOUND: x",
         };
         let finish = if throw % 11 == 10 { Finish::Length } else { Finish::Stop };
@@ -97,6 +100,7 @@ impl World {
             duration_ms: 0,
             tests: vec![],
             detail: String::new(),
+            causes: vec![],
         };
         vec![one(self.verdict()), one(self.verdict())]
     }
@@ -131,7 +135,12 @@ impl World {
                 let unproven: Vec<_> =
                     if passed && self.throw().is_multiple_of(2) { vec!["R1".to_owned()] } else { vec![] };
                 let answer = (!passed || !unproven.is_empty()).then(|| "go on".to_owned());
-                Event::Checked { reports, unproven, answer, answer_tokens: 2 }
+                let faults = if !passed && self.throw().is_multiple_of(2) {
+                    vec![fault(self.throw())]
+                } else {
+                    vec![]
+                };
+                Event::Checked { reports, unproven, faults, answer, answer_tokens: 2 }
             }
             Effect::Commit { instruction, settlement, tree, .. } => Event::Committed {
                 instruction: *instruction,
@@ -149,6 +158,18 @@ impl World {
     }
 }
 
+fn fault(throw: usize) -> Fault {
+    let place = |n: usize| Place {
+        path: "a.py".into(),
+        line_first: 1,
+        line_last: 1,
+        text: format!("old {n}\n"),
+        expects: false,
+        imports: n.is_multiple_of(2),
+    };
+    Fault { said: format!("{}", throw % 3), places: (0..1 + throw % 3).map(place).collect() }
+}
+
 fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
     // As text and back: what a journal keeps.
     let body = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
@@ -162,11 +183,12 @@ proptest! {
         attempts_max in 1_u32..4,
         turns_max in 1_u32..6,
         restarts_max in 0_u32..3,
+        repairs_max in 0_u32..6,
         tokens_max in prop::option::of(0_u64..60_000),
     ) {
         let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
         let rules = Rules { domain: &domain };
-        let limits = Limits { attempts_max, turns_max, restarts_max, tokens_max, ..Limits::default() };
+        let limits = Limits { attempts_max, turns_max, restarts_max, repairs_max, tokens_max, ..Limits::default() };
         let mut world = World { dice, at: 0 };
         let mut records = vec![record(1, RecordKind::Fact, &started(limits))];
         let mut state = RunState::default();

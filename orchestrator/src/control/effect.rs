@@ -24,6 +24,16 @@ pub enum Purpose {
         /// How often this attempt was summarised and restarted before.
         restart: u32,
     },
+    /// Writing one part of the program again after a test failed. Each repair is a conversation of one reply: a small
+    /// model that sees what it wrote before writes it again.
+    Repair {
+        /// Of which instruction's files.
+        instruction: InstructionId,
+        /// From 1.
+        attempt: u32,
+        /// Counted through the attempt, from 1.
+        repair: u32,
+    },
     /// Summing up a conversation that ended or does not fit any more.
     Summarise {
         /// Whose.
@@ -40,6 +50,7 @@ impl fmt::Display for Purpose {
         match self {
             Self::Plan => f.write_str("plan"),
             Self::Work { instruction, attempt, restart } => write!(f, "i{instruction}/a{attempt}/r{restart}"),
+            Self::Repair { instruction, attempt, repair } => write!(f, "i{instruction}/a{attempt}/m{repair}"),
             Self::Summarise { instruction, attempt, restart } => {
                 write!(f, "i{instruction}/a{attempt}/r{restart}/summary")
             }

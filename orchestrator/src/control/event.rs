@@ -7,6 +7,7 @@ use edvac_memory::program::Program;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
+use crate::check::fault::Fault;
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::ledger::Ledger;
@@ -23,6 +24,9 @@ pub struct Limits {
     pub turns_max: u32,
     /// How often one attempt may be summarised and restarted because its window was full.
     pub restarts_max: u32,
+    /// Repairs of single parts an attempt has, after its tests failed.
+    #[serde(default = "repairs_max")]
+    pub repairs_max: u32,
     /// Tokens a reply may have.
     pub reply_tokens_max: u32,
     /// Tokens the whole run may send and write; none is unlimited.
@@ -38,11 +42,16 @@ impl Default for Limits {
             attempts_max: 3,
             turns_max: 6,
             restarts_max: 2,
+            repairs_max: repairs_max(),
             reply_tokens_max: 2048,
             tokens_max: None,
             wall_ms_max: None,
         }
     }
+}
+
+fn repairs_max() -> u32 {
+    24
 }
 
 /// Why a run does not go on by itself.
@@ -234,6 +243,9 @@ pub enum Event {
         reports: Vec<CheckReport>,
         /// Requirements of the instruction that no passing test names.
         unproven: Vec<String>,
+        /// What the failed tests say about where their cause lies.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        faults: Vec<Fault>,
         /// The message that goes back; none when all passed.
         answer: Option<String>,
         /// Its tokens.

@@ -10,6 +10,7 @@ use edvac_memory::program::{Instruction, Program};
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
+use crate::check::fault::{Fault, Place};
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
@@ -134,6 +135,16 @@ pub struct Work {
     pub unproven: Vec<String>,
     /// Whether the last check round found nothing left to do.
     pub passed: bool,
+    /// What the last check round found about where the faults of `tree` lie.
+    pub faults: Vec<Fault>,
+    /// The repair being made; none in a conversation about the whole instruction.
+    pub repair: Option<Repair>,
+    /// Repairs of this attempt.
+    pub repairs_used: u32,
+    /// Repairs in a row that changed nothing for the better.
+    pub stale: u32,
+    /// Turns of this attempt's earlier conversations.
+    pub past: Vec<Turn>,
     /// What earlier attempts or restarts found out.
     pub summary: Option<String>,
     /// Whether the endpoint said that the conversation does not fit its window.
@@ -142,6 +153,21 @@ pub struct Work {
     pub summing: Option<Fitted>,
     /// The best tree any attempt had.
     pub best: Option<Best>,
+}
+
+/// A repair of one place, and what it has to do better than.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repair {
+    /// Counted through the attempt, from 1.
+    pub number: u32,
+    /// The tree it began with.
+    pub tree: TreeId,
+    /// What was found on it.
+    pub reports: Vec<CheckReport>,
+    /// Requirements that no passing test named.
+    pub unproven: Vec<String>,
+    /// Its faults.
+    pub faults: Vec<Fault>,
 }
 
 /// Why a conversation cannot go on.
@@ -156,11 +182,38 @@ pub enum Ending {
 impl Work {
     /// The purpose of its present conversation.
     pub fn purpose(&self) -> Purpose {
-        Purpose::Work { instruction: self.instruction, attempt: self.attempt, restart: self.restart }
+        let Self { instruction, attempt, restart, .. } = *self;
+        match &self.repair {
+            None => Purpose::Work { instruction, attempt, restart },
+            Some(repair) => Purpose::Repair { instruction, attempt, repair: repair.number },
+        }
+    }
+
+    /// What the next or present repair is about: the fault, and which of its places is written again. Each place of each
+    /// fault has its turn, the likeliest first; then they are gone through again.
+    pub fn target(&self) -> Option<(&Fault, &Place)> {
+        let targets: Vec<_> = self.faults.iter().flat_map(|f| f.places.iter().map(move |p| (f, p))).collect();
+        targets.get(self.stale as usize % targets.len().max(1)).copied()
+    }
+
+    /// Whether every place was tried before.
+    pub fn tried_all(&self) -> bool {
+        self.stale as usize >= self.faults.iter().map(|f| f.places.len()).sum()
+    }
+
+    /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,
+    /// and the checks say where to look.
+    pub fn next_repair(&self, limits: &Limits) -> Option<u32> {
+        let last = self.talk.turns.last()?;
+        let failed = (last.checked || self.repair.is_some()) && !self.passed && !self.faults.is_empty();
+        (failed && self.repairs_used < limits.repairs_max).then_some(self.repairs_used + 1)
     }
 
     /// Whether, and why, the conversation cannot have another turn.
     pub fn ending(&self, limits: &Limits, window_tokens: usize) -> Option<Ending> {
+        if self.repair.is_some() {
+            return (!self.talk.turns.is_empty()).then_some(Ending::Exhausted);
+        }
         let full = self.overflowed
             || (!self.talk.turns.is_empty()
                 && self.talk.tokens() + limits.reply_tokens_max as usize > window_tokens);

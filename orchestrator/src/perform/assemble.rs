@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_agents::roles::worker::FileView;
-use edvac_agents::roles::{planner, summariser, worker};
+use edvac_agents::roles::{planner, repairer, summariser, worker};
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::index::pack;
@@ -12,6 +12,7 @@ use edvac_memory::listing::listing;
 use edvac_memory::program::Instruction;
 
 use super::{Performer, Trouble, instruction_of, program_of};
+use crate::check::fault::Place;
 use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
 
@@ -33,6 +34,7 @@ impl Performer {
                 planner::fragments(&start.task, &rules, &self.templates, &self.counter())?
             }
             Purpose::Work { attempt, .. } => self.worker_fragments(purpose, attempt, state, start).await?,
+            Purpose::Repair { .. } => self.repairer_fragments(purpose, state)?,
             Purpose::Summarise { .. } => self.summariser_fragments(purpose, state, start)?,
         };
         Ok(Event::Assembled { purpose, fitted: self.fit(fragments, start)? })
@@ -108,6 +110,28 @@ impl Performer {
         Ok(views)
     }
 
+    fn repairer_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
+        let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
+        let (fault, place) = work.target().ok_or(Trouble::Misfit("there is nothing to repair"))?;
+        let view = |p: &Place| repairer::PartView {
+            path: p.path.clone(),
+            line_first: p.line_first,
+            line_last: p.line_last,
+            text: p.text.clone(),
+        };
+        let others: Vec<_> = fault.places.iter().filter(|p| *p != place).map(view).collect();
+        let view = repairer::RepairerView {
+            requirements: &program_of(state)?.requirements,
+            instruction: instruction_of(purpose, state)?,
+            said: &fault.said,
+            others: &others,
+            part: &view(place),
+            expects: place.expects,
+            imports: place.imports,
+        };
+        Ok(repairer::fragments(&view, &self.templates, &self.counter())?)
+    }
+
     fn summariser_fragments(
         &self,
         purpose: Purpose,
@@ -115,7 +139,12 @@ impl Performer {
         start: &Start,
     ) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
-        let turns: Vec<_> = work.talk.turns.iter().map(|t| (t.reply.as_str(), t.answer.as_deref())).collect();
+        let turns: Vec<_> = work
+            .past
+            .iter()
+            .chain(&work.talk.turns)
+            .map(|t| (t.reply.as_str(), t.answer.as_deref()))
+            .collect();
         let view = summariser::SummariserView {
             instruction: instruction_of(purpose, state)?,
             earlier: work.summary.as_deref(),

@@ -3,11 +3,12 @@
 use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, GrammarOptions};
-use edvac_agents::roles::{planner, summariser};
+use edvac_agents::roles::{planner, repairer, summariser};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 
 use super::{Performer, Trouble, instruction_of};
-use crate::control::state::{Conversation, Turn};
+use crate::check::fault::{Fault, Place};
+use crate::control::state::{Conversation, Turn, Work};
 use crate::control::{Event, Purpose, RunState};
 use crate::notice::Notice;
 
@@ -23,6 +24,8 @@ const FILES_MAX: usize = 24;
 const VARIED_FROM_TURN: u32 = 2;
 /// Temperature where the most likely reply was not good enough before.
 const TEMPERATURE_AGAIN: f32 = 0.6;
+/// Temperature of a repair once every place was tried: what is wanted is a part that is not the same again.
+const TEMPERATURE_REPAIR: f32 = 1.0;
 /// Keeps prose from saying the same again.
 const PROSE_PENALTY: f32 = 1.08;
 /// Keeps tokens that are far from likely out of a sampled reply.
@@ -34,7 +37,7 @@ impl Performer {
         let summing;
         let talk = match (purpose, &state.work) {
             (Purpose::Plan, _) => &state.planning,
-            (Purpose::Work { .. }, Some(work)) => &work.talk,
+            (Purpose::Work { .. } | Purpose::Repair { .. }, Some(work)) => &work.talk,
             (Purpose::Summarise { .. }, Some(work)) => {
                 summing = Conversation { context: work.summing.clone(), turns: Vec::new() };
                 &summing
@@ -46,7 +49,7 @@ impl Performer {
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
-            sampling: self.sampling(purpose, turn, talk),
+            sampling: self.sampling(purpose, turn, talk, state),
             grammar: self.grammar(purpose, state)?,
             stop: Vec::new(),
             tools: matches!(purpose, Purpose::Work { .. }),
@@ -70,6 +73,10 @@ impl Performer {
         Ok(Some(match purpose {
             Purpose::Plan => planner::grammar(&self.domain.plan_rules(self.client.info().window_tokens)),
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
+            Purpose::Repair { .. } => {
+                let (_, place) = target(state)?;
+                repairer::grammar(place.imports.then_some(&place.text))
+            }
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
     }
@@ -112,7 +119,7 @@ impl Performer {
 
     /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
     /// what is asked, so that a repeated call asks for the same. Prose is never the most likely text.
-    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation) -> Sampling {
+    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation, state: &RunState) -> Sampling {
         // After a reply of which nothing could be used, or one that came before, the most likely next one is the same.
         let stuck = talk.turns.split_last().is_some_and(|(last, earlier)| {
             last.refused || earlier.iter().any(|turn| turn.reply == last.reply)
@@ -123,18 +130,28 @@ impl Performer {
             Purpose::Work { attempt, .. } => {
                 (attempt > 1 || stuck || turn >= VARIED_FROM_TURN, self.domain.prose)
             }
+            Purpose::Repair { .. } => (state.work.as_ref().is_some_and(Work::tried_all), false),
             Purpose::Summarise { .. } => (false, false),
         };
         let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
         let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
         let greedy = Sampling { seed, ..Sampling::default() };
-        let varied = Sampling { temperature: TEMPERATURE_AGAIN, top_p: TOP_P, ..greedy.clone() };
+        let temperature = match purpose {
+            Purpose::Repair { .. } => TEMPERATURE_REPAIR,
+            _ => TEMPERATURE_AGAIN,
+        };
+        let varied = Sampling { temperature, top_p: TOP_P, ..greedy.clone() };
         match (prose, again) {
             (true, _) => Sampling { repetition_penalty: PROSE_PENALTY, ..varied },
             (false, true) => varied,
             (false, false) => greedy,
         }
     }
+}
+
+/// What a repair is about.
+fn target(state: &RunState) -> Result<(&Fault, &Place), Trouble> {
+    state.work.as_ref().and_then(Work::target).ok_or(Trouble::Misfit("there is nothing to repair"))
 }
 
 /// What the model is shown of a reply of its own. One that was cut off is shown by its beginning: nothing of it was used,

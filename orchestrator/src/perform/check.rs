@@ -1,11 +1,14 @@
 //! Executing checks, and saying what they found.
 
+use std::collections::BTreeMap;
+
 use edvac_agents::roles::feedback;
 use edvac_memory::ids::{RequirementId, TreeId};
 use edvac_memory::program::Check;
 use edvac_memory::verdict::CheckReport;
 
 use super::{Performer, Trouble, instruction_of, program_of};
+use crate::check::fault::faults;
 use crate::check::{Ground, run_check};
 use crate::control::{Event, Purpose, RunState};
 use crate::ledger::{describe, shows};
@@ -30,8 +33,13 @@ impl Performer {
             Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &program.language)?)
         };
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
+        let faults = if reports.iter().any(|r| !r.causes.is_empty()) {
+            faults(&reports, &self.texts(tree)?, &program.language)
+        } else {
+            Vec::new()
+        };
         let unproven = unproven.into_iter().map(|id| id.0).collect();
-        Ok(Event::Checked { reports, unproven, answer, answer_tokens })
+        Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens })
     }
 
     /// Every check of the program once, on the last tree.
@@ -45,6 +53,18 @@ impl Performer {
             }
         }
         Ok(Event::FinalChecked { reports: self.run_all(&checks, tree, &program.language).await? })
+    }
+
+    /// Every file of a tree that is text.
+    fn texts(&self, tree: &TreeId) -> Result<BTreeMap<String, String>, Trouble> {
+        let store = self.files();
+        let mut out = BTreeMap::new();
+        for path in store.list(tree)?.into_keys() {
+            if let Ok(text) = String::from_utf8(store.read(tree, &path)?) {
+                out.insert(path, text);
+            }
+        }
+        Ok(out)
     }
 
     async fn run_all(

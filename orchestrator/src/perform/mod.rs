@@ -169,7 +169,9 @@ fn program_of(state: &RunState) -> Result<&Program, Trouble> {
 fn instruction_of(purpose: Purpose, state: &RunState) -> Result<&Instruction, Trouble> {
     match purpose {
         Purpose::Plan => Err(Trouble::Misfit("planning has no instruction")),
-        Purpose::Work { instruction, .. } | Purpose::Summarise { instruction, .. } => {
+        Purpose::Work { instruction, .. }
+        | Purpose::Repair { instruction, .. }
+        | Purpose::Summarise { instruction, .. } => {
             state.instruction(instruction).ok_or(Trouble::Misfit("the program has no such instruction"))
         }
     }

@@ -1,0 +1,270 @@
+//! Where a fault may lie: the parts of the program that a failed test's error speaks of, found by its line numbers and by
+//! the names in the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use edvac_memory::verdict::{CheckReport, Verdict};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use tree_sitter::{Node, Parser, Tree};
+
+use super::syntax::language_of;
+
+/// Most causes of one check round that are looked into.
+const FAULTS_MAX: usize = 4;
+/// Most parts that are suspected of one cause.
+const PLACES_MAX: usize = 5;
+/// Functions that a test uses which are suspected before the test itself.
+const USED_BEFORE_TEST_MAX: usize = 2;
+/// Most lines of a part; of a longer one the lines around the error are taken.
+const PLACE_LINES_MAX: usize = 60;
+/// Lines on each side of an error where nothing says which part it is in.
+const AROUND_LINES: usize = 6;
+
+/// One cause of failed tests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What failed and the error, as the check says it.
+    pub said: String,
+    /// The parts of the program that may hold the cause, the likeliest first; never empty.
+    pub places: Vec<Place>,
+}
+
+/// A part of a file: a function, a method, or its imports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub path: String,
+    /// Its first line, from 1.
+    pub line_first: usize,
+    /// Its last line, inclusive.
+    pub line_last: usize,
+    /// The lines, each with its end.
+    pub text: String,
+    /// Whether it is of a test that expected something else, which nobody may have asked for.
+    pub expects: bool,
+    /// Whether these are the file's imports, where something is missing and nothing need be changed.
+    pub imports: bool,
+}
+
+/// The faults that failed tests show, in files of the tree (path and text); none where no error names a line.
+pub fn faults(reports: &[CheckReport], files: &BTreeMap<String, String>, language: &str) -> Vec<Fault> {
+    let sources: BTreeMap<&str, Source<'_>> =
+        files.iter().filter_map(|(path, text)| Some((path.as_str(), Source::read(path, text)?))).collect();
+    reports
+        .iter()
+        .filter(|r| matches!(r.verdict, Verdict::Failed { .. }))
+        .flat_map(|r| &r.causes)
+        .map(|said| Fault { said: said.clone(), places: places(said, &sources, language) })
+        .filter(|fault| !fault.places.is_empty())
+        .take(FAULTS_MAX)
+        .collect()
+}
+
+/// A file with its syntax tree.
+struct Source<'a> {
+    path: &'a str,
+    text: &'a str,
+    tree: Tree,
+}
+
+/// Lines, from 1, inclusive.
+type Lines = (usize, usize);
+
+fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> Vec<Place> {
+    static AT: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_][A-Za-z0-9_./-]*\.[a-z]+)(?:", line |:)(\d+)"#).ok());
+    static UNKNOWN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?m)^\s*(NameError|ModuleNotFoundError|ImportError|ReferenceError|SyntaxError: The requested module)").ok()
+    });
+    let mut frames: Vec<(&Source<'_>, usize)> = AT
+        .iter()
+        .flat_map(|at| at.captures_iter(said))
+        .filter_map(|m| Some((sources.get(m.get(1)?.as_str())?, m.get(2)?.as_str().parse().ok()?)))
+        .collect();
+    // Python's tracebacks end with the line that failed, others begin with it.
+    if language == "python" {
+        frames.reverse();
+    }
+    let mut out: Vec<Place> = Vec::new();
+    let mut add = |place: Option<Place>| {
+        if let Some(place) = place.filter(|p| !out.contains(p) && out.len() < PLACES_MAX) {
+            out.push(place);
+        }
+    };
+    if UNKNOWN.as_ref().is_some_and(|unknown| unknown.is_match(said)) {
+        add(frames.first().and_then(|(source, _)| source.imports()));
+    }
+    // What a test expected says nothing about where it was not done: the functions that it uses come first.
+    let expected = said.contains("AssertionError") || said.contains("ERR_ASSERTION");
+    if !expected {
+        frames.iter().for_each(|(source, line)| add(source.part_at(*line)));
+    }
+    for (source, line) in frames.iter().filter(|(source, _)| is_test(source.path)) {
+        let Some((first, last)) = source.bounds_at(*line) else { continue };
+        let mut parts = used(&source.lines(first, last), source, sources).into_iter();
+        parts.by_ref().take(USED_BEFORE_TEST_MAX).for_each(|part| add(Some(part)));
+        add(source.part_at(*line));
+        parts.for_each(|part| add(Some(part)));
+    }
+    frames.iter().for_each(|(source, line)| add(source.part_at(*line)));
+    for place in &mut out {
+        place.expects = expected && is_test(&place.path);
+    }
+    out
+}
+
+fn is_test(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with("test")
+        || name.contains(".test.")
+        || name.contains("_test.")
+        || path.starts_with("tests/")
+}
+
+/// Definitions outside the tests that a test names, or that helpers in its file name for it; the last named first,
+/// since a test ends with what it is about.
+fn used(test: &str, own: &Source<'_>, sources: &BTreeMap<&str, Source<'_>>) -> Vec<Place> {
+    let mut text = test.to_owned();
+    let known = words(test);
+    for (name, (first, last)) in own.definitions() {
+        if known.contains(name) && !test.contains(&own.lines(first, last)) {
+            text.insert_str(0, &own.lines(first, last));
+        }
+    }
+    let known = words(&text);
+    let mut found: Vec<(usize, Place)> = Vec::new();
+    for source in sources.values().filter(|s| !is_test(s.path)) {
+        for (name, lines) in source.definitions() {
+            if known.contains(name) {
+                found.extend(source.place(lines).map(|place| (text.rfind(name).unwrap_or(0), place)));
+            }
+        }
+    }
+    found.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    found.into_iter().map(|(_, place)| place).collect()
+}
+
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect()
+}
+
+impl<'a> Source<'a> {
+    fn read(path: &'a str, text: &'a str) -> Option<Self> {
+        let mut parser = Parser::new();
+        parser.set_language(&language_of(path)?).ok()?;
+        Some(Self { path, text, tree: parser.parse(text, None)? })
+    }
+
+    /// Every named function and method, with its lines; found without recursion, since nesting is the file's choice.
+    fn definitions(&self) -> Vec<(&'a str, Lines)> {
+        let mut out = Vec::new();
+        let mut cursor = self.tree.walk();
+        loop {
+            let node = cursor.node();
+            if is_function(node)
+                && let Some(name) = node.child_by_field_name("name")
+            {
+                out.push((&self.text[name.byte_range()], lines_of(whole(node))));
+            }
+            if cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return out;
+                }
+            }
+        }
+    }
+
+    /// The lines of the innermost function around a line, or else of what stands at the top of the file.
+    fn bounds_at(&self, line: usize) -> Option<Lines> {
+        let total = self.text.lines().count();
+        let row = line.checked_sub(1).filter(|row| *row < total)?;
+        let text = self.text.lines().nth(row)?;
+        let point = tree_sitter::Point { row, column: text.len() - text.trim_start().len() };
+        let mut node = self.tree.root_node().descendant_for_point_range(point, point)?;
+        let mut top = node;
+        let around = (line.saturating_sub(AROUND_LINES).max(1), (line + AROUND_LINES).min(total));
+        if self.tree.root_node().has_error() {
+            return Some(around);
+        }
+        while let Some(parent) = node.parent() {
+            if is_function(node) {
+                return Some(lines_of(whole(node)));
+            }
+            top = node;
+            node = parent;
+        }
+        let (first, last) = lines_of(top);
+        Some(if last - first < PLACE_LINES_MAX { (first, last) } else { around })
+    }
+
+    fn part_at(&self, line: usize) -> Option<Place> {
+        let (first, last) = self.bounds_at(line)?;
+        if last - first < PLACE_LINES_MAX {
+            return self.place((first, last));
+        }
+        let from = line.saturating_sub(PLACE_LINES_MAX / 2).max(first);
+        self.place((from, (from + PLACE_LINES_MAX - 1).min(last)))
+    }
+
+    /// From the first import to the last; the first line where there is none.
+    fn imports(&self) -> Option<Place> {
+        let root = self.tree.root_node();
+        let mut cursor = root.walk();
+        let imports: Vec<_> = root
+            .children(&mut cursor)
+            .filter(|n| {
+                n.kind().starts_with("import")
+                    || n.kind() == "future_import_statement"
+                    || n.kind() == "use_declaration"
+            })
+            .map(lines_of)
+            .collect();
+        let lines = (imports.first().map_or(1, |l| l.0), imports.last().map_or(1, |l| l.1));
+        // One that stands far below is not the head of the file.
+        let place = self.place((lines.0, lines.1.min(lines.0 + PLACE_LINES_MAX - 1)))?;
+        Some(Place { imports: true, ..place })
+    }
+
+    fn place(&self, (first, last): Lines) -> Option<Place> {
+        let text = self.lines(first, last);
+        let path = self.path.to_owned();
+        let place = Place { path, line_first: first, line_last: last, text, expects: false, imports: false };
+        (last - first < PLACE_LINES_MAX && !place.text.trim().is_empty()).then_some(place)
+    }
+
+    fn lines(&self, first: usize, last: usize) -> String {
+        self.text.split_inclusive('\n').skip(first - 1).take(last + 1 - first).collect()
+    }
+}
+
+fn is_function(node: Node<'_>) -> bool {
+    matches!(
+        node.kind(),
+        "function_definition"
+            | "function_declaration"
+            | "method_definition"
+            | "function_item"
+            | "method_declaration"
+    )
+}
+
+/// With what belongs to a definition: decorators, `export`.
+fn whole(node: Node<'_>) -> Node<'_> {
+    node.parent().filter(|p| matches!(p.kind(), "decorated_definition" | "export_statement")).unwrap_or(node)
+}
+
+fn lines_of(node: Node<'_>) -> Lines {
+    let (first, end) = (node.start_position(), node.end_position());
+    // A node that ends with its line's end ends on the line before.
+    let last = if end.column == 0 && end.row > first.row { end.row } else { end.row + 1 };
+    (first.row + 1, last)
+}
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod tests;

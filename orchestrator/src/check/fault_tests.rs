@@ -1,0 +1,89 @@
+use edvac_memory::ids::TreeId;
+use edvac_memory::program::{Check, CheckKind};
+
+use super::*;
+
+const TODO: &str = "import json\n\n\nclass Todo:\n    def __init__(self, path):\n        self.path = path\n        self.tasks = []\n\n    def add(self, name):\n        self.tasks.append(name)\n\n    @property\n    def list(self):\n        return None\n";
+const TEST: &str = "import unittest\n\nimport todo\n\n\nclass TodoTest(unittest.TestCase):\n    def test_r2_list(self):\n        t = todo.Todo('x')\n        t.add('a')\n        self.assertEqual(t.list, ['a'])\n";
+
+fn found(said: &str, files: &[(&str, &str)], language: &str) -> Vec<String> {
+    let report = CheckReport {
+        check: Check { kind: CheckKind::Tests, covers: vec![] },
+        verdict: Verdict::Failed { reason: "1 of 1 tests failed".into() },
+        tree: TreeId("t".into()),
+        command: vec![],
+        exit_status: Some(0),
+        duration_ms: 0,
+        tests: vec![],
+        detail: String::new(),
+        causes: vec![said.to_owned()],
+    };
+    let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let faults = faults(&[report], &files, language);
+    let places = faults.first().map(|f| f.places.clone()).unwrap_or_default();
+    let word = |p: &Place| if p.imports { " imports" } else { "" };
+    places.iter().map(|p| format!("{}:{}-{}{}", p.path, p.line_first, p.line_last, word(p))).collect()
+}
+
+#[test]
+fn what_was_expected_is_looked_for_in_the_functions_that_the_test_uses() {
+    let said = "test_todo.TodoTest.test_r2_list failed:\n  File \"test_todo.py\", line 10, in test_r2_list\n    self.assertEqual(t.list, ['a'])\nAssertionError: None != ['a']";
+    let places = found(said, &[("todo.py", TODO), ("test_todo.py", TEST)], "python");
+    assert_eq!(places, ["todo.py:12-14", "todo.py:9-10", "test_todo.py:7-10"]);
+}
+
+#[test]
+fn an_unknown_name_is_looked_for_among_the_imports() {
+    let said = "test_x failed:\n  File \"test_todo.py\", line 8, in test_r2_list\n  File \"todo.py\", line 6, in __init__\nNameError: name 'os' is not defined";
+    let places = found(said, &[("todo.py", TODO), ("test_todo.py", TEST)], "python");
+    assert_eq!(places[..3], ["todo.py:1-1 imports", "todo.py:5-7", "test_todo.py:7-10"]);
+}
+
+#[test]
+fn other_languages_name_their_lines_too() {
+    let code = "import fs from \"node:fs\";\n\nexport function parse(text) {\n  return 0;\n}\n";
+    let test = "import test from \"node:test\";\nimport { parse } from \"./a.mjs\";\n\ntest(\"R1: parses\", () => {\n  assert.equal(parse(\"1h\"), 3600);\n});\n";
+    let said =
+        "R1: parses failed:\nERR_ASSERTION 0 !== 3600\n    at TestContext.<anonymous> (a.test.mjs:5:10)";
+    let files = [("a.mjs", code), ("a.test.mjs", test)];
+    assert_eq!(found(said, &files, "javascript"), ["a.mjs:3-5", "a.test.mjs:4-6"]);
+    let said = "R1 failed:\nReferenceError: assert is not defined\n    at a.test.mjs:5:3";
+    assert_eq!(found(said, &files, "javascript")[..2], ["a.test.mjs:1-2 imports", "a.test.mjs:4-6"]);
+    let rust = "pub fn area(w: u64) -> u64 {\n    w\n}\n";
+    assert_eq!(
+        found("error[E0308]: mismatched\n --> src/lib.rs:2:5", &[("src/lib.rs", rust)], "rust"),
+        ["src/lib.rs:1-3"]
+    );
+}
+
+#[test]
+fn a_file_that_does_not_parse_is_shown_around_its_error() {
+    let broken = format!("{}def f(:\n    return 1\n{}", "x = 1\n".repeat(20), "y = 1\n".repeat(20));
+    let said = "test_a.py cannot be imported:\n  File \"a.py\", line 21\nSyntaxError: invalid syntax";
+    assert_eq!(found(said, &[("a.py", &broken)], "python"), ["a.py:15-27"]);
+}
+
+#[test]
+fn errors_that_name_no_line_of_the_project_show_no_fault() {
+    for said in ["it failed", "File \"/usr/lib/python3/x.py\", line 3", "todo.py:0", "todo.py:999999"] {
+        assert!(found(said, &[("todo.py", TODO)], "python").is_empty(), "{said}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_and_line_give_places_inside_the_file(
+        text in "(def f\\(x\\):|class A:|    x = 1|@d|é|\\)|\n){0,30}", line in 0_usize..40, name in "[a-z]{1,3}\\.(py|mjs|rs|go)",
+    ) {
+        for language in ["python", "javascript"] {
+            let places = found(&format!("{name}:{line}"), &[(&name, &text)], language);
+            let total = text.lines().count();
+            for place in places {
+                let lines = place.rsplit(':').next().unwrap().trim_end_matches(" imports").to_owned();
+                let (first, last) = lines.split_once('-').unwrap();
+                let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+                proptest::prop_assert!(1 <= first && first <= last && last <= total, "{place} of {total}");
+            }
+        }
+    }
+}
