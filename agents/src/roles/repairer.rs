@@ -16,6 +16,8 @@ use crate::templates::{TemplateError, Templates};
 
 /// Most lines of a part that is written again.
 const LINES_MAX: usize = 90;
+/// Most lines of a test that is written anew, after its first.
+const TEST_LINES_MAX: usize = 24;
 /// Most lines that are added to imports.
 const IMPORTS_ADDED_MAX: usize = 6;
 
@@ -36,6 +38,8 @@ pub struct RepairerView<'a> {
     pub expects: bool,
     /// Whether the part is a file's imports, to which something is to be added.
     pub imports: bool,
+    /// How the test's file begins, where the test is to be written anew and its present lines are not shown.
+    pub anew: Option<&'a str>,
 }
 
 /// Lines of one file.
@@ -84,6 +88,7 @@ pub fn fragments(
         "said": view.said.trim(), "fence": words::fence(view.said),
         "others": view.others.iter().map(PartView::words).collect::<Vec<_>>(),
         "part": view.part.words(), "imports": view.imports, "expects": view.expects,
+        "anew": view.anew.map(str::trim_end), "first_line": view.part.text.lines().next().unwrap_or_default().trim(),
     });
     [
         (FragmentKind::System, "prompts/repairer/system.md", "how a repairer replies"),
@@ -96,12 +101,16 @@ pub fn fragments(
     .collect()
 }
 
-/// A grammar for the repairer's reply: one fenced block. With `imports` it begins with these lines as they are, since a
-/// small model that is asked for one more import writes that one instead of another.
-pub fn grammar(imports: Option<&str>) -> String {
-    let (kept, lines_max) = match imports {
-        Some(text) => (format!(" {:?}", format!("{}\n", text.trim_end_matches('\n'))), IMPORTS_ADDED_MAX),
-        None => (String::new(), LINES_MAX),
+/// A grammar for the repairer's reply: one fenced block. `imports` begin with the lines of `old` as they are, since a small
+/// model that is asked for one more import writes that one instead of another; a test written `anew` begins with the first.
+pub fn grammar(imports: bool, anew: bool, old: &str) -> String {
+    let keep = |text: &str| format!(" {:?}", format!("{}\n", text.trim_end_matches('\n')));
+    let (kept, lines_max) = if imports {
+        (keep(old), IMPORTS_ADDED_MAX)
+    } else if anew {
+        (keep(old.lines().next().unwrap_or_default()), TEST_LINES_MAX)
+    } else {
+        (String::new(), LINES_MAX)
     };
     format!(
         r#"start: "```" LANGUAGE "\n"{kept} part{{1,{lines_max}}} "```"

@@ -81,7 +81,7 @@ fn repairers_are_told() {
     };
     let code = part("todo.py", "def titles(items):\n    return None\n");
     let test = part("test_todo.py", "def test_r1_titles():\n    assert titles([]) == []\n");
-    let view = |part, other: &repairer::PartView, imports, expects| {
+    let view = |part, other: &repairer::PartView, imports, expects, anew: bool| {
         let view = repairer::RepairerView {
             instruction: &program.instructions[0],
             requirements: &program.requirements,
@@ -90,12 +90,17 @@ fn repairers_are_told() {
             part,
             expects,
             imports,
+            anew: anew.then_some("import todo\n"),
         };
         shown(repairer::fragments(&view, &templates(), &Words).unwrap())
     };
-    insta::assert_snapshot!("repairer_code", view(&code, &test, false, false));
-    insta::assert_snapshot!("repairer_test", view(&test, &code, false, true));
-    insta::assert_snapshot!("repairer_imports", view(&part("todo.py", "import io\n"), &test, true, false));
+    insta::assert_snapshot!("repairer_code", view(&code, &test, false, false, false));
+    insta::assert_snapshot!("repairer_test", view(&test, &code, false, true, false));
+    insta::assert_snapshot!("repairer_test_anew", view(&test, &code, false, true, true));
+    insta::assert_snapshot!(
+        "repairer_imports",
+        view(&part("todo.py", "import io\n"), &test, true, false, false)
+    );
 }
 
 /// What does not depend on the step is the same text for every step, and comes before all that does.

@@ -19,6 +19,8 @@ const PLACES_MAX: usize = 5;
 const USED_BEFORE_TEST_MAX: usize = 2;
 /// Most lines of a part; of a longer one the lines around the error are taken.
 const PLACE_LINES_MAX: usize = 60;
+/// Most lines of a test file's beginning.
+const BEGINNING_LINES_MAX: usize = 40;
 /// Lines on each side of an error where nothing says which part it is in.
 const AROUND_LINES: usize = 6;
 
@@ -29,6 +31,15 @@ pub struct Fault {
     pub said: String,
     /// The parts of the program that may hold the cause, the likeliest first; never empty.
     pub places: Vec<Place>,
+}
+
+impl Fault {
+    /// Whether it is the same error, wherever the lines of it are now.
+    pub fn is_as(&self, other: &Self) -> bool {
+        static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"line \d+|:\d+(:\d+)?").ok());
+        let steady = |text: &str| LINE.as_ref().map(|line| line.replace_all(text, "").into_owned());
+        self.said == other.said || steady(&self.said) == steady(&other.said)
+    }
 }
 
 /// A part of a file: a function, a method, or its imports.
@@ -44,6 +55,9 @@ pub struct Place {
     pub text: String,
     /// Whether it is of a test that expected something else, which nobody may have asked for.
     pub expects: bool,
+    /// How the file of such a test begins, up to its second test.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub above: String,
     /// Whether these are the file's imports, where something is missing and nothing need be changed.
     pub imports: bool,
 }
@@ -111,6 +125,9 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
     frames.iter().for_each(|(source, line)| add(source.part_at(*line)));
     for place in &mut out {
         place.expects = expected && is_test(&place.path);
+        if place.expects {
+            place.above = sources.get(place.path.as_str()).map(|s| s.beginning()).unwrap_or_default();
+        }
     }
     out
 }
@@ -230,10 +247,30 @@ impl<'a> Source<'a> {
         Some(Place { imports: true, ..place })
     }
 
+    /// The lines before the second test: imports, what tests share, and one that shows how a test is written here.
+    fn beginning(&self) -> String {
+        let begins =
+            |text: &str| ["def test", "test(", "it("].iter().any(|word| text.trim_start().starts_with(word));
+        let mut tests = 0;
+        let until_second = |line: &&str| {
+            tests += usize::from(begins(line));
+            tests < 2
+        };
+        self.text.split_inclusive('\n').take(BEGINNING_LINES_MAX).take_while(until_second).collect()
+    }
+
     fn place(&self, (first, last): Lines) -> Option<Place> {
         let text = self.lines(first, last);
         let path = self.path.to_owned();
-        let place = Place { path, line_first: first, line_last: last, text, expects: false, imports: false };
+        let place = Place {
+            path,
+            line_first: first,
+            line_last: last,
+            text,
+            expects: false,
+            above: String::new(),
+            imports: false,
+        };
         (last - first < PLACE_LINES_MAX && !place.text.trim().is_empty()).then_some(place)
     }
 

@@ -279,7 +279,9 @@ impl Work {
     fn weigh_repair(&mut self) {
         let Some(repair) = &self.repair else { return };
         let (now, before) = (standing(&self.reports), standing(&repair.reports));
-        if now > before || (now == before && self.faults != repair.faults) {
+        let other = self.faults.len() != repair.faults.len()
+            || self.faults.iter().zip(&repair.faults).any(|(now, before)| !now.is_as(before));
+        if now > before || (now == before && other) {
             self.stale = 0;
         } else {
             self.tree = repair.tree.clone();

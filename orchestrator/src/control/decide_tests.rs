@@ -164,7 +164,8 @@ fn fault(throw: usize) -> Fault {
         line_first: 1,
         line_last: 1,
         text: format!("old {n}\n"),
-        expects: false,
+        expects: n.is_multiple_of(3),
+        above: String::new(),
         imports: n.is_multiple_of(2),
     };
     Fault { said: format!("{}", throw % 3), places: (0..1 + throw % 3).map(place).collect() }

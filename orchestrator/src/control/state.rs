@@ -190,15 +190,25 @@ impl Work {
     }
 
     /// What the next or present repair is about: the fault, and which of its places is written again. Each place of each
-    /// fault has its turn, the likeliest first; then they are gone through again.
+    /// fault has its turn, the likeliest first; then they are gone through again from
+    /// the other end.
     pub fn target(&self) -> Option<(&Fault, &Place)> {
         let targets: Vec<_> = self.faults.iter().flat_map(|f| f.places.iter().map(move |p| (f, p))).collect();
-        targets.get(self.stale as usize % targets.len().max(1)).copied()
+        let (lap, at) =
+            (self.stale as usize / targets.len().max(1), self.stale as usize % targets.len().max(1));
+        // Tests come last, and after that first: by then the functions that they use were left as they are.
+        if lap == 0 { targets.get(at).copied() } else { targets.iter().rev().nth(at).copied() }
     }
 
     /// Whether every place was tried before.
     pub fn tried_all(&self) -> bool {
         self.stale as usize >= self.faults.iter().map(|f| f.places.len()).sum()
+    }
+
+    /// Whether the repair writes a test anew instead of mending it: one that was gone through with everything else and
+    /// still fails is copied by a model that sees it.
+    pub fn writes_anew(&self) -> bool {
+        self.tried_all() && self.target().is_some_and(|(_, place)| place.expects)
     }
 
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,

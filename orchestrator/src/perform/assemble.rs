@@ -128,6 +128,7 @@ impl Performer {
             part: &view(place),
             expects: place.expects,
             imports: place.imports,
+            anew: work.writes_anew().then_some(place.above.as_str()),
         };
         Ok(repairer::fragments(&view, &self.templates, &self.counter())?)
     }
@@ -143,6 +144,8 @@ impl Performer {
             .past
             .iter()
             .chain(&work.talk.turns)
+            // Of a repair that came to nothing there is nothing to tell.
+            .filter(|t| work.past.is_empty() || !t.refused)
             .map(|t| (t.reply.as_str(), t.answer.as_deref()))
             .collect();
         let view = summariser::SummariserView {

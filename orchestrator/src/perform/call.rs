@@ -75,7 +75,8 @@ impl Performer {
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Repair { .. } => {
                 let (_, place) = target(state)?;
-                repairer::grammar(place.imports.then_some(&place.text))
+                let anew = state.work.as_ref().is_some_and(Work::writes_anew);
+                repairer::grammar(place.imports, anew, &place.text)
             }
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
@@ -137,7 +138,10 @@ impl Performer {
         let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
         let greedy = Sampling { seed, ..Sampling::default() };
         let temperature = match purpose {
-            Purpose::Repair { .. } => TEMPERATURE_REPAIR,
+            // A test that is written anew has nothing to be different from.
+            Purpose::Repair { .. } if !state.work.as_ref().is_some_and(Work::writes_anew) => {
+                TEMPERATURE_REPAIR
+            }
             _ => TEMPERATURE_AGAIN,
         };
         let varied = Sampling { temperature, top_p: TOP_P, ..greedy.clone() };
