@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use edvac_agents::roles::feedback;
 use edvac_memory::ids::{RequirementId, TreeId};
-use edvac_memory::program::Check;
+use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::verdict::CheckReport;
 
 use super::{Performer, Trouble, instruction_of, program_of};
@@ -33,7 +33,10 @@ impl Performer {
             Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &program.language)?)
         };
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
-        let faults = if reports.iter().any(|r| !r.causes.is_empty()) {
+        // A file that was not written is no part that could be mended: the step's own conversation goes on.
+        let missing =
+            |r: &CheckReport| matches!(r.check.kind, CheckKind::Exists { .. }) && !r.verdict.is_passed();
+        let faults = if reports.iter().any(|r| !r.causes.is_empty()) && !reports.iter().any(missing) {
             faults(&reports, &self.texts(tree)?, &program.language)
         } else {
             Vec::new()
