@@ -5,6 +5,7 @@
 //! [`context::TokenCounter`] and [`index::Embedder`].
 
 pub mod context;
+pub mod fault;
 pub mod ids;
 pub mod index;
 pub mod journal;

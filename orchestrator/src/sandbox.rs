@@ -24,7 +24,7 @@ pub struct Refusal {
 pub struct Job {
     /// Program and arguments; the program is found on the sandbox's own `PATH`.
     pub command: Vec<String>,
-    /// The only directory that the command can write to besides `/tmp`; it sees it as `/work` and starts in it.
+    /// The only directory that the command can write to besides `/tmp`; it sees it as `/project` and starts in it.
     pub dir: PathBuf,
     /// Further directories, writable, as (host, inside).
     pub writable: Vec<(PathBuf, String)>,

@@ -164,7 +164,7 @@ proptest::proptest! {
     fn any_text_is_understood(parts in proptest::collection::vec("(@@ ?(write|edit|read|end|done|x)|[a-z./ ]{0,9}|```|<<<<<<< SEARCH|=======|>>>>>>> REPLACE|\\\\@@|\\PC{0,5})\n?", 0..30)) {
         let understood = read(&parts.concat());
         for action in &understood.actions {
-            if let Action::Edit { edit: Edit::Write { path, .. } | Edit::Replace { path, .. } | Edit::Delete { path } } = action {
+            if let Action::Edit { edit: Edit::Write { path, .. } | Edit::Replace { path, .. } | Edit::ReplaceLines { path, .. } | Edit::Delete { path } } = action {
                 assert!(path::check(path).is_ok());
             }
         }

@@ -4,6 +4,7 @@
 //! shown its own file in a conversation copies it, fault and all; asked for one function it mends it.
 
 use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
+use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::program::{Instruction, Requirement};
 use edvac_memory::store::Edit;
 use serde::Serialize;
@@ -28,35 +29,17 @@ pub struct RepairerView<'a> {
     pub instruction: &'a Instruction,
     /// The program's requirements.
     pub requirements: &'a [Requirement],
-    /// What failed, and the error.
-    pub said: &'a str,
-    /// Other parts that may have to do with it.
-    pub others: &'a [PartView],
-    /// The part to write again.
-    pub part: &'a PartView,
-    /// Whether the part is of a test that expected something else, which nobody may have asked for.
-    pub expects: bool,
-    /// Whether the part is a file's imports, to which something is to be added.
-    pub imports: bool,
-    /// How the test's file begins, where the test is to be written anew and its present lines are not shown.
-    pub anew: Option<&'a str>,
+    /// What failed, and the parts that may have to do with it.
+    pub fault: &'a Fault,
+    /// The part to write again, one of the fault's.
+    pub place: &'a Place,
+    /// Whether a test is written anew, without a sight of its present lines.
+    pub anew: bool,
 }
 
-/// Lines of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartView {
-    /// The file.
-    pub path: String,
-    /// First line, from 1.
-    pub line_first: usize,
-    /// Last line, inclusive.
-    pub line_last: usize,
-    /// The lines.
-    pub text: String,
-}
-
+/// A place as templates see it.
 #[derive(Serialize)]
-struct PartWords<'a> {
+struct PlaceWords<'a> {
     path: &'a str,
     line_first: usize,
     line_last: usize,
@@ -64,16 +47,13 @@ struct PartWords<'a> {
     fence: String,
 }
 
-impl PartView {
-    fn words(&self) -> PartWords<'_> {
-        let Self { path, line_first, line_last, text } = self;
-        PartWords {
-            path,
-            line_first: *line_first,
-            line_last: *line_last,
-            text: text.trim_end_matches('\n'),
-            fence: words::fence(text),
-        }
+fn place_words(place: &Place) -> PlaceWords<'_> {
+    PlaceWords {
+        path: &place.path,
+        line_first: place.line_first,
+        line_last: place.line_last,
+        text: place.text.trim_end_matches('\n'),
+        fence: words::fence(&place.text),
     }
 }
 
@@ -83,12 +63,18 @@ pub fn fragments(
     templates: &Templates,
     counter: &dyn TokenCounter,
 ) -> Result<Vec<Fragment>, TemplateError> {
+    let RepairerView { fault, place, anew, .. } = *view;
+    let above = match &place.kind {
+        PlaceKind::Expectation { above } => above.trim_end(),
+        PlaceKind::Code | PlaceKind::Imports => "",
+    };
+    let others: Vec<_> = fault.places.iter().filter(|p| *p != place).map(place_words).collect();
     let about = json!({
         "requirements": words::requirements(view.requirements, Some(&view.instruction.covers)),
-        "said": view.said.trim(), "fence": words::fence(view.said),
-        "others": view.others.iter().map(PartView::words).collect::<Vec<_>>(),
-        "part": view.part.words(), "imports": view.imports, "expects": view.expects,
-        "anew": view.anew.map(str::trim_end), "first_line": view.part.text.lines().next().unwrap_or_default().trim(),
+        "said": fault.said.trim(), "fence": words::fence(&fault.said), "others": others,
+        "part": place_words(place), "first_line": first_line(place).trim(), "above": above, "anew": anew,
+        "imports": place.kind == PlaceKind::Imports,
+        "expects": matches!(place.kind, PlaceKind::Expectation { .. }),
     });
     [
         (FragmentKind::System, "prompts/repairer/system.md", "how a repairer replies"),
@@ -101,16 +87,18 @@ pub fn fragments(
     .collect()
 }
 
-/// A grammar for the repairer's reply: one fenced block. `imports` begin with the lines of `old` as they are, since a small
-/// model that is asked for one more import writes that one instead of another; a test written `anew` begins with the first.
-pub fn grammar(imports: bool, anew: bool, old: &str) -> String {
+fn first_line(place: &Place) -> &str {
+    place.text.lines().next().unwrap_or_default()
+}
+
+/// A grammar for the repairer's reply: one fenced block. Imports begin with the lines that are there, since a small model
+/// that is asked for one more import writes that one instead of another; a test written `anew` begins with its first line.
+pub fn grammar(place: &Place, anew: bool) -> String {
     let keep = |text: &str| format!(" {:?}", format!("{}\n", text.trim_end_matches('\n')));
-    let (kept, lines_max) = if imports {
-        (keep(old), IMPORTS_ADDED_MAX)
-    } else if anew {
-        (keep(old.lines().next().unwrap_or_default()), TEST_LINES_MAX)
-    } else {
-        (String::new(), LINES_MAX)
+    let (kept, lines_max) = match place.kind {
+        PlaceKind::Imports => (keep(&place.text), IMPORTS_ADDED_MAX),
+        PlaceKind::Expectation { .. } if anew => (keep(first_line(place)), TEST_LINES_MAX),
+        PlaceKind::Code | PlaceKind::Expectation { .. } => (String::new(), LINES_MAX),
     };
     format!(
         r#"start: "```" LANGUAGE "\n"{kept} part{{1,{lines_max}}} "```"
@@ -122,10 +110,9 @@ LINE: /[^\r\n]+\n/ & ~/``[^\r\n]*\n/
     )
 }
 
-/// What a reply asks for: the lines of its block in place of `old` in the file at `path`. Blocks of the worker's protocol
-/// are understood as well.
-pub fn understand(text: &str, finish: Finish, path: &str, old: &str) -> Understood {
-    let problem = |text: &str| Understood { actions: Vec::new(), problems: vec![text.to_owned()] };
+/// What a reply asks for: the lines of its block in place of the old ones. Blocks of the worker's protocol are understood
+/// as well.
+pub fn understand(text: &str, finish: Finish, place: &Place) -> Understood {
     if text.lines().any(|line| line.starts_with("@@ ")) {
         let mut understood = blocks::understand(text, finish);
         understood
@@ -133,53 +120,36 @@ pub fn understand(text: &str, finish: Finish, path: &str, old: &str) -> Understo
             .retain(|a| matches!(a, Action::Edit { .. } | Action::Note { .. } | Action::Done { .. }));
         return understood;
     }
+    let problem = |text: &str| Understood { actions: Vec::new(), problems: vec![text.to_owned()] };
     if finish != Finish::Stop {
         return problem("The reply did not come to its end.");
     }
-    let mut new = String::new();
-    let mut lines = text.lines().skip_while(|line| !line.starts_with("```"));
-    if lines.next().is_none() {
-        return problem("Write the part in one block, between two lines ```.");
-    }
-    let mut closed = false;
-    for line in lines {
-        if line.starts_with("```") {
-            closed = true;
-            break;
-        }
-        new.push_str(line);
-        new.push('\n');
-    }
-    let same = |a: &str, b: &str| a.lines().map(str::trim_end).eq(b.lines().map(str::trim_end));
-    if !closed || new.trim().is_empty() {
+    let is_fence = |line: &&str| line.starts_with("```");
+    let block: Vec<_> = text.lines().skip_while(|line| !is_fence(line)).collect();
+    let Some(length) = block.iter().skip(1).position(is_fence).filter(|length| *length > 0) else {
         return problem("Write the whole part in one block, between two lines ```.");
-    }
-    if same(new.trim_end(), old.trim_end()) {
+    };
+    let lines = &block[1..=length];
+    if lines.iter().map(|l| l.trim_end()).eq(place.text.trim_end().lines().map(str::trim_end)) {
         return problem("The part is the same as before.");
     }
-    let edit =
-        Edit::Replace { path: path.to_owned(), search: old.to_owned(), replace: reindented(&new, old) };
-    Understood {
-        actions: vec![
-            Action::Edit { edit },
-            Action::Done { summary: format!("a part of {path} is written again") },
-        ],
-        problems: Vec::new(),
-    }
+    let edit = Edit::ReplaceLines {
+        path: place.path.clone(),
+        line_first: place.line_first,
+        old: place.text.clone(),
+        new: indented(lines, first_line(place)),
+    };
+    let summary = format!("a part of {} is written again", place.path);
+    Understood { actions: vec![Action::Edit { edit }, Action::Done { summary }], problems: Vec::new() }
 }
 
-/// With the indentation of the old lines, where the new ones are written as if they stood alone.
-fn reindented(new: &str, old: &str) -> String {
-    let indent = |text: &str| -> String {
-        let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
-        first[..first.len() - first.trim_start().len()].to_owned()
-    };
-    let (is, should) = (indent(new), indent(old));
-    if !is.is_empty() || should.is_empty() {
-        return new.to_owned();
-    }
-    new.lines()
-        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("{should}{line}\n") })
+/// The new lines, with the indentation of the first old one where they are written as if they stood alone.
+fn indented(lines: &[&str], like: &str) -> String {
+    let alone = lines.first().is_some_and(|line| line.trim_start() == *line);
+    let indent = if alone { &like[..like.len() - like.trim_start().len()] } else { "" };
+    lines
+        .iter()
+        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("{indent}{line}\n") })
         .collect()
 }
 
@@ -189,12 +159,21 @@ mod tests {
 
     const OLD: &str = "    def f(self):\n        return 1\n";
 
+    fn place() -> Place {
+        let path = "a.py".to_owned();
+        Place { path, line_first: 4, line_last: 5, text: OLD.to_owned(), kind: PlaceKind::Code }
+    }
+
     fn edit(text: &str) -> Result<(String, String), String> {
-        let Understood { actions, problems } = understand(text, Finish::Stop, "a.py", OLD);
+        let Understood { actions, problems } = understand(text, Finish::Stop, &place());
         match (actions.as_slice(), problems.as_slice()) {
-            ([Action::Edit { edit: Edit::Replace { search, replace, .. } }, Action::Done { .. }], []) => {
-                Ok((search.clone(), replace.clone()))
-            }
+            (
+                [
+                    Action::Edit { edit: Edit::ReplaceLines { line_first: 4, old, new, .. } },
+                    Action::Done { .. },
+                ],
+                [],
+            ) => Ok((old.clone(), new.clone())),
             (_, problems) => Err(problems.join(" ")),
         }
     }
@@ -212,16 +191,17 @@ mod tests {
     #[test]
     fn what_cannot_be_used_says_why() {
         assert!(edit(&format!("```python\n{OLD}```")).unwrap_err().contains("same"));
-        assert!(edit("I would return 2.").unwrap_err().contains("one block"));
+        assert!(edit("```\n```").unwrap_err().contains("whole part"));
+        assert!(edit("I would return 2.").unwrap_err().contains("in one block"));
         assert!(edit("```python\n    def f(self):").unwrap_err().contains("whole part"));
-        let cut = understand("```python\nx = 1\n```", Finish::Length, "a.py", OLD);
+        let cut = understand("```python\nx = 1\n```", Finish::Length, &place());
         assert!(cut.actions.is_empty() && !cut.problems.is_empty());
     }
 
     #[test]
     fn blocks_of_a_worker_are_understood_but_for_its_questions() {
         let text = "@@ write a.py\nx = 1\n@@ end\n@@ done x is there.\n";
-        assert_eq!(understand(text, Finish::Stop, "a.py", OLD).actions.len(), 2);
-        assert!(understand("@@ read a.py\n", Finish::Stop, "a.py", OLD).actions.is_empty());
+        assert_eq!(understand(text, Finish::Stop, &place()).actions.len(), 2);
+        assert!(understand("@@ read a.py\n", Finish::Stop, &place()).actions.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! Every prompt as a model gets it. A change of wording is seen here before a model sees it.
 
 use edvac_memory::context::{Fitted, Fragment, FragmentKind};
+use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::TreeId;
 use edvac_memory::index::{Hit, pack};
 use edvac_memory::program::{Check, CheckKind};
@@ -73,34 +74,35 @@ fn worker_prompts() {
 #[test]
 fn repairers_are_told() {
     let program = program("codebase", "python");
-    let part = |path: &str, text: &str| repairer::PartView {
+    let place = |path: &str, text: &str, kind: PlaceKind| Place {
         path: path.to_owned(),
         line_first: 4,
         line_last: 5,
         text: text.to_owned(),
+        kind,
     };
-    let code = part("todo.py", "def titles(items):\n    return None\n");
-    let test = part("test_todo.py", "def test_r1_titles():\n    assert titles([]) == []\n");
-    let view = |part, other: &repairer::PartView, imports, expects, anew: bool| {
+    let imports = place("todo.py", "import io\n", PlaceKind::Imports);
+    let code = place("todo.py", "def titles(items):\n    return None\n", PlaceKind::Code);
+    let above = "import todo\n".to_owned();
+    let test = "def test_r1_titles():\n    assert titles([]) == []\n";
+    let test = place("test_todo.py", test, PlaceKind::Expectation { above });
+    let said = "test_r1_titles failed:\n  File \"test_todo.py\", line 5\nAssertionError: None != []\n";
+    for (name, place, anew) in [
+        ("repairer_code", &code, false),
+        ("repairer_test", &test, false),
+        ("repairer_test_anew", &test, true),
+        ("repairer_imports", &imports, false),
+    ] {
+        let others = if *place == imports { vec![test.clone()] } else { vec![code.clone(), test.clone()] };
         let view = repairer::RepairerView {
             instruction: &program.instructions[0],
             requirements: &program.requirements,
-            said: "test_r1_titles failed:\n  File \"test_todo.py\", line 5\nAssertionError: None != []\n",
-            others: std::slice::from_ref(other),
-            part,
-            expects,
-            imports,
-            anew: anew.then_some("import todo\n"),
+            fault: &Fault { said: said.to_owned(), places: others },
+            place,
+            anew,
         };
-        shown(repairer::fragments(&view, &templates(), &Words).unwrap())
-    };
-    insta::assert_snapshot!("repairer_code", view(&code, &test, false, false, false));
-    insta::assert_snapshot!("repairer_test", view(&test, &code, false, true, false));
-    insta::assert_snapshot!("repairer_test_anew", view(&test, &code, false, true, true));
-    insta::assert_snapshot!(
-        "repairer_imports",
-        view(&part("todo.py", "import io\n"), &test, true, false, false)
-    );
+        insta::assert_snapshot!(name, shown(repairer::fragments(&view, &templates(), &Words).unwrap()));
+    }
 }
 
 /// What does not depend on the step is the same text for every step, and comes before all that does.

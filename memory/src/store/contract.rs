@@ -257,8 +257,9 @@ fn changes_that_are_not_ours_are_set_aside() {
 
 fn any_edit() -> impl Strategy<Value = Edit> {
     let path = prop_oneof!["[abc]", "[ab]/[xy]", "a-b", "[ab]/[xy]/z"];
-    (path, "[ab\n]{0,6}", 0..3).prop_map(|(path, text, kind)| match kind {
+    (path, "[ab\n]{0,6}", 0..4).prop_map(|(path, text, kind)| match kind {
         0 => Edit::Delete { path },
+        3 => Edit::ReplaceLines { path, line_first: 2, old: "a".into(), new: text },
         1 => Edit::Replace { path, search: "a".into(), replace: text },
         _ => Edit::Write { path, content: text },
     })

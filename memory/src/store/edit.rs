@@ -30,6 +30,26 @@ pub fn replace(path: &str, content: &str, search: &str, replacement: &str) -> Re
     Err(StoreError::SearchMismatch { path: path.to_owned(), found, hint })
 }
 
+/// Replaces `old`, which begins with line `line_first` (from 1).
+pub fn replace_lines(
+    path: &str,
+    content: &str,
+    line_first: usize,
+    old: &str,
+    new: &str,
+) -> Result<String, StoreError> {
+    let before = line_first.checked_sub(1);
+    let start = before.map(|lines| content.split_inclusive('\n').take(lines).map(str::len).sum::<usize>());
+    match start.and_then(|start| Some((&content[..start], content[start..].strip_prefix(old)?))) {
+        Some((head, tail)) => Ok(format!("{head}{new}{tail}")),
+        None => Err(StoreError::SearchMismatch {
+            path: path.to_owned(),
+            found: 0,
+            hint: format!(". Line {line_first} is another one"),
+        }),
+    }
+}
+
 /// The only run of whole lines that equals `search` when trailing spaces do not count.
 fn find_ignoring_trailing_space(content: &str, search: &str) -> Option<std::ops::Range<usize>> {
     let wanted: Vec<_> = search.lines().map(str::trim_end).collect();
@@ -67,13 +87,23 @@ fn hint(content: &str, search: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::replace;
+    use super::{replace, replace_lines};
 
     #[test]
     fn exactly_once() {
         assert_eq!(replace("f", "a b c", "b", "x").unwrap(), "a x c");
         assert!(replace("f", "a b b", "b", "x").is_err());
         assert!(replace("f", "a", "", "x").is_err());
+    }
+
+    #[test]
+    fn lines_at_a_known_place() {
+        let text = "import os\nx\nimport os\n";
+        assert_eq!(replace_lines("f", text, 3, "import os\n", "y\n").unwrap(), "import os\nx\ny\n");
+        assert_eq!(replace_lines("f", text, 1, "import os\nx\n", "").unwrap(), "import os\n");
+        for (line, old) in [(0, "import os\n"), (2, "import os\n"), (9, "x\n")] {
+            assert!(replace_lines("f", text, line, old, "y").is_err(), "line {line}");
+        }
     }
 
     #[test]

@@ -214,6 +214,15 @@ impl GitStore {
         Ok(blob.content().to_vec())
     }
 
+    fn text(&self, files: &Files, path: &str) -> Result<String, StoreError> {
+        path::check(path)?;
+        let (id, _) = files.get(path).ok_or_else(|| StoreError::NotFound { path: path.to_owned() })?;
+        String::from_utf8(self.blob(path, *id)?).map_err(|_| StoreError::Io {
+            context: format!("editing {path}"),
+            message: "it is not a text file".to_owned(),
+        })
+    }
+
     fn apply_one(&self, files: &mut Files, change: &Edit) -> Result<(), StoreError> {
         match change {
             Edit::Write { path, content } => {
@@ -223,15 +232,13 @@ impl GitStore {
                 files.insert(path.clone(), entry);
             }
             Edit::Replace { path, search, replace } => {
-                path::check(path)?;
-                let (id, _) = files.get(path).ok_or_else(|| StoreError::NotFound { path: path.clone() })?;
-                let old = String::from_utf8(self.blob(path, *id)?).map_err(|_| StoreError::Io {
-                    context: format!("editing {path}"),
-                    message: "it is not a text file".to_owned(),
-                })?;
+                let old = self.text(files, path)?;
                 let new = edit::replace(path, &old, search, replace)?;
-                let entry = self.put(path, new.as_bytes())?;
-                files.insert(path.clone(), entry);
+                files.insert(path.clone(), self.put(path, new.as_bytes())?);
+            }
+            Edit::ReplaceLines { path, line_first, old, new } => {
+                let text = edit::replace_lines(path, &self.text(files, path)?, *line_first, old, new)?;
+                files.insert(path.clone(), self.put(path, text.as_bytes())?);
             }
             Edit::Delete { path } => {
                 path::check(path)?;

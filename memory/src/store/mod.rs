@@ -43,6 +43,17 @@ pub enum Edit {
         /// What stands there afterwards.
         replace: String,
     },
+    /// Replace lines whose place is known, however often their text occurs.
+    ReplaceLines {
+        /// The file.
+        path: String,
+        /// The first of them, from 1.
+        line_first: usize,
+        /// What stands there; anything else is refused.
+        old: String,
+        /// What stands there afterwards.
+        new: String,
+    },
     /// Remove the file.
     Delete {
         /// The file.

@@ -4,12 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use edvac_memory::fault::{Fault, Place, PlaceKind};
+use edvac_memory::ids::TreeId;
+use edvac_memory::index::FileStoreView;
+use edvac_memory::program::CheckKind;
+use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{CheckReport, Verdict};
 use regex::Regex;
-use serde::{Deserialize, Serialize};
-use tree_sitter::{Node, Parser, Tree};
+use tree_sitter::{Node, Point, Tree};
 
-use super::syntax::language_of;
+use super::syntax::{self, language_of};
+
+/// Larger files are not looked into.
+const SOURCE_BYTES_MAX: u64 = 512 << 10;
 
 /// Most causes of one check round that are looked into.
 const FAULTS_MAX: usize = 4;
@@ -24,56 +31,42 @@ const BEGINNING_LINES_MAX: usize = 40;
 /// Lines on each side of an error where nothing says which part it is in.
 const AROUND_LINES: usize = 6;
 
-/// One cause of failed tests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
-    /// What failed and the error, as the check says it.
-    pub said: String,
-    /// The parts of the program that may hold the cause, the likeliest first; never empty.
-    pub places: Vec<Place>,
-}
-
-impl Fault {
-    /// Whether it is the same error, wherever the lines of it are now.
-    pub fn is_as(&self, other: &Self) -> bool {
-        static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"line \d+|:\d+(:\d+)?").ok());
-        let steady = |text: &str| LINE.as_ref().map(|line| line.replace_all(text, "").into_owned());
-        self.said == other.said || steady(&self.said) == steady(&other.said)
+/// The faults that failed tests show; none where no error names a line, or where a file is missing: what was not written
+/// is no part that could be mended.
+pub fn faults(
+    reports: &[CheckReport],
+    store: &dyn FileStoreView,
+    tree: &TreeId,
+    language: &str,
+) -> Result<Vec<Fault>, StoreError> {
+    let missing =
+        |r: &CheckReport| matches!(r.check.kind, CheckKind::Exists { .. }) && !r.verdict.is_passed();
+    if reports.iter().all(|r| r.causes.is_empty()) || reports.iter().any(missing) {
+        return Ok(Vec::new());
     }
-}
-
-/// A part of a file: a function, a method, or its imports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The file.
-    pub path: String,
-    /// Its first line, from 1.
-    pub line_first: usize,
-    /// Its last line, inclusive.
-    pub line_last: usize,
-    /// The lines, each with its end.
-    pub text: String,
-    /// Whether it is of a test that expected something else, which nobody may have asked for.
-    pub expects: bool,
-    /// How the file of such a test begins, up to its second test.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub above: String,
-    /// Whether these are the file's imports, where something is missing and nothing need be changed.
-    pub imports: bool,
-}
-
-/// The faults that failed tests show, in files of the tree (path and text); none where no error names a line.
-pub fn faults(reports: &[CheckReport], files: &BTreeMap<String, String>, language: &str) -> Vec<Fault> {
-    let sources: BTreeMap<&str, Source<'_>> =
-        files.iter().filter_map(|(path, text)| Some((path.as_str(), Source::read(path, text)?))).collect();
-    reports
+    let mut files = BTreeMap::new();
+    for (path, bytes) in store.list(tree)? {
+        if bytes <= SOURCE_BYTES_MAX
+            && let Some(language) = language_of(&path)
+            && let Ok(text) = String::from_utf8(store.read(tree, &path)?)
+        {
+            files.insert(path, (language, text));
+        }
+    }
+    let sources: BTreeMap<&str, Source<'_>> = files
+        .iter()
+        .filter_map(|(path, (language, text))| {
+            Some((path.as_str(), Source { path, text, tree: syntax::tree(text, language).ok()? }))
+        })
+        .collect();
+    Ok(reports
         .iter()
         .filter(|r| matches!(r.verdict, Verdict::Failed { .. }))
         .flat_map(|r| &r.causes)
         .map(|said| Fault { said: said.clone(), places: places(said, &sources, language) })
         .filter(|fault| !fault.places.is_empty())
         .take(FAULTS_MAX)
-        .collect()
+        .collect())
 }
 
 /// A file with its syntax tree.
@@ -123,11 +116,10 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
         parts.for_each(|part| add(Some(part)));
     }
     frames.iter().for_each(|(source, line)| add(source.part_at(*line)));
-    for place in &mut out {
-        place.expects = expected && is_test(&place.path);
-        if place.expects {
-            place.above = sources.get(place.path.as_str()).map(|s| s.beginning()).unwrap_or_default();
-        }
+    let expectations = out.iter_mut().filter(|place| expected && is_test(&place.path));
+    for place in expectations {
+        let above = sources.get(place.path.as_str()).map(Source::beginning).unwrap_or_default();
+        place.kind = PlaceKind::Expectation { above };
     }
     out
 }
@@ -144,10 +136,10 @@ fn is_test(path: &str) -> bool {
 /// since a test ends with what it is about.
 fn used(test: &str, own: &Source<'_>, sources: &BTreeMap<&str, Source<'_>>) -> Vec<Place> {
     let mut text = test.to_owned();
-    let known = words(test);
-    for (name, (first, last)) in own.definitions() {
-        if known.contains(name) && !test.contains(&own.lines(first, last)) {
-            text.insert_str(0, &own.lines(first, last));
+    for (_, (first, last)) in own.definitions().iter().filter(|(name, _)| words(test).contains(name)) {
+        let helper = own.lines(*first, *last);
+        if !test.contains(&helper) {
+            text.insert_str(0, &helper);
         }
     }
     let known = words(&text);
@@ -168,32 +160,15 @@ fn words(text: &str) -> BTreeSet<&str> {
 }
 
 impl<'a> Source<'a> {
-    fn read(path: &'a str, text: &'a str) -> Option<Self> {
-        let mut parser = Parser::new();
-        parser.set_language(&language_of(path)?).ok()?;
-        Some(Self { path, text, tree: parser.parse(text, None)? })
-    }
-
-    /// Every named function and method, with its lines; found without recursion, since nesting is the file's choice.
+    /// Every named function and method, with its lines.
     fn definitions(&self) -> Vec<(&'a str, Lines)> {
-        let mut out = Vec::new();
-        let mut cursor = self.tree.walk();
-        loop {
-            let node = cursor.node();
-            if is_function(node)
-                && let Some(name) = node.child_by_field_name("name")
-            {
-                out.push((&self.text[name.byte_range()], lines_of(whole(node))));
-            }
-            if cursor.goto_first_child() {
-                continue;
-            }
-            while !cursor.goto_next_sibling() {
-                if !cursor.goto_parent() {
-                    return out;
-                }
-            }
-        }
+        syntax::nodes(self.tree.root_node())
+            .filter(|node| is_function(*node))
+            .filter_map(|node| {
+                let name = node.child_by_field_name("name")?;
+                Some((&self.text[name.byte_range()], lines_of(whole(node))))
+            })
+            .collect()
     }
 
     /// The lines of the innermost function around a line, or else of what stands at the top of the file.
@@ -201,21 +176,19 @@ impl<'a> Source<'a> {
         let total = self.text.lines().count();
         let row = line.checked_sub(1).filter(|row| *row < total)?;
         let text = self.text.lines().nth(row)?;
-        let point = tree_sitter::Point { row, column: text.len() - text.trim_start().len() };
-        let mut node = self.tree.root_node().descendant_for_point_range(point, point)?;
-        let mut top = node;
+        let point = Point { row, column: text.len() - text.trim_start().len() };
         let around = (line.saturating_sub(AROUND_LINES).max(1), (line + AROUND_LINES).min(total));
-        if self.tree.root_node().has_error() {
+        let root = self.tree.root_node();
+        if root.has_error() {
             return Some(around);
         }
-        while let Some(parent) = node.parent() {
-            if is_function(node) {
-                return Some(lines_of(whole(node)));
-            }
-            top = node;
-            node = parent;
+        let inmost = root.descendant_for_point_range(point, point)?;
+        let outwards: Vec<_> =
+            std::iter::successors(Some(inmost), Node::parent).take_while(|n| *n != root).collect();
+        if let Some(function) = outwards.iter().find(|node| is_function(**node)) {
+            return Some(lines_of(whole(*function)));
         }
-        let (first, last) = lines_of(top);
+        let (first, last) = outwards.last().map_or(around, |top| lines_of(*top));
         Some(if last - first < PLACE_LINES_MAX { (first, last) } else { around })
     }
 
@@ -234,17 +207,13 @@ impl<'a> Source<'a> {
         let mut cursor = root.walk();
         let imports: Vec<_> = root
             .children(&mut cursor)
-            .filter(|n| {
-                n.kind().starts_with("import")
-                    || n.kind() == "future_import_statement"
-                    || n.kind() == "use_declaration"
-            })
+            .filter(|n| n.kind().contains("import") || n.kind() == "use_declaration")
             .map(lines_of)
             .collect();
         let lines = (imports.first().map_or(1, |l| l.0), imports.last().map_or(1, |l| l.1));
         // One that stands far below is not the head of the file.
         let place = self.place((lines.0, lines.1.min(lines.0 + PLACE_LINES_MAX - 1)))?;
-        Some(Place { imports: true, ..place })
+        Some(Place { kind: PlaceKind::Imports, ..place })
     }
 
     /// The lines before the second test: imports, what tests share, and one that shows how a test is written here.
@@ -261,17 +230,9 @@ impl<'a> Source<'a> {
 
     fn place(&self, (first, last): Lines) -> Option<Place> {
         let text = self.lines(first, last);
+        let fits = last - first < PLACE_LINES_MAX && !text.trim().is_empty();
         let path = self.path.to_owned();
-        let place = Place {
-            path,
-            line_first: first,
-            line_last: last,
-            text,
-            expects: false,
-            above: String::new(),
-            imports: false,
-        };
-        (last - first < PLACE_LINES_MAX && !place.text.trim().is_empty()).then_some(place)
+        fits.then(|| Place { path, line_first: first, line_last: last, text, kind: PlaceKind::Code })
     }
 
     fn lines(&self, first: usize, last: usize) -> String {

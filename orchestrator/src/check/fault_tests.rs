@@ -1,41 +1,73 @@
-use edvac_memory::ids::TreeId;
-use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::program::Check;
 
 use super::*;
 
-const TODO: &str = "import json\n\n\nclass Todo:\n    def __init__(self, path):\n        self.path = path\n        self.tasks = []\n\n    def add(self, name):\n        self.tasks.append(name)\n\n    @property\n    def list(self):\n        return None\n";
+const APP: &str = "import json\n\n\nclass Todo:\n    def __init__(self, path):\n        self.path = path\n        self.tasks = []\n\n    def add(self, name):\n        self.tasks.append(name)\n\n    @property\n    def list(self):\n        return None\n";
 const TEST: &str = "import unittest\n\nimport todo\n\n\nclass TodoTest(unittest.TestCase):\n    def test_r2_list(self):\n        t = todo.Todo('x')\n        t.add('a')\n        self.assertEqual(t.list, ['a'])\n";
 
-fn found(said: &str, files: &[(&str, &str)], language: &str) -> Vec<String> {
-    let report = CheckReport {
-        check: Check { kind: CheckKind::Tests, covers: vec![] },
-        verdict: Verdict::Failed { reason: "1 of 1 tests failed".into() },
+/// Files by their paths, whatever the tree.
+struct Files(BTreeMap<String, String>);
+
+impl FileStoreView for Files {
+    fn list(&self, _: &TreeId) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(self.0.iter().map(|(path, text)| (path.clone(), text.len() as u64)).collect())
+    }
+
+    fn read(&self, _: &TreeId, path: &str) -> Result<Vec<u8>, StoreError> {
+        Ok(self.0[path].clone().into_bytes())
+    }
+}
+
+fn report(kind: CheckKind, causes: &[&str]) -> CheckReport {
+    CheckReport {
+        check: Check { kind, covers: vec![] },
+        verdict: Verdict::Failed { reason: "it does not hold".into() },
         tree: TreeId("t".into()),
         command: vec![],
         exit_status: Some(0),
         duration_ms: 0,
         tests: vec![],
         detail: String::new(),
-        causes: vec![said.to_owned()],
+        causes: causes.iter().map(|&cause| cause.to_owned()).collect(),
+    }
+}
+
+fn places_of(reports: &[CheckReport], files: &[(&str, &str)], language: &str) -> Vec<Place> {
+    let files = Files(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect());
+    let faults = faults(reports, &files, &TreeId("t".into()), language).unwrap();
+    faults.first().map(|f| f.places.clone()).unwrap_or_default()
+}
+
+fn found(said: &str, files: &[(&str, &str)], language: &str) -> Vec<String> {
+    let places = places_of(&[report(CheckKind::Tests, &[said])], files, language);
+    let word = |p: &Place| match p.kind {
+        PlaceKind::Code => "",
+        PlaceKind::Imports => " imports",
+        PlaceKind::Expectation { .. } => " expectation",
     };
-    let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-    let faults = faults(&[report], &files, language);
-    let places = faults.first().map(|f| f.places.clone()).unwrap_or_default();
-    let word = |p: &Place| if p.imports { " imports" } else { "" };
     places.iter().map(|p| format!("{}:{}-{}{}", p.path, p.line_first, p.line_last, word(p))).collect()
+}
+
+#[test]
+fn where_a_file_is_missing_nothing_is_mended() {
+    let said = "test_x failed:\n  File \"todo.py\", line 6, in f\nValueError: x";
+    let missing = report(CheckKind::Exists { path: "b.py".into() }, &[]);
+    let tests = report(CheckKind::Tests, &[said]);
+    assert_eq!(places_of(&[tests.clone()], &[("todo.py", APP)], "python").len(), 1);
+    assert_eq!(places_of(&[missing, tests], &[("todo.py", APP)], "python"), []);
 }
 
 #[test]
 fn what_was_expected_is_looked_for_in_the_functions_that_the_test_uses() {
     let said = "test_todo.TodoTest.test_r2_list failed:\n  File \"test_todo.py\", line 10, in test_r2_list\n    self.assertEqual(t.list, ['a'])\nAssertionError: None != ['a']";
-    let places = found(said, &[("todo.py", TODO), ("test_todo.py", TEST)], "python");
-    assert_eq!(places, ["todo.py:12-14", "todo.py:9-10", "test_todo.py:7-10"]);
+    let places = found(said, &[("todo.py", APP), ("test_todo.py", TEST)], "python");
+    assert_eq!(places, ["todo.py:12-14", "todo.py:9-10", "test_todo.py:7-10 expectation"]);
 }
 
 #[test]
 fn an_unknown_name_is_looked_for_among_the_imports() {
     let said = "test_x failed:\n  File \"test_todo.py\", line 8, in test_r2_list\n  File \"todo.py\", line 6, in __init__\nNameError: name 'os' is not defined";
-    let places = found(said, &[("todo.py", TODO), ("test_todo.py", TEST)], "python");
+    let places = found(said, &[("todo.py", APP), ("test_todo.py", TEST)], "python");
     assert_eq!(places[..3], ["todo.py:1-1 imports", "todo.py:5-7", "test_todo.py:7-10"]);
 }
 
@@ -46,7 +78,7 @@ fn other_languages_name_their_lines_too() {
     let said =
         "R1: parses failed:\nERR_ASSERTION 0 !== 3600\n    at TestContext.<anonymous> (a.test.mjs:5:10)";
     let files = [("a.mjs", code), ("a.test.mjs", test)];
-    assert_eq!(found(said, &files, "javascript"), ["a.mjs:3-5", "a.test.mjs:4-6"]);
+    assert_eq!(found(said, &files, "javascript"), ["a.mjs:3-5", "a.test.mjs:4-6 expectation"]);
     let said = "R1 failed:\nReferenceError: assert is not defined\n    at a.test.mjs:5:3";
     assert_eq!(found(said, &files, "javascript")[..2], ["a.test.mjs:1-2 imports", "a.test.mjs:4-6"]);
     let rust = "pub fn area(w: u64) -> u64 {\n    w\n}\n";
@@ -66,7 +98,7 @@ fn a_file_that_does_not_parse_is_shown_around_its_error() {
 #[test]
 fn errors_that_name_no_line_of_the_project_show_no_fault() {
     for said in ["it failed", "File \"/usr/lib/python3/x.py\", line 3", "todo.py:0", "todo.py:999999"] {
-        assert!(found(said, &[("todo.py", TODO)], "python").is_empty(), "{said}");
+        assert!(found(said, &[("todo.py", APP)], "python").is_empty(), "{said}");
     }
 }
 
@@ -79,7 +111,7 @@ proptest::proptest! {
             let places = found(&format!("{name}:{line}"), &[(&name, &text)], language);
             let total = text.lines().count();
             for place in places {
-                let lines = place.rsplit(':').next().unwrap().trim_end_matches(" imports").to_owned();
+                let lines = place.rsplit(':').next().unwrap().split(' ').next().unwrap().to_owned();
                 let (first, last) = lines.split_once('-').unwrap();
                 let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
                 proptest::prop_assert!(1 <= first && first <= last && last <= total, "{place} of {total}");

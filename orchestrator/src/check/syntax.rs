@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tree_sitter::{Language, Node, Parser};
+use tree_sitter::{Language, Node, Parser, Tree};
 
 use super::Found;
 
@@ -62,38 +62,40 @@ fn language(extension: &str) -> Option<Language> {
 }
 
 fn with_grammar(path: &str, text: &str, language: &Language) -> Found {
-    let mut parser = Parser::new();
-    if let Err(error) = parser.set_language(language) {
-        return Found::nothing(format!("the grammar cannot be used: {error}"));
-    }
-    let Some(tree) = parser.parse(text, None) else { return Found::nothing("the parser gave up") };
+    let tree = match tree(text, language) {
+        Ok(tree) => tree,
+        Err(why) => return Found::nothing(why),
+    };
     let root = tree.root_node();
     if !root.has_error() {
         return Found::passed();
     }
-    let place = first_error(root).map_or(0, |node| node.start_position().row);
+    let error = nodes(root).find(|node| node.is_error() || node.is_missing());
+    let place = error.map_or(0, |node| node.start_position().row);
     let line: String = text.lines().nth(place).unwrap_or_default().chars().take(LINE_CHARS_MAX).collect();
     Found::failed(format!("{path} has a syntax error at line {}", place + 1)).with_detail(line)
 }
 
-/// The first node that is an error, or that the parser had to add; found without recursion, since nesting is the
-/// file's choice.
-fn first_error(root: Node<'_>) -> Option<Node<'_>> {
+/// The syntax tree of a text, or why there is none.
+pub(super) fn tree(text: &str, language: &Language) -> Result<Tree, String> {
+    let mut parser = Parser::new();
+    parser.set_language(language).map_err(|error| format!("the grammar cannot be used: {error}"))?;
+    parser.parse(text, None).ok_or_else(|| "the parser gave up".to_owned())
+}
+
+/// A node and all below it, in the order of the text; without recursion, since nesting is the file's choice.
+pub(super) fn nodes(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
     let mut cursor = root.walk();
-    loop {
-        let node = cursor.node();
-        if node.is_error() || node.is_missing() {
-            return Some(node);
+    let mut next = Some(root);
+    std::iter::from_fn(move || {
+        let node = next?;
+        let mut more = cursor.goto_first_child() || cursor.goto_next_sibling();
+        while !more && cursor.goto_parent() {
+            more = cursor.goto_next_sibling();
         }
-        if node.has_error() && cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return None;
-            }
-        }
-    }
+        next = more.then(|| cursor.node());
+        Some(node)
+    })
 }
 
 #[cfg(test)]

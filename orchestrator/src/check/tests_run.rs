@@ -101,13 +101,14 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         Err(error) => return Found::nothing(error.to_string()),
     };
     let results = runner.read(&ran, &out);
+    let causes = causes(&results);
     let command = ground.domain.tests_run_by(ground.language).split_whitespace().map(str::to_owned).collect();
     Found {
         verdict: verdict(&results, &ran),
         command,
         exit_status: ran.exit_status,
-        detail: detail(&results, &ran),
-        causes: causes(&results),
+        detail: detail(&causes, &results, &ran),
+        causes: causes.iter().map(|(text, _)| some_lines(text, 0)).collect(),
         tests: results
             .tests
             .into_iter()
@@ -139,49 +140,46 @@ fn first_line(text: &str) -> String {
     text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("the tests could not be run").trim().to_owned()
 }
 
-/// Faults, then failures, one text for each cause.
-fn causes(results: &Results) -> Vec<String> {
-    let faults = results.faults.iter().map(|f| steady(f));
-    let failures = by_cause(&results.tests).into_iter();
-    let failures = failures.map(|(first, _)| format!("{} failed:\n{}", first.name, steady(&first.detail)));
-    faults.chain(failures).take(FAILURES_MAX).collect()
+/// Faults, then failures, one for each cause: the text, and the names of other tests that failed in the same way.
+fn causes(results: &Results) -> Vec<(String, Vec<&str>)> {
+    let faults = results.faults.iter().take(FAILURES_MAX).map(|fault| (steady(fault), Vec::new()));
+    let mut failures: Vec<(String, Vec<&str>)> = Vec::new();
+    // Those that end with the same error go together: one cause needs to be read once.
+    let error = |text: &str| text.lines().next_back().unwrap_or_default().to_owned();
+    for test in results.tests.iter().filter(|t| t.outcome == Outcome::Failed) {
+        let text = format!("{} failed:\n{}", test.name, steady(&test.detail));
+        match failures
+            .iter_mut()
+            .find(|(first, _)| error(first) == error(&text) && error(&text).contains(':'))
+        {
+            Some((_, others)) => others.push(&test.name),
+            None => failures.push((text, Vec::new())),
+        }
+    }
+    faults.chain(failures.into_iter().take(FAILURES_MAX)).collect()
 }
 
-/// Faults and failures first, without what differs from run to run; the output itself where neither says anything.
-fn detail(results: &Results, ran: &Ran) -> String {
-    let mut parts: Vec<_> = results.faults.iter().take(FAILURES_MAX).map(|f| steady(f)).collect();
-    let failures = by_cause(&results.tests);
-    parts.extend(failures.iter().take(FAILURES_MAX).map(|(first, others)| {
-        let same = match others.as_slice() {
-            [] => String::new(),
-            names => format!("\nIn the same way failed: {}", names.join(", ")),
-        };
-        format!("{} failed:\n{}{same}", first.name, steady(&first.detail))
-    }));
+/// What is shown of the causes; the output itself where there are none.
+fn detail(causes: &[(String, Vec<&str>)], results: &Results, ran: &Ran) -> String {
+    let mut parts: Vec<_> = causes
+        .iter()
+        .map(|(text, others)| match others.as_slice() {
+            [] => text.clone(),
+            names => format!("{text}\nIn the same way failed: {}", names.join(", ")),
+        })
+        .collect();
     if parts.is_empty() && (ran.exit_status != Some(0) || results.tests.is_empty()) {
         parts.push(steady(&ran.output));
     }
     let text = parts.join("\n\n");
-    let lines: Vec<_> = text.lines().collect();
-    let from = if results.faults.is_empty() && results.tests.is_empty() {
-        lines.len().saturating_sub(DETAIL_LINES_MAX)
-    } else {
-        0
-    };
-    lines[from..].iter().take(DETAIL_LINES_MAX).copied().collect::<Vec<_>>().join("\n")
+    let lines = text.lines().count();
+    let nothing_read = results.faults.is_empty() && results.tests.is_empty();
+    let from = if nothing_read { lines.saturating_sub(DETAIL_LINES_MAX) } else { 0 };
+    some_lines(&text, from)
 }
 
-/// Failed tests, those that end with the same error together: one cause needs to be read once.
-fn by_cause(tests: &[One]) -> Vec<(&One, Vec<&str>)> {
-    let mut out: Vec<(&One, Vec<&str>)> = Vec::new();
-    let error = |t: &One| steady(&t.detail).lines().next_back().unwrap_or_default().to_owned();
-    for test in tests.iter().filter(|t| t.outcome == Outcome::Failed) {
-        match out.iter_mut().find(|(first, _)| error(first) == error(test) && error(test).contains(':')) {
-            Some((_, others)) => others.push(&test.name),
-            None => out.push((test, Vec::new())),
-        }
-    }
-    out
+fn some_lines(text: &str, from: usize) -> String {
+    text.lines().skip(from).take(DETAIL_LINES_MAX).collect::<Vec<_>>().join("\n")
 }
 
 /// A text without what differs between two runs of the same thing: times, addresses, places of scratch files.
@@ -192,7 +190,7 @@ fn steady(text: &str) -> String {
             (r"\bin \d+(\.\d+)?m?s\b", "in some time"),
             (r"\(\d+(\.\d+)?m?s\)", ""),
             (r"/tmp/[A-Za-z0-9_./-]+", "/tmp/..."),
-            (r"(file://)?/work/", ""),
+            (r"(file://)?/project/", ""),
         ]
         .into_iter()
         .filter_map(|(pattern, with)| Some((Regex::new(pattern).ok()?, with)))

@@ -63,7 +63,7 @@ async fn python_failures_say_where() {
     assert_eq!(tests["tests.test_calc.test_ok"], Outcome::Passed);
     assert!(detail.contains("assert add(1, 2) == 4") && detail.contains("line 4"), "{detail}");
     assert!(detail.contains("the parameter capsys has no value"), "{detail}");
-    assert!(!detail.contains("/work"), "{detail}");
+    assert!(!detail.contains("/project"), "{detail}");
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ fn names_of_requirements() {
 fn what_differs_between_runs_is_taken_out() {
     static TEXT: OnceLock<String> = OnceLock::new();
     let text = TEXT.get_or_init(|| {
-        steady("<A at 0x7f12ab34cd56> in 0.002s /work/a.py /tmp/tmpab12/x file:///work/b.mjs:1")
+        steady("<A at 0x7f12ab34cd56> in 0.002s /project/a.py /tmp/tmpab12/x file:///project/b.mjs:1")
     });
     assert_eq!(text, "<A at 0x...> in some time a.py /tmp/... b.mjs:1");
 }

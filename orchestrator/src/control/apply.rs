@@ -1,9 +1,10 @@
 //! The fold: one event after the other into the state of the run.
 
+use edvac_memory::fault::Fault;
+use edvac_memory::ids::TreeId;
 use edvac_memory::journal::Record;
 use edvac_memory::verdict::{CheckReport, Outcome};
 
-use crate::check::fault::Fault;
 use crate::control::effect::Purpose;
 use crate::control::event::Event;
 use crate::control::state::{Best, Conversation, Ending, Repair, RunState, Settled, Start, Turn, Work};
@@ -103,27 +104,13 @@ impl RunState {
             }
             Event::Acted { tree, refused, answer, answer_tokens, applied: _ } => {
                 if let Some(work) = &mut self.work {
-                    work.tree = tree.clone();
-                    // A repair whose reply could not be used got nowhere.
-                    work.stale += u32::from(work.repair.is_some() && answer.is_some());
-                    if let Some(turn) = work.talk.turns.last_mut() {
-                        turn.acted = true;
-                        turn.refused = !refused.is_empty();
-                        turn.answer.clone_from(answer);
-                        turn.answer_tokens = *answer_tokens;
-                    }
+                    work.acted(tree, !refused.is_empty(), answer.as_deref(), *answer_tokens);
                 }
             }
             Event::Checked { reports, unproven, faults, answer, answer_tokens } => {
                 if let Some(work) = &mut self.work {
                     work.checked(reports, unproven, faults);
-                    if let Some(turn) = work.talk.turns.last_mut() {
-                        turn.checked = true;
-                        if answer.is_some() {
-                            turn.answer.clone_from(answer);
-                            turn.answer_tokens = *answer_tokens;
-                        }
-                    }
+                    work.answered(answer.as_deref(), *answer_tokens);
                     work.weigh_repair();
                 }
             }
@@ -266,7 +253,6 @@ impl Work {
         self.talk.context = Some(fitted.clone());
         self.repairs_used = number;
         self.repair = Some(Repair {
-            number,
             tree: self.tree.clone(),
             reports: self.reports.clone(),
             unproven: self.unproven.clone(),
@@ -299,22 +285,39 @@ impl Work {
         }
     }
 
+    fn acted(&mut self, tree: &TreeId, refused: bool, answer: Option<&str>, answer_tokens: usize) {
+        self.tree = tree.clone();
+        // A repair that is answered was not checked: its reply could not be used.
+        self.stale += u32::from(self.repair.is_some() && answer.is_some());
+        if let Some(turn) = self.talk.turns.last_mut() {
+            turn.acted = true;
+            turn.refused = refused;
+        }
+        self.answered(answer, answer_tokens);
+    }
+
+    fn answered(&mut self, answer: Option<&str>, answer_tokens: usize) {
+        if let (Some(turn), Some(answer)) = (self.talk.turns.last_mut(), answer) {
+            turn.answer = Some(answer.to_owned());
+            turn.answer_tokens = answer_tokens;
+        }
+    }
+
     fn checked(&mut self, reports: &[CheckReport], unproven: &[String], faults: &[Fault]) {
         self.faults = faults.to_vec();
         self.reports = reports.to_vec();
         self.unproven = unproven.to_vec();
         self.passed = reports.iter().all(|r| r.verdict.is_passed());
-        let found = Best {
-            attempt: self.attempt,
-            passed: reports.iter().filter(|r| r.verdict.is_passed()).count(),
-            tests_passed: tests_passed(reports),
-            tree: self.tree.clone(),
-            reports: reports.to_vec(),
-            all_passed: self.passed,
-        };
-        let rank = |b: &Best| (b.all_passed, b.passed, b.tests_passed);
-        if self.best.as_ref().is_none_or(|best| rank(&found) >= rank(best)) {
-            self.best = Some(found);
+        if let Some(turn) = self.talk.turns.last_mut() {
+            turn.checked = true;
+        }
+        if self.best.as_ref().is_none_or(|best| standing(reports) >= standing(&best.reports)) {
+            self.best = Some(Best {
+                attempt: self.attempt,
+                tree: self.tree.clone(),
+                reports: reports.to_vec(),
+                all_passed: self.passed,
+            });
         }
     }
 }
@@ -322,11 +325,8 @@ impl Work {
 /// How good a tree is: checks that passed, tests that passed, tests that ran at all.
 fn standing(reports: &[CheckReport]) -> (usize, usize, usize) {
     let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
-    (passed, tests_passed(reports), reports.iter().map(|r| r.tests.len()).sum())
-}
-
-fn tests_passed(reports: &[CheckReport]) -> usize {
-    reports.iter().flat_map(|r| &r.tests).filter(|t| t.outcome == Outcome::Passed).count()
+    let tests = || reports.iter().flat_map(|r| &r.tests);
+    (passed, tests().filter(|t| t.outcome == Outcome::Passed).count(), tests().count())
 }
 
 impl crate::control::state::Totals {

@@ -96,9 +96,7 @@ fn settle_last_turn(work: &Work) -> Option<Effect> {
     let purpose = work.purpose();
     if !last.acted {
         let understood = match (&work.repair, work.target()) {
-            (Some(_), Some((_, place))) => {
-                repairer::understand(&last.reply, last.finish, &place.path, &place.text)
-            }
+            (Some(_), Some((_, place))) => repairer::understand(&last.reply, last.finish, place),
             _ => blocks::understand(&last.reply, last.finish),
         };
         let repeated = work.talk.turns[..turn as usize].iter().any(|t| t.reply == last.reply);

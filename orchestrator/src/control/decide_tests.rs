@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use edvac_agents::client::{ClientInfo, Finish, ModelReply, Usage};
 use edvac_agents::templates::Templates;
 use edvac_memory::context::Fitted;
-use edvac_memory::ids::{CommitId, TreeId};
+use edvac_memory::fault::{Fault, Place, PlaceKind};
+use edvac_memory::ids::{CommitId, InstructionId, TreeId};
 use edvac_memory::journal::{Record, RecordKind};
 use edvac_memory::program::{Check, CheckKind};
-use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::fault::{Fault, Place};
 use crate::config::ModelConfig;
 use crate::control::Event;
 use crate::control::event::Limits;
@@ -164,9 +164,11 @@ fn fault(throw: usize) -> Fault {
         line_first: 1,
         line_last: 1,
         text: format!("old {n}\n"),
-        expects: n.is_multiple_of(3),
-        above: String::new(),
-        imports: n.is_multiple_of(2),
+        kind: match n {
+            0 => PlaceKind::Imports,
+            1 => PlaceKind::Code,
+            _ => PlaceKind::Expectation { above: String::new() },
+        },
     };
     Fault { said: format!("{}", throw % 3), places: (0..1 + throw % 3).map(place).collect() }
 }
@@ -175,6 +177,106 @@ fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
     // As text and back: what a journal keeps.
     let body = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
     Record { seq, time_ms: i64::try_from(seq).unwrap() * 1000, kind, key: None, body }
+}
+
+/// A run whose first step was checked once: `ran` tests, of which `passed` passed, and one fault.
+fn checked_once(passed: usize, ran: usize) -> RunState {
+    let mut state = RunState::default();
+    state.apply(&started(Limits::default()));
+    let work = Purpose::Work { instruction: InstructionId(1), attempt: 1, restart: 0 };
+    state.apply(&Event::Assembled { purpose: work, fitted: Fitted::default() });
+    replied(&mut state, work);
+    acted(&mut state, "one", None);
+    checked(&mut state, passed, ran, "TypeError");
+    state
+}
+
+fn replied(state: &mut RunState, purpose: Purpose) {
+    let reply =
+        ModelReply { text: String::new(), finish: Finish::Stop, usage: Usage::default(), model: "m".into() };
+    state.apply(&Event::Replied { purpose, turn: 0, reply });
+}
+
+fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
+    let (tree, answer) = (TreeId(tree.into()), answer.map(str::to_owned));
+    state.apply(&Event::Acted { tree, applied: vec![], refused: vec![], answer, answer_tokens: 0 });
+}
+
+fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
+    let outcome = |n| if n < passed { Outcome::Passed } else { Outcome::Failed };
+    let tests =
+        (0..ran).map(|n| TestOutcome { name: n.to_string(), outcome: outcome(n), covers: vec![] }).collect();
+    let verdict =
+        if passed == ran { Verdict::Passed } else { Verdict::Failed { reason: "some failed".into() } };
+    let report = CheckReport {
+        check: Check { kind: CheckKind::Tests, covers: vec![] },
+        verdict,
+        tree: TreeId("t".into()),
+        command: vec![],
+        exit_status: Some(0),
+        duration_ms: 0,
+        tests,
+        detail: String::new(),
+        causes: vec![],
+    };
+    let said = format!("a test failed:\n  File \"a.py\", line {ran}\n{error}");
+    let faults = if passed == ran { vec![] } else { vec![Fault { said, ..fault(2) }] };
+    state.apply(&Event::Checked {
+        reports: vec![report],
+        unproven: vec![],
+        faults,
+        answer: None,
+        answer_tokens: 0,
+    });
+}
+
+fn repaired(state: &mut RunState, number: u32, tree: &str, answer: Option<&str>) {
+    let purpose = Purpose::Repair { instruction: InstructionId(1), attempt: 1, repair: number };
+    state.apply(&Event::Assembled { purpose, fitted: Fitted::default() });
+    replied(state, purpose);
+    acted(state, tree, answer);
+}
+
+#[test]
+fn a_repair_is_kept_only_if_it_does_some_good() {
+    for (passed, ran, error, kept, why) in [
+        (3, 4, "TypeError", true, "another test passes"),
+        (2, 4, "ValueError", true, "the error is another one"),
+        (2, 4, "TypeError", false, "the error is the same"),
+        (1, 4, "ValueError", false, "a test fails that passed"),
+        (2, 3, "ValueError", false, "a test is gone"),
+    ] {
+        let mut state = checked_once(2, 4);
+        repaired(&mut state, 1, "two", None);
+        checked(&mut state, passed, ran, error);
+        let work = state.work.unwrap();
+        assert_eq!((work.tree.as_str() == "two", work.stale == 0), (kept, kept), "{why}");
+    }
+}
+
+#[test]
+fn a_repair_that_mends_everything_ends_the_repairs() {
+    let mut state = checked_once(2, 4);
+    repaired(&mut state, 1, "two", None);
+    checked(&mut state, 4, 4, "");
+    let work = state.work.unwrap();
+    assert!(work.passed && work.repair.is_none() && work.best.unwrap().tree.as_str() == "two");
+}
+
+#[test]
+fn places_have_their_turns_and_then_again_from_the_other_end() {
+    let mut state = checked_once(2, 4);
+    let mut seen = Vec::new();
+    for number in 1..=7 {
+        let work = state.work.as_ref().unwrap();
+        let place = work.target().unwrap().1;
+        seen.push((place.text.trim().to_owned(), work.writes_anew()));
+        repaired(&mut state, number, "one", Some("The part is the same as before."));
+    }
+    let seen: Vec<_> = seen.iter().map(|(text, anew)| (text.as_str(), *anew)).collect();
+    let second = [("old 2", true), ("old 1", false), ("old 0", false)];
+    assert_eq!(seen[..3], [("old 0", false), ("old 1", false), ("old 2", false)]);
+    assert_eq!((&seen[3..6], &seen[6..]), (&second[..], &second[..1]));
 }
 
 proptest! {

@@ -2,12 +2,12 @@
 
 use edvac_agents::client::{ClientInfo, ModelReply};
 use edvac_memory::context::Fitted;
+use edvac_memory::fault::Fault;
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
 use edvac_memory::program::Program;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
-use crate::check::fault::Fault;
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::ledger::Ledger;

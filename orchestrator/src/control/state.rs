@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use edvac_agents::client::{ClientInfo, Finish, Usage};
 use edvac_memory::context::Fitted;
+use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
 use edvac_memory::journal::Seq;
 use edvac_memory::program::{Instruction, Program};
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
-use crate::check::fault::{Fault, Place};
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
@@ -158,8 +158,6 @@ pub struct Work {
 /// A repair of one place, and what it has to do better than.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repair {
-    /// Counted through the attempt, from 1.
-    pub number: u32,
     /// The tree it began with.
     pub tree: TreeId,
     /// What was found on it.
@@ -183,21 +181,23 @@ impl Work {
     /// The purpose of its present conversation.
     pub fn purpose(&self) -> Purpose {
         let Self { instruction, attempt, restart, .. } = *self;
-        match &self.repair {
+        match self.repair {
             None => Purpose::Work { instruction, attempt, restart },
-            Some(repair) => Purpose::Repair { instruction, attempt, repair: repair.number },
+            Some(_) => Purpose::Repair { instruction, attempt, repair: self.repairs_used },
         }
     }
 
     /// What the next or present repair is about: the fault, and which of its places is written again. Each place of each
-    /// fault has its turn, the likeliest first; then they are gone through again from
-    /// the other end.
+    /// fault has its turn, the likeliest first; then they are gone through again from the other end, where the tests are:
+    /// by then the functions that they use were left as they are.
     pub fn target(&self) -> Option<(&Fault, &Place)> {
-        let targets: Vec<_> = self.faults.iter().flat_map(|f| f.places.iter().map(move |p| (f, p))).collect();
-        let (lap, at) =
-            (self.stale as usize / targets.len().max(1), self.stale as usize % targets.len().max(1));
-        // Tests come last, and after that first: by then the functions that they use were left as they are.
-        if lap == 0 { targets.get(at).copied() } else { targets.iter().rev().nth(at).copied() }
+        let targets = || self.faults.iter().flat_map(|f| f.places.iter().map(move |p| (f, p)));
+        let at = self.stale as usize;
+        let count = targets().count();
+        if at < count {
+            return targets().nth(at);
+        }
+        targets().collect::<Vec<_>>().into_iter().rev().nth(at.checked_rem(count)?)
     }
 
     /// Whether every place was tried before.
@@ -208,7 +208,8 @@ impl Work {
     /// Whether the repair writes a test anew instead of mending it: one that was gone through with everything else and
     /// still fails is copied by a model that sees it.
     pub fn writes_anew(&self) -> bool {
-        self.tried_all() && self.target().is_some_and(|(_, place)| place.expects)
+        self.tried_all()
+            && self.target().is_some_and(|(_, p)| matches!(p.kind, PlaceKind::Expectation { .. }))
     }
 
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,
@@ -242,10 +243,6 @@ impl Work {
 pub struct Best {
     /// The attempt it is from.
     pub attempt: u32,
-    /// Checks passed; more is better.
-    pub passed: usize,
-    /// Tests passed; decides between equals.
-    pub tests_passed: usize,
     /// The tree.
     pub tree: TreeId,
     /// Its reports.

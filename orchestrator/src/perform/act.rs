@@ -158,7 +158,8 @@ impl Performer {
 
 fn is_last_turn(state: &RunState) -> bool {
     match (&state.start, &state.work) {
-        (Some(start), Some(work)) => work.turns_used >= start.limits.turns_max,
+        // A repair has one turn, and another repair can follow.
+        (Some(start), Some(work)) => work.repair.is_none() && work.turns_used >= start.limits.turns_max,
         _ => false,
     }
 }
@@ -168,7 +169,7 @@ fn describe(edit: &Edit) -> String {
     let mut line = String::new();
     let _ = match edit {
         Edit::Write { path, content } => write!(line, "{path} written ({} lines)", content.lines().count()),
-        Edit::Replace { path, .. } => write!(line, "{path} changed"),
+        Edit::Replace { path, .. } | Edit::ReplaceLines { path, .. } => write!(line, "{path} changed"),
         Edit::Delete { path } => write!(line, "{path} deleted"),
     };
     line

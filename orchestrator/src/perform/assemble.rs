@@ -11,8 +11,7 @@ use edvac_memory::index::pack;
 use edvac_memory::listing::listing;
 use edvac_memory::program::Instruction;
 
-use super::{Performer, Trouble, instruction_of, program_of};
-use crate::check::fault::Place;
+use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
 
@@ -112,23 +111,13 @@ impl Performer {
 
     fn repairer_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
-        let (fault, place) = work.target().ok_or(Trouble::Misfit("there is nothing to repair"))?;
-        let view = |p: &Place| repairer::PartView {
-            path: p.path.clone(),
-            line_first: p.line_first,
-            line_last: p.line_last,
-            text: p.text.clone(),
-        };
-        let others: Vec<_> = fault.places.iter().filter(|p| *p != place).map(view).collect();
+        let (fault, place) = repair_target(state)?;
         let view = repairer::RepairerView {
             requirements: &program_of(state)?.requirements,
             instruction: instruction_of(purpose, state)?,
-            said: &fault.said,
-            others: &others,
-            part: &view(place),
-            expects: place.expects,
-            imports: place.imports,
-            anew: work.writes_anew().then_some(place.above.as_str()),
+            fault,
+            place,
+            anew: work.writes_anew(),
         };
         Ok(repairer::fragments(&view, &self.templates, &self.counter())?)
     }
@@ -140,14 +129,10 @@ impl Performer {
         start: &Start,
     ) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
-        let turns: Vec<_> = work
-            .past
-            .iter()
-            .chain(&work.talk.turns)
-            // Of a repair that came to nothing there is nothing to tell.
-            .filter(|t| work.past.is_empty() || !t.refused)
-            .map(|t| (t.reply.as_str(), t.answer.as_deref()))
-            .collect();
+        // Of a repair that came to nothing there is nothing to tell.
+        let past = work.past.iter().filter(|t| !t.refused);
+        let turns: Vec<_> =
+            past.chain(&work.talk.turns).map(|t| (t.reply.as_str(), t.answer.as_deref())).collect();
         let view = summariser::SummariserView {
             instruction: instruction_of(purpose, state)?,
             earlier: work.summary.as_deref(),

@@ -6,8 +6,7 @@ use edvac_agents::protocol::grammar::{self, GrammarOptions};
 use edvac_agents::roles::{planner, repairer, summariser};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 
-use super::{Performer, Trouble, instruction_of};
-use crate::check::fault::{Fault, Place};
+use super::{Performer, Trouble, instruction_of, repair_target};
 use crate::control::state::{Conversation, Turn, Work};
 use crate::control::{Event, Purpose, RunState};
 use crate::notice::Notice;
@@ -49,7 +48,7 @@ impl Performer {
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
-            sampling: self.sampling(purpose, turn, talk, state),
+            sampling: self.sampling(purpose, turn, talk, state.work.as_ref()),
             grammar: self.grammar(purpose, state)?,
             stop: Vec::new(),
             tools: matches!(purpose, Purpose::Work { .. }),
@@ -74,9 +73,8 @@ impl Performer {
             Purpose::Plan => planner::grammar(&self.domain.plan_rules(self.client.info().window_tokens)),
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Repair { .. } => {
-                let (_, place) = target(state)?;
-                let anew = state.work.as_ref().is_some_and(Work::writes_anew);
-                repairer::grammar(place.imports, anew, &place.text)
+                let (_, place) = repair_target(state)?;
+                repairer::grammar(place, state.work.as_ref().is_some_and(Work::writes_anew))
             }
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
@@ -120,42 +118,36 @@ impl Performer {
 
     /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
     /// what is asked, so that a repeated call asks for the same. Prose is never the most likely text.
-    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation, state: &RunState) -> Sampling {
+    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation, work: Option<&Work>) -> Sampling {
         // After a reply of which nothing could be used, or one that came before, the most likely next one is the same.
         let stuck = talk.turns.split_last().is_some_and(|(last, earlier)| {
             last.refused || earlier.iter().any(|turn| turn.reply == last.reply)
         });
-        let (again, prose) = match purpose {
-            Purpose::Plan => (turn > 0, false),
+        let again = match purpose {
+            Purpose::Plan => (turn > 0).then_some(TEMPERATURE_AGAIN),
             // Of what did not do twice the most likely text is more of the same.
             Purpose::Work { attempt, .. } => {
-                (attempt > 1 || stuck || turn >= VARIED_FROM_TURN, self.domain.prose)
+                let varies = attempt > 1 || stuck || turn >= VARIED_FROM_TURN || self.domain.prose;
+                varies.then_some(TEMPERATURE_AGAIN)
             }
-            Purpose::Repair { .. } => (state.work.as_ref().is_some_and(Work::tried_all), false),
-            Purpose::Summarise { .. } => (false, false),
+            // A test that is written anew has nothing to be different from.
+            Purpose::Repair { .. } => work
+                .filter(|w| w.tried_all())
+                .map(|work| if work.writes_anew() { TEMPERATURE_AGAIN } else { TEMPERATURE_REPAIR }),
+            Purpose::Summarise { .. } => None,
         };
         let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
         let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
         let greedy = Sampling { seed, ..Sampling::default() };
-        let temperature = match purpose {
-            // A test that is written anew has nothing to be different from.
-            Purpose::Repair { .. } if !state.work.as_ref().is_some_and(Work::writes_anew) => {
-                TEMPERATURE_REPAIR
+        let Some(temperature) = again else { return greedy };
+        let varied = Sampling { temperature, top_p: TOP_P, ..greedy };
+        match purpose {
+            Purpose::Work { .. } if self.domain.prose => {
+                Sampling { repetition_penalty: PROSE_PENALTY, ..varied }
             }
-            _ => TEMPERATURE_AGAIN,
-        };
-        let varied = Sampling { temperature, top_p: TOP_P, ..greedy.clone() };
-        match (prose, again) {
-            (true, _) => Sampling { repetition_penalty: PROSE_PENALTY, ..varied },
-            (false, true) => varied,
-            (false, false) => greedy,
+            _ => varied,
         }
     }
-}
-
-/// What a repair is about.
-fn target(state: &RunState) -> Result<(&Fault, &Place), Trouble> {
-    state.work.as_ref().and_then(Work::target).ok_or(Trouble::Misfit("there is nothing to repair"))
 }
 
 /// What the model is shown of a reply of its own. One that was cut off is shown by its beginning: nothing of it was used,

@@ -1,10 +1,8 @@
 //! Executing checks, and saying what they found.
 
-use std::collections::BTreeMap;
-
 use edvac_agents::roles::feedback;
 use edvac_memory::ids::{RequirementId, TreeId};
-use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::program::Check;
 use edvac_memory::verdict::CheckReport;
 
 use super::{Performer, Trouble, instruction_of, program_of};
@@ -33,14 +31,7 @@ impl Performer {
             Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &program.language)?)
         };
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
-        // A file that was not written is no part that could be mended: the step's own conversation goes on.
-        let missing =
-            |r: &CheckReport| matches!(r.check.kind, CheckKind::Exists { .. }) && !r.verdict.is_passed();
-        let faults = if reports.iter().any(|r| !r.causes.is_empty()) && !reports.iter().any(missing) {
-            faults(&reports, &self.texts(tree)?, &program.language)
-        } else {
-            Vec::new()
-        };
+        let faults = faults(&reports, self.files.as_ref(), tree, &program.language)?;
         let unproven = unproven.into_iter().map(|id| id.0).collect();
         Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens })
     }
@@ -56,18 +47,6 @@ impl Performer {
             }
         }
         Ok(Event::FinalChecked { reports: self.run_all(&checks, tree, &program.language).await? })
-    }
-
-    /// Every file of a tree that is text.
-    fn texts(&self, tree: &TreeId) -> Result<BTreeMap<String, String>, Trouble> {
-        let store = self.files();
-        let mut out = BTreeMap::new();
-        for path in store.list(tree)?.into_keys() {
-            if let Ok(text) = String::from_utf8(store.read(tree, &path)?) {
-                out.insert(path, text);
-            }
-        }
-        Ok(out)
     }
 
     async fn run_all(

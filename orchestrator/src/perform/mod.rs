@@ -13,11 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use edvac_agents::client::{Cancel, ModelClient, ModelError};
 use edvac_agents::templates::{TemplateError, Templates};
 use edvac_memory::context::{Overflow, TokenCounter};
+use edvac_memory::fault::{Fault, Place};
 use edvac_memory::index::{IndexError, MemoryIndex};
 use edvac_memory::journal::JournalError;
 use edvac_memory::program::{Instruction, Program};
 use edvac_memory::store::{FileStore, StoreError};
 
+use crate::control::state::Work;
 use crate::control::{Effect, Event, Purpose, RunState, StopReason};
 use crate::domain::Domain;
 use crate::ledger::Ledger;
@@ -163,6 +165,11 @@ impl Performer {
 
 fn program_of(state: &RunState) -> Result<&Program, Trouble> {
     state.program.as_ref().ok_or(Trouble::Misfit("there is no program"))
+}
+
+/// What a repair is about.
+fn repair_target(state: &RunState) -> Result<(&Fault, &Place), Trouble> {
+    state.work.as_ref().and_then(Work::target).ok_or(Trouble::Misfit("there is nothing to repair"))
 }
 
 /// The instruction a conversation is about.

@@ -26,7 +26,7 @@ const READ_BYTES: usize = 16 << 10;
 const LIMITS: &str = "ulimit -c 0; ulimit -f \"$1\" && ulimit -p \"$2\" 2>/dev/null; shift 2; exec \"$@\"";
 /// Tries what must not work. Prints one word for each thing that did.
 const CANARY: &str = r#"
-test -w /work && touch /work/ok || echo "workspace-not-writable"
+test -w /project && touch /project/ok || echo "workspace-not-writable"
 touch /usr/edvac-canary 2>/dev/null && echo "system-writable"
 test -e "$1" && echo "host-visible"
 test -n "$EDVAC_CANARY" && echo "environment-leaks"
@@ -113,7 +113,7 @@ impl BwrapSandbox {
         for prefix in &self.toolchains.prefixes {
             command.arg("--ro-bind").arg(prefix).arg(prefix);
         }
-        command.arg("--bind").arg(&job.dir).arg("/work").args(["--chdir", "/work"]);
+        command.arg("--bind").arg(&job.dir).arg("/project").args(["--chdir", "/project"]);
         for (host, inside) in &job.writable {
             command.arg("--bind").arg(host).arg(inside);
         }

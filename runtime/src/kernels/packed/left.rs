@@ -35,7 +35,7 @@ pub(crate) struct LeftRows {
 /// A block of a row; aligned, or half of the matrix unit's loads would cross lines.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
-#[allow(dead_code, reason = "read through addresses")]
+#[cfg_attr(not(test), expect(dead_code, reason = "read through addresses"))]
 struct Numbers([i8; BLOCK]);
 
 /// Addresses of a row of a tile, from some block on.
