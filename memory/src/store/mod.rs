@@ -100,7 +100,7 @@ pub enum StoreError {
     #[error(
         "the workspace's branch has a commit that is not of this run: it is at {}, the run at {}. Keep it with `git \
          branch mine`, put the branch back with `git reset --soft {}`, then resume",
-        shown(.found), shown(.expected), shown(.expected)
+        shown(.found.as_ref()), shown(.expected.as_ref()), shown(.expected.as_ref())
     )]
     Diverged {
         /// What the journal says.
@@ -119,8 +119,8 @@ pub enum StoreError {
 }
 
 /// A commit's id, as people see it.
-fn shown(commit: &Option<CommitId>) -> &str {
-    commit.as_ref().map_or("no commit", CommitId::as_str)
+fn shown(commit: Option<&CommitId>) -> &str {
+    commit.map_or("no commit", CommitId::as_str)
 }
 
 /// What a commit is made of. The same parts give the same id.

@@ -232,7 +232,7 @@ impl<'a> Source<'a> {
         let text = self.lines(first, last);
         let fits = last - first < PLACE_LINES_MAX && !text.trim().is_empty();
         let path = self.path.to_owned();
-        fits.then(|| Place { path, line_first: first, line_last: last, text, kind: PlaceKind::Code })
+        fits.then_some(Place { path, line_first: first, line_last: last, text, kind: PlaceKind::Code })
     }
 
     fn lines(&self, first: usize, last: usize) -> String {

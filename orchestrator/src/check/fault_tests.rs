@@ -53,7 +53,7 @@ fn where_a_file_is_missing_nothing_is_mended() {
     let said = "test_x failed:\n  File \"todo.py\", line 6, in f\nValueError: x";
     let missing = report(CheckKind::Exists { path: "b.py".into() }, &[]);
     let tests = report(CheckKind::Tests, &[said]);
-    assert_eq!(places_of(&[tests.clone()], &[("todo.py", APP)], "python").len(), 1);
+    assert_eq!(places_of(std::slice::from_ref(&tests), &[("todo.py", APP)], "python").len(), 1);
     assert_eq!(places_of(&[missing, tests], &[("todo.py", APP)], "python"), []);
 }
 

@@ -170,7 +170,7 @@ fn fault(throw: usize) -> Fault {
             _ => PlaceKind::Expectation { above: String::new() },
         },
     };
-    Fault { said: format!("{}", throw % 3), places: (0..1 + throw % 3).map(place).collect() }
+    Fault { said: format!("{}", throw % 3), places: (0..=throw % 3).map(place).collect() }
 }
 
 fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
