@@ -128,10 +128,14 @@ fn main() {
     for name in &arguments.names {
         let path = arguments.models.join(format!("{name}.gguf"));
         let started = Instant::now();
-        let mut engine = Engine::open(&path, &EngineOptions::default())
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Without guesses, which `llama-bench` does not make either.
+        let options = EngineOptions { draft_tokens_max: 0, ..EngineOptions::default() };
+        let mut engine =
+            Engine::open(&path, &options).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         println!("{name}: loaded in {:.2} s", started.elapsed().as_secs_f64());
-        let points = std::iter::once(None).chain(arguments.depths.iter().copied().map(Some));
+        let room = engine.meta().window_tokens.saturating_sub(DECODE_TOKENS);
+        let depths = arguments.depths.iter().copied().filter(|depth| *depth < room);
+        let points = std::iter::once(None).chain(depths.map(Some));
         for (n, point) in points.enumerate() {
             let (mut mine, mut parts, mut other) = (Vec::new(), Vec::new(), Vec::new());
             for round in 0..arguments.rounds {

@@ -9,19 +9,17 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::Device;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::gguf::{Gguf, Header};
-use crate::kernels::{AttentionShape, add_to_rows, attention, rms_norm, rotate, silu_times};
+use crate::kernels::{
+    AttentionShape, add_to_rows, attention, by_rows, by_two_rows, rms_norm, rotate, silu_times,
+};
 use crate::kv::SequenceKv;
 use crate::weights::{Left, Matrix, RowReader, Weights};
 
 /// Architectures that [`Model`] runs, as GGUF names them.
 pub const KNOWN: &[&str] = &["llama", "qwen2", "qwen3"];
-
-/// Numbers from which an element-wise step is worth several threads.
-const PARALLEL_NUMBERS_MIN: usize = 1 << 16;
 
 /// Sizes and constants of a model.
 #[derive(Clone, Debug)]
@@ -199,9 +197,7 @@ impl Model {
     ) -> Result<Vec<Vec<f32>>, Error> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let scratch = &mut *scratch;
-        // As a whole on one of the pool's threads: from there, handing out a part of a product costs no wake-up of
-        // this thread.
-        rayon::scope(|_| self.run(scratch, kv, ids, wanted))
+        self.run(scratch, kv, ids, wanted)
     }
 
     fn run(
@@ -324,29 +320,5 @@ impl Layer {
             return Err(Error::BadGguf(format!("the matrices of layer {number} do not fit each other")));
         }
         Ok(layer)
-    }
-}
-
-/// Runs `step` on rows: on all at once, or on several threads where there are many.
-fn by_rows(rows: &mut [f32], width: usize, step: impl Fn(&mut [f32]) + Send + Sync) {
-    if rows.len() < PARALLEL_NUMBERS_MIN {
-        step(rows);
-    } else {
-        rows.par_chunks_exact_mut(width).for_each(step);
-    }
-}
-
-/// As [`by_rows`], with rows of the same length to read from.
-fn by_two_rows(
-    rows: &mut [f32],
-    other: &[f32],
-    width: usize,
-    step: impl Fn(&mut [f32], &[f32]) + Send + Sync,
-) {
-    if rows.len() < PARALLEL_NUMBERS_MIN {
-        step(rows, other);
-    } else {
-        let pairs = rows.par_chunks_exact_mut(width).zip(other.par_chunks_exact(width));
-        pairs.for_each(|(row, other)| step(row, other));
     }
 }

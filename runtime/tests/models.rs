@@ -186,3 +186,28 @@ fn guesses_change_nothing_but_the_passes() {
     let again = generate(&mut guessing, &longer, |request| request.tokens_max = 1);
     assert!(again.reused_tokens >= ids.len() + made.ids.len() - 1);
 }
+
+#[test]
+fn a_reply_that_is_begun_goes_on_as_it_would_have() {
+    let mut engine = engine();
+    let ids = prompt(&engine, "Count from one to five.");
+    let grammar = Some("start: /[a-zA-Z ,.]+/".to_owned());
+    for grammar in [None, grammar] {
+        let whole = generate(&mut engine, &ids, |r| r.grammar.clone_from(&grammar));
+        for begun in [1, 5, whole.ids.len() - 1] {
+            let rest = generate(&mut engine, &ids, |r| {
+                r.grammar.clone_from(&grammar);
+                r.begun = whole.ids[..begun].to_vec();
+            });
+            assert_eq!((&rest.ids, &rest.text), (&whole.ids, &whole.text), "{begun} tokens begun");
+            let other = generate(&mut engine, &ids, |r| {
+                r.grammar.clone_from(&grammar);
+                r.begun = whole.ids[..begun].to_vec();
+                r.banned_first = vec![whole.ids[begun]];
+            });
+            assert_eq!(other.ids[..begun], whole.ids[..begun]);
+            assert_ne!(other.ids.get(begun), whole.ids.get(begun));
+            assert_eq!(other.prompt_tokens, ids.len());
+        }
+    }
+}

@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::doctor::{Probed, failure, ok};
-use super::{SCHEMA_VERSION, print_json};
+use super::{SCHEMA_VERSION, print_json, say};
 use crate::args::Models;
 use crate::failure::{EXIT_MODEL, Failure, Outcome};
 use crate::terminal::terminal;
@@ -34,18 +34,25 @@ pub async fn models(config: &Config, command: Models) -> Outcome {
     let dir = config.models_dir()?;
     match command {
         Models::Ls(json) => Ok(list(&dir, json.json)),
-        Models::Pull { name } => {
+        Models::Pull { name, json } => {
             let spec = known(name.as_deref().unwrap_or(models::DEFAULT))?;
             pull(spec, &dir).await?;
-            println!("{} is here: {}", spec.name, dir.join(&spec.files[0].name).display());
-            Ok(0)
+            let path = dir.join(&spec.files[0].name);
+            Ok(say(
+                json,
+                &format!("{} is here: {}", spec.name, path.display()),
+                || json!({ "name": spec.name, "path": path }),
+            ))
         }
-        Models::Rm { name } => {
+        Models::Rm { name, json } => {
             let freed = models::remove(known(&name)?, &dir)?;
-            println!("{name} is removed, {} MB are free again", freed >> 20);
-            Ok(0)
+            Ok(say(
+                json,
+                &format!("{name} is removed, {} MB are free again", freed >> 20),
+                || json!({ "name": name, "freed_bytes": freed }),
+            ))
         }
-        Models::Verify { name } => verify(name.as_deref(), &dir).await,
+        Models::Verify { name, json } => verify(name.as_deref(), &dir, json.json).await,
     }
 }
 
@@ -77,12 +84,13 @@ fn list(dir: &Path, json: bool) -> u8 {
     0
 }
 
-async fn verify(name: Option<&str>, dir: &Path) -> Outcome {
+async fn verify(name: Option<&str>, dir: &Path, json: bool) -> Outcome {
     let wanted: Vec<_> = match name {
         Some(name) => vec![known(name)?],
         None => models::manifest().iter().filter(|m| models::is_here(m, dir)).collect(),
     };
     let mut code = 0;
+    let mut found = Vec::new();
     for spec in wanted {
         let dir = dir.to_owned();
         let checked = blocking(move || {
@@ -92,7 +100,15 @@ async fn verify(name: Option<&str>, dir: &Path) -> Outcome {
             checked
         })
         .await?;
+        if json {
+            found.push(json!({
+                "name": spec.name, "pinned": spec.is_pinned(), "intact": checked.is_ok(),
+                "error": checked.as_ref().err().map(ToString::to_string),
+            }));
+        }
         match checked {
+            Ok(()) if json => {}
+            Err(_) if json => code = EXIT_MODEL,
             Ok(()) if spec.is_pinned() => println!("{}: as it should be", spec.name),
             Ok(()) => println!("{}: here, but no digest of it is known", spec.name),
             Err(error) => {
@@ -100,6 +116,9 @@ async fn verify(name: Option<&str>, dir: &Path) -> Outcome {
                 code = EXIT_MODEL;
             }
         }
+    }
+    if json {
+        print_json(&json!({ "schema_version": SCHEMA_VERSION, "models": found }));
     }
     Ok(code)
 }
@@ -207,9 +226,9 @@ pub async fn open_client(config: &Config) -> Result<Arc<dyn ModelClient>, Failur
 
 async fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let model = &config.model;
-    if model.base_url.is_empty() {
+    if !model.base_url.starts_with("http://") && !model.base_url.starts_with("https://") {
         return Err(Failure::usage(
-            "no endpoint is configured",
+            format!("{:?} is no endpoint", model.base_url),
             "Give --base-url http://127.0.0.1:8080/v1 or set model.base_url.",
         ));
     }
@@ -226,6 +245,7 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
     let options = EngineOptions {
         device: config.model.device.clone(),
         window_tokens_max: Some(config.model.window_tokens),
+        threads: config.model.threads,
         kv: KvOptions {
             memory_bytes_max: config.kv.memory_mib.saturating_mul(MIB),
             snapshots: config

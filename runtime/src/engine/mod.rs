@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub window_tokens_max: Option<usize>,
     /// What is remembered of the sequences it sees.
     pub kv: KvOptions,
+    /// Threads that compute; 0 is one for each processor. The first engine of a process decides for all.
+    pub threads: usize,
     /// Tokens guessed at once while a reply is written, at most; 0 is off. The reply is the same either way.
     pub draft_tokens_max: usize,
 }
@@ -49,6 +51,7 @@ impl Default for EngineOptions {
             device: "cpu".to_owned(),
             window_tokens_max: None,
             kv: KvOptions::default(),
+            threads: 0,
             draft_tokens_max: DRAFT_TOKENS_MAX,
         }
     }
@@ -72,6 +75,11 @@ pub struct ModelMeta {
 pub struct GenerateRequest {
     /// Token ids of the prompt.
     pub prompt: Vec<u32>,
+    /// Tokens of the reply that are there already: it goes on behind them. They are part of it, of what it says and of its
+    /// limit, and of the text that a grammar binds.
+    pub begun: Vec<u32>,
+    /// Tokens that may not come first behind `begun`, unless nothing else may.
+    pub banned_first: Vec<u32>,
     /// Most tokens of the reply.
     pub tokens_max: usize,
     /// How to choose.
@@ -162,6 +170,7 @@ impl Engine {
     /// Loads the model of a GGUF file.
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self, Error> {
         let device = device(&options.device)?;
+        crate::kernels::use_threads(options.threads);
         let gguf = Gguf::open(path)?;
         let header = &gguf.header;
         let tokenizer = Tokenizer::from_gguf(header)?;
@@ -244,19 +253,22 @@ impl Engine {
         request: &GenerateRequest,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Generation, Error> {
-        let prompt = &request.prompt;
-        if prompt.is_empty() {
+        if request.prompt.is_empty() {
             return Err(Error::PromptEmpty);
         }
-        if prompt.len() >= self.meta.window_tokens {
+        let present = [request.prompt.as_slice(), &request.begun].concat();
+        if present.len() >= self.meta.window_tokens {
             return Err(Error::PromptTooLong {
-                prompt_tokens: prompt.len(),
+                prompt_tokens: present.len(),
                 window_tokens: self.meta.window_tokens,
             });
         }
         let mut constraint = request.grammar.as_deref().map(|g| self.grammars.constraint(g)).transpose()?;
-        let (mut kv, found) = self.kv.begin(prompt);
-        let result = self.run(request, &mut kv, constraint.as_mut(), on_progress);
+        if let Some(constraint) = &mut constraint {
+            constraint.consume(&request.begun)?;
+        }
+        let (mut kv, found) = self.kv.begin(&present);
+        let result = self.run(request, &present, &mut kv, constraint.as_mut(), on_progress);
         self.kv.finish(kv);
         result.map(|generation| Generation {
             reused_tokens: found.memory_tokens + found.disk_tokens,
@@ -270,16 +282,17 @@ impl Engine {
     fn run(
         &self,
         request: &GenerateRequest,
+        present: &[u32],
         kv: &mut SequenceKv,
         constraint: Option<&mut Constraint>,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Generation, Error> {
-        let total = request.prompt.len();
+        let total = present.len();
         let mut out = Generation {
-            ids: Vec::new(),
+            ids: request.begun.clone(),
             text: String::new(),
             finish: Finish::Length,
-            prompt_tokens: total,
+            prompt_tokens: request.prompt.len(),
             reused_tokens: 0,
             reused_ram_tokens: 0,
             restored_disk_tokens: 0,
@@ -299,7 +312,7 @@ impl Engine {
                 return Ok(out);
             }
             let end = total.min(kv.ids.len() + PREFILL_CHUNK);
-            let chunk = request.prompt[kv.ids.len()..end].to_vec();
+            let chunk = present[kv.ids.len()..end].to_vec();
             rows = self.model.forward(kv, &chunk, 1)?.into();
             out.prefilled_tokens += chunk.len();
         }
@@ -307,12 +320,12 @@ impl Engine {
         let started = Instant::now();
         self.decode(request, kv, rows, constraint, &mut out, on_progress)?;
         // What was guessed and not chosen is no part of the sequence.
-        kv.truncate(kv.ids.len().min(total + out.ids.len()));
+        kv.truncate(kv.ids.len().min(request.prompt.len() + out.ids.len()));
         out.decode_ms = started.elapsed().as_millis() as u64;
         Ok(out)
     }
 
-    /// Writes the reply. `rows` are the logits after the prompt's last token.
+    /// Writes the reply. `rows` are the logits after the last token that is present.
     fn decode(
         &self,
         request: &GenerateRequest,
@@ -327,6 +340,10 @@ impl Engine {
         let mut sampler = Sampler::new(&request.sampling);
         let mut filter = StopFilter::new(&request.stop);
         let mut drafter = Drafter::new(&request.prompt, self.draft_tokens_max);
+        for id in &request.begun {
+            drafter.push(*id);
+            filter.push(self.tokenizer.bytes(*id));
+        }
         // Tokens in `kv` that are not chosen yet; `rows` begins with the logits before the first of them.
         let mut guesses: VecDeque<u32> = VecDeque::new();
         let (mut guessed, mut right) = (0, 0);
@@ -335,6 +352,9 @@ impl Engine {
             let forced = constraint.as_deref_mut().map_or_else(Vec::new, Constraint::forced);
             let chosen = if forced.is_empty() {
                 let allowed = constraint.as_deref_mut().map(Constraint::mask).transpose()?;
+                if out.ids.len() == request.begun.len() {
+                    sample::ban(&mut logits, &request.banned_first);
+                }
                 vec![sampler.choose(&mut logits, &out.ids, allowed.as_ref())]
             } else {
                 forced.into_iter().take(tokens_max - out.ids.len()).collect()

@@ -34,6 +34,18 @@ impl Default for Sampling {
     }
 }
 
+/// A logit below all that models give; finite, so that it can still be compared where nothing else is allowed.
+const BANNED: f32 = -1.0e30;
+
+/// Makes tokens the last choice.
+pub(super) fn ban(logits: &mut [f32], ids: &[u32]) {
+    for id in ids {
+        if let Some(logit) = logits.get_mut(*id as usize) {
+            *logit = BANNED;
+        }
+    }
+}
+
 pub(super) struct Sampler {
     sampling: Sampling,
     random: StdRng,
@@ -136,6 +148,20 @@ mod tests {
         assert!([0, 1, 3].iter().all(|id| free.contains(id)));
         assert_eq!(free, choose(&hot, &logits), "a seed fixes the choices");
         assert_ne!(free, choose(&Sampling { seed: 7, ..hot }, &logits));
+    }
+
+    #[test]
+    fn what_is_banned_is_chosen_last() {
+        let banned = |logits: &[f32], ids: &[u32]| {
+            let mut logits = logits.to_vec();
+            ban(&mut logits, ids);
+            logits
+        };
+        let hot = Sampling { temperature: 0.1, ..Sampling::default() };
+        for sampling in [Sampling::default(), hot] {
+            assert!(choose(&sampling, &banned(&[9.0, -20.0], &[0, 7])).iter().all(|id| *id == 1));
+            assert!(choose(&sampling, &banned(&[9.0], &[0])).iter().all(|id| *id == 0), "there is no other");
+        }
     }
 
     #[test]

@@ -9,12 +9,16 @@ mod attention;
 mod disjoint;
 mod packed;
 mod quant;
+mod rows;
+mod team;
 mod vector;
 
 pub(crate) use attention::{AttentionShape, attention};
 use disjoint::Disjoint;
 pub(crate) use packed::{LeftRows, PackedMatrix, Product, multiply};
 pub(crate) use quant::QuantMatrix;
+pub(crate) use rows::{by_rows, by_two_rows};
+pub(crate) use team::use_threads;
 pub(crate) use vector::{add_to_rows, rms_norm, rotate, silu_times};
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ mod portable;
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use rayon::prelude::*;
 
-use super::Disjoint;
+use super::{Disjoint, team};
 
 /// Keys converted to f32 at once: 32 rows of 128 keys and values are 32 KiB, which stays in the first-level cache.
 const TILE: usize = 32;
@@ -63,28 +63,25 @@ pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape, 
     let parts = queries.div_ceil(QUERIES);
     let spans = (shape.first + queries).div_ceil(SPAN);
     let tasks = shape.kv_heads * parts;
-    if spans > 1 && tasks < 4 * rayon::current_num_threads() {
+    if spans > 1 && tasks < 4 * team::threads() {
         // Few queries: one task per span, then the merging.
-        let all: Vec<States> = (0..tasks * spans)
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|n| {
-                let (task, span) = (n / spans, n % spans);
-                let range = part(task % parts, queries);
-                let mut states = States::new(range.len() * shape.group(), shape.padded());
-                call.span(task / parts, range, span, &mut states);
-                states
-            })
-            .collect();
+        let all: Vec<OnceLock<States>> = (0..tasks * spans).map(|_| OnceLock::new()).collect();
+        team::for_each(tasks * spans, |n| {
+            let (task, span) = (n / spans, n % spans);
+            let range = part(task % parts, queries);
+            let mut states = States::new(range.len() * shape.group(), shape.padded());
+            call.span(task / parts, range, span, &mut states);
+            let _ = all[n].set(states);
+        });
         for (task, spans) in all.chunks_exact(spans).enumerate() {
             let range = part(task % parts, queries);
             let mut total = States::new(range.len() * shape.group(), shape.padded());
-            spans.iter().for_each(|span| total.merge(span));
+            spans.iter().filter_map(OnceLock::get).for_each(|span| total.merge(span));
             call.finish(task / parts, range, &total, &out);
         }
         return;
     }
-    (0..tasks).into_par_iter().with_max_len(1).for_each(|task| {
+    team::for_each(tasks, |task| {
         let range = part(task % parts, queries);
         let lanes = range.len() * shape.group();
         let (mut total, mut states) =

@@ -2,10 +2,8 @@
 
 use std::ptr::from_ref;
 
-use rayon::prelude::*;
-
 use super::format::{BLOCK, PANEL, PANEL_BLOCKS};
-use crate::kernels::Disjoint;
+use crate::kernels::{Disjoint, team};
 
 /// Rows whose blocks lie together.
 pub(super) const TILE: usize = 16;
@@ -115,7 +113,7 @@ impl LeftRows {
         if rows < 4 {
             numbers.chunks_exact(columns).enumerate().for_each(one);
         } else {
-            numbers.par_chunks_exact(columns).enumerate().for_each(one);
+            team::for_each(rows, |r| one((r, &numbers[r * columns..(r + 1) * columns])));
         }
     }
 

@@ -20,7 +20,7 @@ use candle_core::quantized::GgmlDType;
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
-use super::Disjoint;
+use super::{Disjoint, team};
 use format::{Format, GROUP, LINE_BYTES, PANEL_BLOCKS};
 pub(crate) use left::LeftRows;
 use left::TILE;
@@ -123,9 +123,9 @@ pub(crate) fn multiply<const N: usize>(products: [Product<'_>; N]) {
     });
     let bytes: usize = products.iter().map(|p| p.matrix.bytes.len()).sum();
     let groups: usize = products.iter().map(|p| p.matrix.groups()).sum();
-    let tasks = (bytes / TASK_BYTES_MIN).clamp(1, rayon::current_num_threads() * TASKS_PER_THREAD);
+    let tasks = (bytes / TASK_BYTES_MIN).clamp(1, team::threads() * TASKS_PER_THREAD);
     let share = |task: usize| groups * task / tasks;
-    (0..tasks).into_par_iter().with_max_len(1).for_each(|task| {
+    team::for_each(tasks, |task| {
         let mut before = 0;
         for part in &products {
             let here = before..before + part.matrix.groups();

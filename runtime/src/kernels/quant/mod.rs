@@ -15,6 +15,7 @@ mod left;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
 
+use super::team;
 use left::{FineRow, WideRow};
 
 /// Weights per panel.
@@ -81,7 +82,7 @@ impl QuantMatrix {
         let left: Vec<L> = (0..panels).flat_map(|p| rows.iter().map(move |row| row[p].clone())).collect();
         let mut out = vec![0.0f32; m * self.rows];
         let target = Columns { start: out.as_mut_ptr(), rows: self.rows, m };
-        (0..self.rows.div_ceil(TASK_ROWS)).into_par_iter().for_each(|task| {
+        team::for_each(self.rows.div_ceil(TASK_ROWS), |task| {
             let first = task * TASK_ROWS;
             let last = (first + TASK_ROWS).min(self.rows);
             for start in (0..m).step_by(LEFT_ROWS) {
