@@ -41,6 +41,8 @@ async fn say(
         grammar: Some(grammar),
         stop: vec![],
         tools: false,
+        loop_rewinds_max: 6,
+        sentences_once: false,
     };
     let sink = |delta: Delta| {
         if let Delta::Text { text, .. } = delta {
@@ -79,6 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         program: &program,
         instruction,
         attempt: 1,
+        grammar: false,
         can_run: false,
         tests_run_by: if prose { "" } else { "python3 -m unittest -v" },
         listing: "(no files yet)",
@@ -115,6 +118,7 @@ fn program(draft: planner::PlanDraft, domain: &str) -> Program {
     });
     Program {
         title: draft.title,
+        task: None,
         domain: domain.to_owned(),
         language: draft.language,
         requirements: draft.requirements.into_iter().map(|(id, text)| Requirement { id, text }).collect(),

@@ -58,6 +58,8 @@ pub fn request(text: &str) -> ModelRequest {
         grammar: None,
         stop: vec![],
         tools: false,
+        loop_rewinds_max: 0,
+        sentences_once: false,
     }
 }
 
@@ -104,6 +106,7 @@ pub fn program(domain: &str, language: &str) -> Program {
     };
     Program {
         title: "shelf".into(),
+        task: None,
         domain: domain.into(),
         language: language.into(),
         requirements: vec![

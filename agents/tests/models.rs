@@ -33,6 +33,8 @@ fn request(texts: &[&str], tokens_max: u32) -> ModelRequest {
         grammar: None,
         stop: vec![],
         tools: false,
+        loop_rewinds_max: 0,
+        sentences_once: false,
     }
 }
 
@@ -108,4 +110,33 @@ async fn long_prompts_and_cancelled_replies() {
     let reply = client.complete(&request(&["Be brief.", "Count to a thousand."], 2000), &sink, cancel).await;
     assert!(matches!(reply, Err(ModelError::Cancelled)), "{reply:?}");
     assert!(ask(&client, &request(&["Be brief.", "Hi."], 4)).await.is_ok(), "and it goes on working");
+}
+
+/// The grammar leaves no way but round and round; each rewind then has one token fewer to go on with.
+#[tokio::test]
+async fn a_reply_that_goes_round_in_circles_is_taken_back() {
+    let client = client();
+    let mut ask_for = request(&["You write.", "Write ha ha ha."], 1500);
+    ask_for.grammar = Some("start: (\"ha \" | \"ho \")+".to_owned());
+    let cut = ask(&client, &ask_for).await.unwrap();
+    assert_eq!(cut.finish, Finish::Length);
+    assert!(cut.usage.completion_tokens < 1500, "it was not left to fill its room");
+
+    ask_for.loop_rewinds_max = 3;
+    let withdrawn = Mutex::new(Vec::new());
+    let seen = Mutex::new(String::new());
+    let sink = |delta: Delta| match delta {
+        Delta::Withdrawn { tokens } => {
+            withdrawn.lock().unwrap().push(tokens);
+            seen.lock().unwrap().clear();
+        }
+        Delta::Text { text, .. } => seen.lock().unwrap().push_str(&text),
+        _ => {}
+    };
+    let reply = client.complete(&ask_for, &sink, watch::channel(false).1).await.unwrap();
+    let withdrawn = withdrawn.into_inner().unwrap();
+    assert!(!withdrawn.is_empty() && withdrawn.len() <= 3, "{withdrawn:?}");
+    assert_eq!(seen.into_inner().unwrap(), reply.text, "what was withdrawn is said again, once");
+    assert_ne!(reply.text, cut.text);
+    assert!(withdrawn[0] < cut.usage.completion_tokens as usize);
 }

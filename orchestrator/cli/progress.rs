@@ -133,6 +133,11 @@ impl Progress {
                 let rate = *tokens as f64 / since.elapsed().as_secs_f64().max(0.1);
                 self.bar.set_message(format!("{} · {tokens} tokens written, {rate:.1} a second", self.doing));
             }
+            Delta::Withdrawn { tokens } => {
+                self.line(&dim(&format!(
+                    "  the reply goes round in circles; it goes on from its token {tokens}"
+                )));
+            }
             Delta::Retry { why, after } => {
                 self.line(&format!("  the endpoint failed ({why}); again in {:.1} s", after.as_secs_f64()));
             }

@@ -5,6 +5,8 @@
 //! token ids of every conversation are kept with their text, and a new prompt takes them over as far as it begins
 //! with that text.
 
+mod loops;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,6 +22,7 @@ use super::{
     Cancel, ClientInfo, Delta, Finish, Message, ModelClient, ModelError, ModelReply, ModelRequest, Sink,
     Speaker, Usage,
 };
+use loops::{Rewinding, Seen};
 
 /// Conversations whose tokens are kept. The engine remembers fewer sequences than that.
 const REMEMBERED_MAX: usize = 8;
@@ -189,70 +192,29 @@ impl Memo {
     }
 }
 
-/// How often a passage must follow on itself before a reply counts as one that will not end.
-const LOOP_REPEATS: usize = 8;
-/// Bytes all repeats together have at least: short ones are zeros of a table or lines of a picture.
-const LOOP_BYTES_MIN: usize = 320;
-/// Longest passage that is looked for.
-const LOOP_PERIOD_MAX: usize = 400;
-/// Pieces between two looks.
-const LOOP_PIECES: usize = 32;
-
-/// Notices a reply that says the same thing over and over, as small models do until their reply is full.
-#[derive(Default)]
-struct LoopWatch {
-    text: Vec<u8>,
-    pieces: usize,
-    found: bool,
-}
-
-impl LoopWatch {
-    fn sees_a_loop(&mut self, piece: &str) -> bool {
-        self.text.extend_from_slice(piece.as_bytes());
-        self.pieces += 1;
-        if self.pieces.is_multiple_of(LOOP_PIECES) {
-            self.found = ends_in_a_loop(&self.text);
-        }
-        self.found
-    }
-}
-
-fn ends_in_a_loop(text: &[u8]) -> bool {
-    (1..=LOOP_PERIOD_MAX).any(|period| {
-        let bytes = (period * LOOP_REPEATS).max(LOOP_BYTES_MIN);
-        let Some(from) = text.len().checked_sub(bytes) else { return false };
-        let tail = &text[from..];
-        tail[period..] == tail[..bytes - period]
-    })
-}
-
 /// Generates on a blocking thread. What is seen on the way comes back through a channel, since the sink does not
 /// outlive the call.
 async fn generate(
-    engine: Arc<Mutex<Engine>>,
+    client: &LocalClient,
     request: GenerateRequest,
+    rewinding: Rewinding,
     sink: Sink<'_>,
     cancel: Cancel,
 ) -> Result<Generation, ModelError> {
     let (seen, mut seen_by_us) = tokio::sync::mpsc::unbounded_channel();
+    let (engine, tokenizer) = (Arc::clone(&client.engine), Arc::clone(&client.tokenizer));
     let task = tokio::task::spawn_blocking(move || {
         let mut engine = locked(&engine);
-        let mut watch = LoopWatch::default();
-        let mut generation = engine.generate(&request, &mut |progress| {
-            let loops = matches!(&progress, Progress::Piece { text, .. } if watch.sees_a_loop(text));
-            let gone = seen.send(progress).is_err();
-            if gone || loops || *cancel.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        if watch.found {
-            // It would have gone on until it was cut for its length.
-            generation.finish = edvac_runtime::Finish::Length;
-        }
-        Ok(generation)
+        loops::generate(&mut engine, &tokenizer, request, rewinding, &mut |what| {
+            let gone = seen.send(what).is_err();
+            if gone || *cancel.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
     });
-    while let Some(progress) = seen_by_us.recv().await {
-        sink(match progress {
-            Progress::Prefill { done, total } => Delta::Prefill { done, total },
-            Progress::Piece { text, tokens } => Delta::Text { text, tokens },
+    while let Some(what) = seen_by_us.recv().await {
+        sink(match what {
+            Seen::Progress(Progress::Prefill { done, total }) => Delta::Prefill { done, total },
+            Seen::Progress(Progress::Piece { text, tokens }) => Delta::Text { text, tokens },
+            Seen::Withdrawn { tokens } => Delta::Withdrawn { tokens },
         });
     }
     task.await.map_err(|error| ModelError::Runtime(error.to_string()))?.map_err(runtime)
@@ -292,8 +254,17 @@ impl ModelClient for LocalClient {
             },
             stop: request.stop.clone(),
             grammar: request.grammar.clone(),
+            ..GenerateRequest::default()
         };
-        let generation = generate(Arc::clone(&self.engine), ask, sink, cancel).await?;
+        let told = || {
+            let others = request.messages.iter().filter(|m| m.speaker != Speaker::Assistant);
+            others.map(|m| m.text.as_str()).collect::<Vec<_>>().join("\n")
+        };
+        let rewinding = Rewinding {
+            rewinds_max: request.loop_rewinds_max,
+            sentences_once: request.sentences_once.then(told),
+        };
+        let generation = generate(self, ask, rewinding, sink, cancel).await?;
         if let Some(at) = generation.diverged_at {
             tracing::debug!(
                 "{at} tokens of the prompt are remembered; then it differs from what was expected"

@@ -47,14 +47,3 @@ fn a_conversation_that_goes_on_keeps_its_tokens() {
     assert_eq!(memo.longest_prefix("a b c d").0, 0, "the oldest are forgotten");
     assert_eq!(memo.kept.len(), REMEMBERED_MAX);
 }
-
-#[test]
-fn a_loop_is_noticed_and_a_table_is_not() {
-    let loops =
-        "Some text first.\n".to_owned() + &"```json\n{\n  \"status\": \"done\"\n}\n```\n\n".repeat(12);
-    assert!(ends_in_a_loop(loops.as_bytes()));
-    let table: String = (0..80).map(|n| format!("    [0, {n}, 0, 0],\n")).collect();
-    assert!(!ends_in_a_loop(table.as_bytes()));
-    assert!(!ends_in_a_loop("0, ".repeat(60).as_bytes()), "a row of zeros");
-    assert!(!ends_in_a_loop(b""));
-}

@@ -73,6 +73,14 @@ pub struct ModelRequest {
     pub stop: Vec<String>,
     /// Whether native tool calls may be used for the block protocol's verbs, where the client supports them.
     pub tools: bool,
+    /// How often a reply that goes round in circles is taken back to where it began to, where the client can; its pieces
+    /// are then withdrawn ([`Delta::Withdrawn`]). After that, and with 0, it is cut: [`Finish::Length`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub loop_rewinds_max: u32,
+    /// Whether a sentence that was there before, in the reply or in what the model is told, counts as such a circle: for
+    /// prose.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sentences_once: bool,
 }
 
 /// Why the reply ended.
@@ -89,8 +97,8 @@ pub enum Finish {
 
 /// For serde, which hands a reference.
 #[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_zero<N: Copy + Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// What a reply cost.
@@ -155,6 +163,11 @@ pub enum Delta {
         /// The piece.
         text: String,
         /// Reply tokens so far.
+        tokens: usize,
+    },
+    /// The reply's end is taken back; the text that stays is said again, as the next piece.
+    Withdrawn {
+        /// Tokens that stay.
         tokens: usize,
     },
     /// The transport failed and is tried again.

@@ -50,7 +50,8 @@ impl Making {
                 let _ = match delta {
                     Delta::Prefill { .. } => show.send(Seen::Prefill),
                     Delta::Text { text, .. } => show.send(Seen::Text(text)),
-                    Delta::Retry { .. } => Ok(()),
+                    // Nothing is withdrawn of what clients may have shown: requests from outside allow no rewinds.
+                    Delta::Retry { .. } | Delta::Withdrawn { .. } => Ok(()),
                 };
             };
             let reply = app.client.complete(&request, &sink, cancelled).await;

@@ -83,6 +83,8 @@ pub(super) fn read(mut body: Value, info: &ClientInfo) -> Result<Ask, Refusal> {
         grammar,
         stop: stops(request.stop)?,
         tools: false,
+        loop_rewinds_max: 0,
+        sentences_once: false,
     };
     Ok(Ask { request, shape })
 }
