@@ -67,7 +67,7 @@ fn tolerant_where_the_meaning_is_certain() {
         "\u{feff}@@ write a.py\nx = 1\n@@ end",
         "<think>\n@@ write no.py\n</think>\n@@ write a.py\nx = 1\n@@ end",
     ] {
-        assert_eq!(good(reply), [file.clone()], "{reply:?}");
+        assert_eq!(good(reply), std::slice::from_ref(&file), "{reply:?}");
     }
     assert_eq!(
         good("Here it is:\n\n@@ write a.py\nx = 1\n@@ end\nDone!"),

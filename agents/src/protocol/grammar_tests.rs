@@ -156,3 +156,40 @@ fn a_file_with_a_form_looks_like_it() {
     assert_eq!(accepts(&only, &format!("{good}@@ done x")), Ok(()));
     assert!(accepts(&only, &format!("{free}@@ done x")).is_err());
 }
+
+#[test]
+fn each_file_is_written_once_and_before_anything_else() {
+    let options = GrammarOptions {
+        each: vec!["a.py".into(), "test_a.py".into()],
+        writes: vec![],
+        edits: false,
+        reads: Some(vec![]),
+        run: false,
+        ..GrammarOptions::default()
+    };
+    let file = |path: &str| format!("@@ write {path}\nx = 1\n@@ end\n");
+    let both = file("a.py") + &file("test_a.py");
+    let alone = grammar(&options);
+    for text in
+        [both.clone() + "@@ done x", "@@ note a thought\n".to_owned() + &both + "@@ delete b.py\n@@ done x"]
+    {
+        assert_eq!(accepts(&alone, &text), Ok(()), "{text:?}");
+    }
+    for text in [
+        file("a.py") + "@@ done x",
+        file("test_a.py") + &file("a.py") + "@@ done x",
+        both.clone() + &file("a.py") + "@@ done x",
+        "@@ done x".to_owned(),
+        "@@ read a.py\n".to_owned(),
+    ] {
+        assert!(accepts(&alone, &text).is_err(), "{text:?}");
+    }
+    let beside = GrammarOptions { writes: vec!["b.py".into()], reads: None, ..options };
+    let beside = grammar(&beside);
+    for text in
+        [both.clone() + &file("b.py") + "@@ done x", "@@ note what is in b?\n@@ read b.py\n".to_owned()]
+    {
+        assert_eq!(accepts(&beside, &text), Ok(()), "{text:?}");
+    }
+    assert!(accepts(&beside, &(file("b.py") + &both + "@@ done x")).is_err());
+}

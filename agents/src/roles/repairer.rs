@@ -17,8 +17,8 @@ use crate::templates::{TemplateError, Templates};
 
 /// Most lines of a part that is written again.
 const LINES_MAX: usize = 90;
-/// Most lines of a test that is written anew, after its first.
-const TEST_LINES_MAX: usize = 24;
+/// Most lines of a part that is written anew, after its first.
+const ANEW_LINES_MAX: usize = 40;
 /// Most lines that are added to imports.
 const IMPORTS_ADDED_MAX: usize = 6;
 
@@ -33,7 +33,7 @@ pub struct RepairerView<'a> {
     pub fault: &'a Fault,
     /// The part to write again, one of the fault's.
     pub place: &'a Place,
-    /// Whether a test is written anew, without a sight of its present lines.
+    /// Whether a test or a function is written anew, without a sight of its present lines.
     pub anew: bool,
 }
 
@@ -92,16 +92,25 @@ fn first_line(place: &Place) -> &str {
 }
 
 /// A grammar for the repairer's reply: one fenced block. Imports begin with the lines that are there, since a small model
-/// that is asked for one more import writes that one instead of another; a test written `anew` begins with its first line.
+/// that is asked for one more import writes that one instead of another, and go on with one that the place offers; a part
+/// written `anew` begins with its first line.
 pub fn grammar(place: &Place, anew: bool) -> String {
     let keep = |text: &str| format!(" {:?}", format!("{}\n", text.trim_end_matches('\n')));
-    let (kept, lines_max) = match place.kind {
-        PlaceKind::Imports => (keep(&place.text), IMPORTS_ADDED_MAX),
-        PlaceKind::Expectation { .. } if anew => (keep(first_line(place)), TEST_LINES_MAX),
-        PlaceKind::Code | PlaceKind::Expectation { .. } => (String::new(), LINES_MAX),
+    let part = |lines_max| format!("part{{1,{lines_max}}}");
+    let (kept, rest) = match place.kind {
+        PlaceKind::Imports if !place.offers.is_empty() => {
+            let lines: Vec<_> =
+                place.offers.iter().map(|line| format!("{:?}", format!("{line}\n"))).collect();
+            (keep(&place.text), format!("({})", lines.join(" | ")))
+        }
+        PlaceKind::Imports => (keep(&place.text), part(IMPORTS_ADDED_MAX)),
+        PlaceKind::Code | PlaceKind::Expectation { .. } if anew => {
+            (keep(first_line(place)), part(ANEW_LINES_MAX))
+        }
+        PlaceKind::Code | PlaceKind::Expectation { .. } => (String::new(), part(LINES_MAX)),
     };
     format!(
-        r#"start: "```" LANGUAGE "\n"{kept} part{{1,{lines_max}}} "```"
+        r#"start: "```" LANGUAGE "\n"{kept} {rest} "```"
 part: BLANK{{0,2}} LINE
 LANGUAGE: /[a-z]{{0,12}}/
 BLANK: "\n"
@@ -161,7 +170,8 @@ mod tests {
 
     fn place() -> Place {
         let path = "a.py".to_owned();
-        Place { path, line_first: 4, line_last: 5, text: OLD.to_owned(), kind: PlaceKind::Code }
+        let text = OLD.to_owned();
+        Place { path, line_first: 4, line_last: 5, text, kind: PlaceKind::Code, offers: Vec::new() }
     }
 
     fn edit(text: &str) -> Result<(String, String), String> {

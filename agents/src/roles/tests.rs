@@ -6,6 +6,7 @@ use edvac_memory::ids::TreeId;
 use edvac_memory::index::{Hit, pack};
 use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::verdict::{CheckReport, Verdict};
+use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
 use super::{feedback, planner, repairer, reviewer, summariser, worker};
@@ -46,6 +47,7 @@ fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
         program: &program,
         instruction: &program.instructions[1],
         attempt: if full { 2 } else { 1 },
+        grammar: false,
         can_run: full,
         tests_run_by: if language == "python" { "python3 -m unittest -v" } else { "" },
         listing: if full { "books.py (2 lines, 30 bytes, step 1): Book\n" } else { "" },
@@ -71,6 +73,17 @@ fn worker_prompts() {
     }
 }
 
+/// What a grammar sees to is not shown by examples, whose titles a small model would copy.
+#[test]
+fn a_book_under_a_grammar_has_no_examples() {
+    let about = json!({ "grammar": true, "story": true });
+    let bound = templates().render("domains/book/rules.md", &about).unwrap();
+    let free =
+        templates().render("domains/book/rules.md", &json!({ "grammar": false, "story": true })).unwrap();
+    assert!(bound.len() > 400 && free.starts_with(bound.trim_end()));
+    assert!(free.contains("@@ write src/chapter-01.md") && !bound.contains("@@ write"));
+}
+
 #[test]
 fn repairers_are_told() {
     let program = program("codebase", "python");
@@ -80,6 +93,7 @@ fn repairers_are_told() {
         line_last: 5,
         text: text.to_owned(),
         kind,
+        offers: Vec::new(),
     };
     let imports = place("todo.py", "import io\n", PlaceKind::Imports);
     let code = place("todo.py", "def titles(items):\n    return None\n", PlaceKind::Code);
@@ -89,6 +103,7 @@ fn repairers_are_told() {
     let said = "test_r1_titles failed:\n  File \"test_todo.py\", line 5\nAssertionError: None != []\n";
     for (name, place, anew) in [
         ("repairer_code", &code, false),
+        ("repairer_code_anew", &code, true),
         ("repairer_test", &test, false),
         ("repairer_test_anew", &test, true),
         ("repairer_imports", &imports, false),
@@ -115,6 +130,7 @@ fn steps_share_the_beginning_of_their_prompts() {
             program: &program,
             instruction: &program.instructions[n],
             attempt: 1,
+            grammar: false,
             can_run: true,
             tests_run_by: "",
             listing: "",
@@ -135,8 +151,8 @@ fn steps_share_the_beginning_of_their_prompts() {
 
 #[test]
 fn worker_fragments_say_what_they_are() {
-    let kinds: Vec<_> = worker_fragments("codebase", "python", true).iter().map(|f| f.kind).collect();
     use FragmentKind::*;
+    let kinds: Vec<_> = worker_fragments("codebase", "python", true).iter().map(|f| f.kind).collect();
     assert_eq!(kinds, [System, Domain, Task, Program, Listing, File, File, Retrieved, Summary, Step]);
     let all = worker_fragments("codebase", "python", true);
     assert!(all.iter().all(|f| f.tokens > 0 && !f.source.is_empty() && !f.reason.is_empty()));

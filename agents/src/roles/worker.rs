@@ -23,6 +23,8 @@ pub struct WorkerView<'a> {
     pub attempt: u32,
     /// Whether `@@ run` is offered.
     pub can_run: bool,
+    /// Whether a grammar binds the reply: what it sees to need not be shown by examples, which small models copy.
+    pub grammar: bool,
     /// The command that runs the tests, for people (`python3 -m unittest -v`); empty where there is none.
     pub tests_run_by: &'a str,
     /// The file listing, as `memory::listing` gives it; empty leaves it out.
@@ -109,7 +111,7 @@ pub fn fragments(
     };
 
     let about = json!({
-        "can_run": view.can_run, "language": program.language, "task": view.task.trim(),
+        "can_run": view.can_run, "grammar": view.grammar, "language": program.language, "task": view.task.trim(),
         "keeps": words::keeps_something(view.task), "story": words::is_story(view.task),
         "requirements": words::requirements(&program.requirements, None), "steps": program.instructions,
     });

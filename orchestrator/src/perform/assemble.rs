@@ -80,6 +80,7 @@ impl Performer {
             program,
             instruction,
             attempt,
+            grammar: self.client.info().grammar,
             can_run: self.sandbox.is_ok() && self.domain.runs_commands(),
             tests_run_by: self.domain.tests_run_by(&program.language),
             listing: &listing,

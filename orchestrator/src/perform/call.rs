@@ -13,6 +13,10 @@ use crate::notice::Notice;
 
 /// Blocks of one reply, where a grammar can bound them.
 const BLOCKS_MAX: usize = 8;
+/// How often a reply that goes round in circles is taken back.
+const LOOP_REWINDS_MAX: u32 = 8;
+/// The same for prose, where a sentence that comes again is such a circle.
+const SENTENCE_REWINDS_MAX: u32 = 32;
 /// Lines up to which a file is written again rather than edited.
 const REWRITTEN_LINES_MAX: usize = 120;
 /// Characters of a reply that was cut off that the model is shown again.
@@ -45,6 +49,7 @@ impl Performer {
         };
         let context = talk.context.as_ref().ok_or(Trouble::Misfit("the prompt was not assembled"))?;
         let turns = talk.turns.iter().map(|t| (as_remembered(t), t.answer.as_deref().unwrap_or("Go on.")));
+        let prose = matches!(purpose, Purpose::Work { .. }) && self.domain.prose;
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
@@ -52,6 +57,8 @@ impl Performer {
             grammar: self.grammar(purpose, state)?,
             stop: Vec::new(),
             tools: matches!(purpose, Purpose::Work { .. }),
+            loop_rewinds_max: if prose { SENTENCE_REWINDS_MAX } else { LOOP_REWINDS_MAX },
+            sentences_once: prose,
         };
         let sink = |delta| self.notices.send(Notice::Delta(purpose, delta));
         match self.client.complete(&request, &sink, self.cancel.clone()).await {
@@ -80,17 +87,22 @@ impl Performer {
         }))
     }
 
-    /// What a worker may write: the files of its step, whole. Where a file is too long to be written again, edits;
-    /// where none is, also the files of other steps, which may hold the fault that it finds.
+    /// What a worker may write: the files of its step, whole. Those that are not there yet come first, all of them, or one
+    /// by one after a reply that was too long. Where a file is too long to be written again, edits; where none is, also the
+    /// files of other steps, which may hold the fault that it finds.
     fn work_grammar(&self, purpose: Purpose, state: &RunState) -> Result<GrammarOptions, Trouble> {
         let instruction = instruction_of(purpose, state)?;
+        let turns = state.work.as_ref().map_or(&[][..], |work| &work.talk.turns);
+        let mut each = Vec::new();
         let mut writes = instruction.writes.clone();
         let mut edits = false;
         let mut reads = Vec::new();
         if let Some(work) = &state.work {
             let store = self.files();
-            for path in store.list(&work.tree)?.into_keys() {
-                let lines = store.read(&work.tree, &path)?.iter().filter(|byte| **byte == b'\n').count();
+            let present = store.list(&work.tree)?;
+            (writes, each) = writes.into_iter().partition(|path| present.contains_key(path));
+            for path in present.into_keys() {
+                let lines = store.read(&work.tree, &path)?.split(|byte| *byte == b'\n').count() - 1;
                 edits |= lines > REWRITTEN_LINES_MAX;
                 if lines <= REWRITTEN_LINES_MAX && !writes.contains(&path) && writes.len() < FILES_MAX {
                     writes.push(path.clone());
@@ -100,13 +112,17 @@ impl Performer {
         }
         let words = words(instruction);
         if edits || words.is_some() {
-            writes.clone_from(&instruction.writes);
+            writes.retain(|path| instruction.writes.contains(path));
         }
-        let last = state.work.as_ref().and_then(|work| work.talk.turns.last());
+        if turns.iter().any(|turn| turn.finish == Finish::Length) {
+            each.truncate(1);
+        }
+        let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && words.is_none();
         Ok(GrammarOptions {
             blocks_max: BLOCKS_MAX,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
+            each,
             writes,
             edits: edits && words.is_none(),
             forms: self.domain.forms.iter().map(|f| (f.path.clone(), f.lark.clone())).collect(),
