@@ -14,11 +14,22 @@ pub struct Fault {
 impl Fault {
     /// Whether it is the same test with the same error, wherever their lines are now.
     pub fn is_as(&self, other: &Self) -> bool {
-        let ends = |fault: &Self| {
-            let mut lines = fault.said.lines().map(str::to_owned);
-            (lines.next(), lines.next_back())
-        };
-        ends(self) == ends(other)
+        self.ends() == other.ends()
+    }
+
+    /// The test and the error.
+    fn ends(&self) -> (Option<&str>, Option<&str>) {
+        let mut lines = self.said.lines();
+        (lines.next(), lines.next_back())
+    }
+
+    /// What is told about this fault when `place` is to be written again, wherever its lines are now: of two repairs with
+    /// the same question the second has the answer of the first.
+    pub fn question(&self, place: &Place) -> String {
+        let (test, error) = self.ends();
+        let head = [test.unwrap_or_default(), error.unwrap_or_default(), &place.path, &place.text];
+        let others = self.places.iter().filter(|p| *p != place).map(|p| p.text.as_str());
+        head.into_iter().chain(others).collect::<Vec<_>>().join("\0")
     }
 }
 
@@ -35,6 +46,19 @@ pub struct Place {
     pub text: String,
     /// What it is.
     pub kind: PlaceKind,
+    /// Of imports: lines that would define the name that is missing. Where there are any, one of them is added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<String>,
+}
+
+impl Place {
+    /// Whether it is one whole function, so that it can be written anew from its first line.
+    pub fn is_function(&self) -> bool {
+        let first = self.text.trim_start();
+        let begins =
+            ["def ", "async def ", "function ", "async function ", "export ", "fn ", "pub fn ", "func "];
+        begins.iter().any(|word| first.starts_with(word)) && first.lines().count() > 1
+    }
 }
 
 /// What a place is, which says what can be wrong with it.

@@ -1,7 +1,9 @@
 //! Checks: what is executed to find out whether something holds. A check that could not be executed has not passed.
 
 pub mod fault;
+mod imports;
 mod prose;
+mod straight;
 mod syntax;
 mod tests_run;
 
@@ -13,6 +15,8 @@ use edvac_memory::index::FileStoreView;
 use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{CheckReport, TestOutcome, Verdict};
+
+pub use straight::straightened;
 
 use crate::domain::Domain;
 use crate::sandbox::{Job, Outcome, Refusal, Sandbox, SandboxError};
@@ -108,7 +112,13 @@ fn on_files(kind: &CheckKind, ground: &Ground<'_>) -> Result<Found, StoreError> 
     Ok(match kind {
         CheckKind::Exists { path } => exists(path, &ground.store.read(ground.tree, path)?),
         CheckKind::Parses { path } => syntax::parses(path, &ground.store.read(ground.tree, path)?),
-        CheckKind::Words { path, min, max } => prose::words(&text(path)?, *min, *max),
+        CheckKind::Words { path, min, max } => {
+            // What an earlier chapter says already makes this one no longer.
+            let all = ground.store.list(ground.tree)?.into_keys();
+            let before = all.filter(|p| p < path && ground.domain.is_chapter(p)).map(|p| text(&p));
+            let before = before.collect::<Result<Vec<_>, _>>()?;
+            prose::words(&before, &text(path)?, *min, *max)
+        }
         CheckKind::Headings { path, sections_min } => prose::headings(&text(path)?, *sections_min),
         CheckKind::Outline { path, beats } => prose::outline(&text(path)?, beats),
         CheckKind::Canon { path, canon } => prose::canon(&text(path)?, &text(canon)?),

@@ -189,7 +189,8 @@ impl Domain {
         checks
     }
 
-    fn is_chapter(&self, path: &str) -> bool {
+    /// Whether a file is a chapter of this domain's books.
+    pub fn is_chapter(&self, path: &str) -> bool {
         self.prose && !self.chapters.is_empty() && path.starts_with(&self.chapters) && path.ends_with(".md")
     }
 }

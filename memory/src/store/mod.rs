@@ -61,6 +61,18 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// The file it is about.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Write { path, .. }
+            | Self::Replace { path, .. }
+            | Self::ReplaceLines { path, .. }
+            | Self::Delete { path } => path,
+        }
+    }
+}
+
 /// Why an edit or a read was refused. Most of these are a model's mistakes and are shown to it as text.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

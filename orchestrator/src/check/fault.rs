@@ -13,6 +13,7 @@ use edvac_memory::verdict::{CheckReport, Verdict};
 use regex::Regex;
 use tree_sitter::{Node, Point, Tree};
 
+use super::imports;
 use super::syntax::{self, language_of};
 
 /// Larger files are not looked into.
@@ -70,10 +71,10 @@ pub fn faults(
 }
 
 /// A file with its syntax tree.
-struct Source<'a> {
-    path: &'a str,
-    text: &'a str,
-    tree: Tree,
+pub(super) struct Source<'a> {
+    pub(super) path: &'a str,
+    pub(super) text: &'a str,
+    pub(super) tree: Tree,
 }
 
 /// Lines, from 1, inclusive.
@@ -82,6 +83,9 @@ type Lines = (usize, usize);
 fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> Vec<Place> {
     static AT: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_][A-Za-z0-9_./-]*\.[a-z]+)(?:", line |:)(\d+)"#).ok());
+    static FROM: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"Cannot find (?:package|module) .* imported from (?:file://)?(\S+)").ok()
+    });
     static UNKNOWN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"(?m)^\s*(NameError|ModuleNotFoundError|ImportError|ReferenceError|SyntaxError: The requested module)").ok()
     });
@@ -94,14 +98,19 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
     if language == "python" {
         frames.reverse();
     }
+    // Node.js names the file that wants what is not there, and no line; there what is wrong is to go.
+    let wanting = FROM.iter().filter_map(|from| from.captures(said)).filter_map(|m| m.get(1));
+    let wanting: Vec<_> = wanting.filter_map(|path| sources.get(path.as_str())).collect();
     let mut out: Vec<Place> = Vec::new();
     let mut add = |place: Option<Place>| {
         if let Some(place) = place.filter(|p| !out.contains(p) && out.len() < PLACES_MAX) {
             out.push(place);
         }
     };
+    wanting.iter().for_each(|source| add(source.imports().map(|p| Place { kind: PlaceKind::Code, ..p })));
     if UNKNOWN.as_ref().is_some_and(|unknown| unknown.is_match(said)) {
-        add(frames.first().and_then(|(source, _)| source.imports()));
+        let place = frames.first().and_then(|(source, _)| Some((*source, source.imports()?)));
+        add(place.map(|(source, place)| Place { offers: imports::offers(said, source, sources), ..place }));
     }
     // What a test expected says nothing about where it was not done: the functions that it uses come first.
     let expected = said.contains("AssertionError") || said.contains("ERR_ASSERTION");
@@ -124,7 +133,7 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
     out
 }
 
-fn is_test(path: &str) -> bool {
+pub(super) fn is_test(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with("test")
         || name.contains(".test.")
@@ -232,7 +241,8 @@ impl<'a> Source<'a> {
         let text = self.lines(first, last);
         let fits = last - first < PLACE_LINES_MAX && !text.trim().is_empty();
         let path = self.path.to_owned();
-        fits.then_some(Place { path, line_first: first, line_last: last, text, kind: PlaceKind::Code })
+        let kind = PlaceKind::Code;
+        fits.then_some(Place { path, line_first: first, line_last: last, text, kind, offers: Vec::new() })
     }
 
     fn lines(&self, first: usize, last: usize) -> String {

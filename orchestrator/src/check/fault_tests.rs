@@ -72,6 +72,39 @@ fn an_unknown_name_is_looked_for_among_the_imports() {
 }
 
 #[test]
+fn a_missing_import_with_one_right_answer_is_offered() {
+    let offers = |said: &str, files: &[(&str, &str)], language| {
+        let place = places_of(&[report(CheckKind::Tests, &[said])], files, language).remove(0);
+        assert_eq!(place.kind, PlaceKind::Imports);
+        place.offers
+    };
+    let files = [("todo.py", APP), ("test_todo.py", TEST), ("lib/limits.py", "import json\nLIMIT = 3\n")];
+    let unknown = |name: &str| {
+        format!(
+            "test_x failed:\n  File \"test_todo.py\", line 8, in test_r2_list\nNameError: name '{name}' is not defined"
+        )
+    };
+    assert_eq!(offers(&unknown("Todo"), &files, "python"), ["from todo import Todo"]);
+    assert_eq!(offers(&unknown("LIMIT"), &files, "python"), ["from lib.limits import LIMIT"]);
+    assert_eq!(offers(&unknown("os"), &files, "python"), ["import os"]);
+    for unheard_of in ["add", "TodoTest", "frobnicate"] {
+        assert!(offers(&unknown(unheard_of), &files, "python").is_empty(), "{unheard_of}");
+    }
+    let code = "export function parse(text) {\n  return 0;\n}\nexport const UNITS = 3;\nfunction own() {}\n";
+    let test = "import test from \"node:test\";\n\ntest(\"R1: parses\", () => {\n  parse(\"1h\");\n});\n";
+    let files = [("a.mjs", code), ("a.test.mjs", test)];
+    let unknown =
+        |name: &str| format!("R1 failed:\nReferenceError: {name} is not defined\n    at a.test.mjs:4:3");
+    assert_eq!(offers(&unknown("parse"), &files, "javascript"), ["import { parse } from \"./a.mjs\";"]);
+    assert_eq!(offers(&unknown("UNITS"), &files, "javascript"), ["import { UNITS } from \"./a.mjs\";"]);
+    assert_eq!(
+        offers(&unknown("assert"), &files, "javascript"),
+        ["import assert from \"node:assert/strict\";"]
+    );
+    assert!(offers(&unknown("own"), &files, "javascript").is_empty(), "what is not exported");
+}
+
+#[test]
 fn other_languages_name_their_lines_too() {
     let code = "import fs from \"node:fs\";\n\nexport function parse(text) {\n  return 0;\n}\n";
     let test = "import test from \"node:test\";\nimport { parse } from \"./a.mjs\";\n\ntest(\"R1: parses\", () => {\n  assert.equal(parse(\"1h\"), 3600);\n});\n";
@@ -81,6 +114,8 @@ fn other_languages_name_their_lines_too() {
     assert_eq!(found(said, &files, "javascript"), ["a.mjs:3-5", "a.test.mjs:4-6 expectation"]);
     let said = "R1 failed:\nReferenceError: assert is not defined\n    at a.test.mjs:5:3";
     assert_eq!(found(said, &files, "javascript")[..2], ["a.test.mjs:1-2 imports", "a.test.mjs:4-6"]);
+    let said = "a.test.mjs cannot be run:\nError [ERR_MODULE_NOT_FOUND]: Cannot find package 'x' imported from a.mjs";
+    assert_eq!(found(said, &files, "javascript"), ["a.mjs:1-1"]);
     let rust = "pub fn area(w: u64) -> u64 {\n    w\n}\n";
     assert_eq!(
         found("error[E0308]: mismatched\n --> src/lib.rs:2:5", &[("src/lib.rs", rust)], "rust"),

@@ -12,6 +12,8 @@ const BEAT_TENTHS_MIN: usize = 5;
 const STEM_CHARS: usize = 5;
 /// A name shorter than this has too many neighbours to call one of them a misspelling.
 const NAME_CHARS_MIN: usize = 5;
+/// Shorter sentences may come again: "He waited."
+const SENTENCE_WORDS_MIN: usize = 4;
 /// Words that carry no content.
 const STOP_WORDS: [&str; 44] = [
     "the", "and", "for", "with", "that", "this", "from", "into", "onto", "over", "under", "about", "after",
@@ -39,10 +41,26 @@ fn prose(markdown: &str) -> String {
     out
 }
 
-/// Whether the prose has between `min` and `max` words.
-pub fn words(markdown: &str, min: u32, max: u32) -> Found {
-    let count = prose(markdown).split_whitespace().count();
-    if count < min as usize {
+/// Sentences as lists of words.
+fn sentences(markdown: &str) -> Vec<Vec<String>> {
+    let words = |s: &str| s.split_whitespace().map(str::to_lowercase).collect();
+    prose(markdown).split_inclusive(['.', '!', '?', '\n']).map(words).collect()
+}
+
+/// Whether the prose has between `min` and `max` words, not counting sentences that were there before, here or in
+/// `earlier` texts.
+pub fn words(earlier: &[String], markdown: &str, min: u32, max: u32) -> Found {
+    let mut said: BTreeSet<Vec<String>> = earlier.iter().flat_map(|text| sentences(text)).collect();
+    let (mut count, mut again) = (0, 0);
+    for words in sentences(markdown) {
+        let is_new = words.len() < SENTENCE_WORDS_MIN || said.insert(words.clone());
+        *(if is_new { &mut count } else { &mut again }) += words.len();
+    }
+    if count < min as usize && again > 0 {
+        Found::failed(format!(
+            "it has {count} words and {again} more in sentences that were there before, {min} are the fewest; write the whole file again and say nothing twice"
+        ))
+    } else if count < min as usize {
         Found::failed(format!(
             "it has {count} words, {min} are the fewest; write the whole file again, longer"
         ))
@@ -183,9 +201,13 @@ mod tests {
     #[test]
     fn words_are_those_of_the_prose() {
         let text = "# One two\n\nThree *four*.\n\n```\nnot counted at all\n```\n";
-        assert_eq!(words(text, 4, 4).verdict, Verdict::Passed);
-        assert!(reason(words(text, 5, 9)).contains("4 words"));
-        assert!(reason(words(text, 1, 3)).contains("3 are the most"));
+        assert_eq!(words(&[], text, 4, 4).verdict, Verdict::Passed);
+        let twice = "He saw the light go out. He waited. He saw the light go out. He waited.";
+        assert_eq!(words(&[], twice, 10, 10).verdict, Verdict::Passed, "short sentences may come again");
+        assert!(reason(words(&[], twice, 11, 20)).contains("10 words and 6 more"));
+        assert!(reason(words(&[twice.to_owned()], twice, 5, 20)).contains("4 words and 12 more"));
+        assert!(reason(words(&[], text, 5, 9)).contains("4 words"));
+        assert!(reason(words(&[], text, 1, 3)).contains("3 are the most"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The fold: one event after the other into the state of the run.
 
+use std::collections::BTreeSet;
+
 use edvac_memory::fault::Fault;
 use edvac_memory::ids::TreeId;
 use edvac_memory::journal::Record;
@@ -213,6 +215,7 @@ impl Work {
             repair: None,
             repairs_used: 0,
             stale: 0,
+            in_vain: BTreeSet::new(),
             past: Vec::new(),
             summary: None,
             overflowed: false,
@@ -242,6 +245,7 @@ impl Work {
                 self.repair = None;
                 self.repairs_used = 0;
                 self.stale = 0;
+                self.in_vain.clear();
                 self.past.clear();
             }
         }
@@ -263,18 +267,18 @@ impl Work {
     /// After the checks of a repair: keeps it if it did any good, and takes it back otherwise. Where nothing says any more
     /// in which part the fault lies, the instruction's own conversation goes on, afresh.
     fn weigh_repair(&mut self) {
-        let Some(repair) = &self.repair else { return };
+        let Some(repair) = self.repair.clone() else { return };
         let (now, before) = (standing(&self.reports), standing(&repair.reports));
         let other = self.faults.len() != repair.faults.len()
             || self.faults.iter().zip(&repair.faults).any(|(now, before)| !now.is_as(before));
         if now > before || (now == before && other) {
-            self.stale = 0;
+            self.turn_to(0);
         } else {
-            self.tree = repair.tree.clone();
-            self.reports = repair.reports.clone();
-            self.unproven = repair.unproven.clone();
-            self.faults = repair.faults.clone();
-            self.stale += 1;
+            self.tree = repair.tree;
+            self.reports = repair.reports;
+            self.unproven = repair.unproven;
+            self.faults = repair.faults;
+            self.came_to_nothing();
         }
         if self.faults.is_empty() {
             let turns = std::mem::take(&mut self.talk).turns;
@@ -288,7 +292,9 @@ impl Work {
     fn acted(&mut self, tree: &TreeId, refused: bool, answer: Option<&str>, answer_tokens: usize) {
         self.tree = tree.clone();
         // A repair that is answered was not checked: its reply could not be used.
-        self.stale += u32::from(self.repair.is_some() && answer.is_some());
+        if self.repair.is_some() && answer.is_some() {
+            self.came_to_nothing();
+        }
         if let Some(turn) = self.talk.turns.last_mut() {
             turn.acted = true;
             turn.refused = refused;

@@ -169,6 +169,7 @@ fn fault(throw: usize) -> Fault {
             1 => PlaceKind::Code,
             _ => PlaceKind::Expectation { above: String::new() },
         },
+        offers: Vec::new(),
     };
     Fault { said: format!("{}", throw % 3), places: (0..=throw % 3).map(place).collect() }
 }

@@ -1,6 +1,6 @@
 //! The state of a run: what folding its journal gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_agents::client::{ClientInfo, Finish, Usage};
 use edvac_memory::context::Fitted;
@@ -143,6 +143,8 @@ pub struct Work {
     pub repairs_used: u32,
     /// Repairs in a row that changed nothing for the better.
     pub stale: u32,
+    /// Questions of this attempt's repairs whose answers did no good.
+    pub in_vain: BTreeSet<String>,
     /// Turns of this attempt's earlier conversations.
     pub past: Vec<Turn>,
     /// What earlier attempts or restarts found out.
@@ -205,11 +207,32 @@ impl Work {
         self.stale as usize >= self.faults.iter().map(|f| f.places.len()).sum()
     }
 
-    /// Whether the repair writes a test anew instead of mending it: one that was gone through with everything else and
-    /// still fails is copied by a model that sees it.
+    /// Whether the repair writes a test or a function anew instead of mending it: one that was gone through with
+    /// everything else and still fails is copied by a model that sees it.
     pub fn writes_anew(&self) -> bool {
         self.tried_all()
-            && self.target().is_some_and(|(_, p)| matches!(p.kind, PlaceKind::Expectation { .. }))
+            && self
+                .target()
+                .is_some_and(|(_, p)| matches!(p.kind, PlaceKind::Expectation { .. }) || p.is_function())
+    }
+
+    /// The last repair did no good: its question is not asked again, until all were.
+    pub(super) fn came_to_nothing(&mut self) {
+        let question =
+            self.target().filter(|_| !self.tried_all()).map(|(fault, place)| fault.question(place));
+        self.in_vain.extend(question);
+        self.turn_to(self.stale + 1);
+    }
+
+    /// Goes on with the place of this number, or the next whose question was not asked in vain before.
+    pub(super) fn turn_to(&mut self, stale: u32) {
+        self.stale = stale;
+        let known = |work: &Self| {
+            work.target().is_some_and(|(fault, place)| work.in_vain.contains(&fault.question(place)))
+        };
+        while !self.tried_all() && known(self) {
+            self.stale += 1;
+        }
     }
 
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,

@@ -67,10 +67,11 @@ impl Performer {
         if edits.is_empty() {
             return Ok(base.clone());
         }
-        match self.files().apply(base, &edits) {
+        let applied = self.files().apply(base, &edits);
+        match applied {
             Ok(tree) => {
                 out.applied = edits.iter().map(describe).collect();
-                Ok(tree)
+                self.put_right(&tree, &edits, out)
             }
             Err(error @ (StoreError::Io { .. } | StoreError::Diverged { .. })) => Err(error.into()),
             Err(mistake) => {
@@ -78,6 +79,20 @@ impl Performer {
                 Ok(base.clone())
             }
         }
+    }
+
+    /// Puts right in the changed files what has one right answer, and says so.
+    fn put_right(&self, tree: &TreeId, edits: &[Edit], out: &mut Outcome) -> Result<TreeId, Trouble> {
+        let mut better = Vec::new();
+        for path in edits.iter().map(Edit::path) {
+            // One that is gone again needs no more.
+            let Ok(text) = self.read(tree, path) else { continue };
+            if let Some((content, done)) = check::straightened(path, &text) {
+                out.applied.extend(done.into_iter().map(|what| format!("{path}: {what}")));
+                better.push(Edit::Write { path: path.to_owned(), content });
+            }
+        }
+        Ok(if better.is_empty() { tree.clone() } else { self.files().apply(tree, &better)? })
     }
 
     async fn answer(

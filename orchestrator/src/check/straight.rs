@@ -1,0 +1,196 @@
+//! JavaScript as Node.js takes it. Small models write the types of a plan behind the names, export a name twice, and import
+//! packages that they do not use and that are not there; shown the error, they write the same again. Each of these has one
+//! right answer, which is given here.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use tree_sitter::{Language, Node};
+
+use super::syntax::{language_of, nodes, tree};
+
+/// Modules that Node.js brings under a name without `node:`.
+const BROUGHT: [&str; 16] = [
+    "assert",
+    "buffer",
+    "child_process",
+    "crypto",
+    "events",
+    "fs",
+    "http",
+    "https",
+    "os",
+    "path",
+    "process",
+    "readline",
+    "stream",
+    "test",
+    "url",
+    "util",
+];
+
+/// The text of a JavaScript file with such faults put right, and what was done; none where there is nothing to do.
+pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>)> {
+    let javascript: Language = tree_sitter_javascript::LANGUAGE.into();
+    if language_of(path)? != javascript {
+        return None;
+    }
+    let (mut text, mut done) = (text.to_owned(), Vec::new());
+    if let Some(plain) = without_types(&text, &javascript) {
+        text = plain;
+        done.push("types removed");
+    }
+    for (what, ranges) in [
+        (
+            "an unused import of a package that is not there removed",
+            unused_packages as fn(&str, Node<'_>) -> Ranges,
+        ),
+        ("a second export of a name removed", second_exports),
+    ] {
+        let tree = tree(&text, &javascript).ok()?;
+        let ranges = if tree.root_node().has_error() { Vec::new() } else { ranges(&text, tree.root_node()) };
+        if !ranges.is_empty() {
+            text = without(&text, ranges.into_iter());
+            done.push(what);
+        }
+    }
+    (!done.is_empty()).then_some((text, done))
+}
+
+type Ranges = Vec<Range<usize>>;
+
+/// A text without some parts of it. What lies in a part that is left out is left out with it.
+fn without(text: &str, parts: impl Iterator<Item = Range<usize>>) -> String {
+    let mut parts: Ranges = parts.collect();
+    parts.sort_by_key(|part| part.start);
+    let mut rest = String::with_capacity(text.len());
+    let mut end = 0;
+    for part in parts {
+        if part.start >= end {
+            rest.push_str(&text[end..part.start]);
+            end = part.end;
+        }
+    }
+    rest.push_str(&text[end..]);
+    rest
+}
+
+/// Where the text is TypeScript but not JavaScript, what is left without its types.
+fn without_types(text: &str, javascript: &Language) -> Option<String> {
+    if !tree(text, javascript).ok()?.root_node().has_error() {
+        return None;
+    }
+    let typed = tree(text, &tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()).ok()?;
+    if typed.root_node().has_error() {
+        return None;
+    }
+    let plain = without(text, nodes(typed.root_node()).filter_map(of_types));
+    (!tree(&plain, javascript).ok()?.root_node().has_error()).then_some(plain)
+}
+
+/// Imports of packages, none of whose names is used.
+fn unused_packages(text: &str, root: Node<'_>) -> Ranges {
+    let of_package = |node: &Node<'_>| {
+        let source =
+            node.child_by_field_name("source").map(|s| text[s.byte_range()].trim_matches(['"', '\'', '`']));
+        source.is_some_and(|s| !s.starts_with(['.', '/']) && !s.contains(':') && !BROUGHT.contains(&s))
+    };
+    nodes(root)
+        .filter(|node| node.kind() == "import_statement" && of_package(node))
+        .filter(|import| {
+            let own = import.byte_range();
+            let names: BTreeSet<_> = identifiers(text, *import).collect();
+            let used = |node: Node<'_>| {
+                !own.contains(&node.start_byte()) && names.contains(&text[node.byte_range()])
+            };
+            !nodes(root).filter(|n| n.kind().contains("identifier")).any(used)
+        })
+        .map(|import| import.byte_range())
+        .collect()
+}
+
+/// Names of `export { ... }` that were exported where they are defined.
+fn second_exports(text: &str, root: Node<'_>) -> Ranges {
+    let exports = || nodes(root).filter(|node| node.kind() == "export_statement");
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for declaration in exports().filter_map(|e| e.child_by_field_name("declaration")) {
+        let mut cursor = declaration.walk();
+        let variables = declaration.children(&mut cursor).filter(|n| n.kind() == "variable_declarator");
+        let names =
+            std::iter::once(declaration).chain(variables).filter_map(|n| n.child_by_field_name("name"));
+        known.extend(names.map(|name| &text[name.byte_range()]));
+    }
+    let mut ranges = Vec::new();
+    for export in exports().filter(|e| e.child_by_field_name("source").is_none()) {
+        let of: Vec<_> = nodes(export).filter(|n| n.kind() == "export_specifier").collect();
+        let again = |n: &&Node<'_>| known.contains(&text[n.byte_range()]);
+        if !of.is_empty() && of.iter().all(|n| again(&n)) {
+            ranges.push(export.byte_range());
+            continue;
+        }
+        for name in of.iter().filter(again) {
+            // With the comma behind it; a comma before the closing brace is allowed.
+            let comma = name.next_sibling().filter(|n| n.kind() == ",");
+            ranges.push(name.start_byte()..comma.map_or(name.end_byte(), |c| c.end_byte()));
+        }
+    }
+    ranges
+}
+
+fn identifiers<'a>(text: &'a str, node: Node<'a>) -> impl Iterator<Item = &'a str> {
+    nodes(node).filter(|n| n.kind() == "identifier").map(|n| &text[n.byte_range()])
+}
+
+/// The bytes of a node that only TypeScript has.
+fn of_types(node: Node<'_>) -> Option<Range<usize>> {
+    let behind_first = |node: Node<'_>| Some(node.child(0)?.end_byte()..node.end_byte());
+    match node.kind() {
+        "type_annotation"
+        | "type_parameters"
+        | "type_arguments"
+        | "interface_declaration"
+        | "type_alias_declaration"
+        | "accessibility_modifier" => Some(node.byte_range()),
+        // `x as number`, `x satisfies T`, `x!`
+        "as_expression" | "satisfies_expression" | "non_null_expression" => behind_first(node),
+        "?" if node.parent().is_some_and(|p| p.kind() == "optional_parameter") => Some(node.byte_range()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_left_out_and_nothing_else() {
+        let typed = "interface Span { hours: number }\nexport function seconds(text: string, unit?: string): number {\n  const parts: Map<string, number> = new Map<string, number>();\n  return (parts.get(text) as number) + parts.size!;\n}\nconst note = \"a: string\";\n";
+        let plain = "\nexport function seconds(text, unit) {\n  const parts = new Map();\n  return (parts.get(text)) + parts.size;\n}\nconst note = \"a: string\";\n";
+        assert_eq!(straightened("a.mjs", typed), Some((plain.to_owned(), vec!["types removed"])));
+        assert_eq!(straightened("a.mjs", plain), None, "it is JavaScript already");
+        assert_eq!(straightened("a.ts", typed), None, "it is TypeScript and may be");
+        assert_eq!(straightened("a.mjs", "function f(x: number { return 1; }\n"), None);
+    }
+
+    #[test]
+    fn packages_that_are_not_used_go() {
+        let file = |import: &str| format!("{import}\nimport fs from \"fs\";\nexport const a = format(1);\n");
+        let (text, _) =
+            straightened("a.mjs", &file("import { parse, add as plus } from \"date-fns\";")).unwrap();
+        assert_eq!(text, file(""));
+        assert_eq!(straightened("a.mjs", &file("import { format } from \"date-fns\";")), None, "it is used");
+        assert_eq!(straightened("a.mjs", &file("import { other } from \"./other.mjs\";")), None);
+    }
+
+    #[test]
+    fn a_name_is_exported_once() {
+        let straight = |end: &str| {
+            let text = format!("export function a() {{}}\nexport const b = 1;\nfunction c() {{}}\n{end}");
+            straightened("a.mjs", &text).map(|(text, _)| text.lines().nth(3).unwrap_or_default().to_owned())
+        };
+        assert_eq!(straight("export { a, b };\n").as_deref(), Some(""));
+        assert_eq!(straight("export { a, c, b };\n").as_deref(), Some("export {  c,  };"));
+        assert_eq!(straight("export { c };\n"), None);
+        assert_eq!(straight("export { c as a2, a as a3 };\n"), None);
+    }
+}
