@@ -36,6 +36,7 @@ pub fn program(
     let tested = asking_for_tests(&draft);
     let program = Program {
         title: draft.title,
+        task: None,
         domain: domain.name.clone(),
         requirements: draft.requirements.into_iter().map(|(id, text)| Requirement { id, text }).collect(),
         instructions: draft

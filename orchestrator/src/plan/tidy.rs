@@ -1,9 +1,11 @@
 //! Putting a draft right where there is one right answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use edvac_agents::roles::planner::{PlanDraft, StepDraft};
 use edvac_memory::ids::RequirementId;
+use regex::{NoExpand, Regex};
 use similar::TextDiff;
 
 /// Most lines of a step that was put together of several.
@@ -17,8 +19,10 @@ const ALIKE_WORDS_MIN: usize = 6;
 /// module whose name cannot be imported, one requirement in several sentences, and steps that only go on with the files of an
 /// earlier one, whose worker would have to write them anew.
 pub(super) fn tidy(draft: &mut PlanDraft, language: &str) {
-    if language == "python" {
-        importable(draft);
+    match language {
+        "python" => rename(draft, python_name),
+        "javascript" => rename(draft, javascript_name),
+        _ => {}
     }
     merge_alike(draft);
     let mut steps: Vec<StepDraft> = Vec::new();
@@ -85,14 +89,20 @@ fn merge_alike(draft: &mut PlanDraft) {
     }
 }
 
-/// Whether two requirements differ in hardly a word. Those that speak of different commands never do.
+/// Words that turn a sentence into its opposite.
+const NEGATIONS: [&str; 5] = ["not", "no", "never", "without", "cannot"];
+
+/// Whether two requirements differ in hardly a word. Those that speak of different commands never do, nor does one that
+/// denies what the other says.
 fn alike(a: &str, b: &str) -> bool {
     let (a, b) = (plain(a), plain(b));
     if a == b {
         return true;
     }
     let (ours, theirs): (Vec<_>, Vec<_>) = (a.split_whitespace().collect(), b.split_whitespace().collect());
+    let denials = |words: &[&str]| words.iter().filter(|word| NEGATIONS.contains(word)).count();
     codes(&a) == codes(&b)
+        && denials(&ours) == denials(&theirs)
         && ours.len().min(theirs.len()) >= ALIKE_WORDS_MIN
         && TextDiff::from_slices(&ours, &theirs).ratio() >= ALIKE_MIN
 }
@@ -106,24 +116,46 @@ fn codes(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// `todo-app.py` cannot be imported; `todo_app.py` can. The name changes wherever the plan speaks of it.
-fn importable(draft: &mut PlanDraft) {
-    let names: BTreeSet<_> = draft
+/// Gives files the names that `better` knows for them, wherever the plan speaks of them.
+fn rename(draft: &mut PlanDraft, better: fn(&str) -> Option<String>) {
+    let mut names: Vec<(String, String)> = draft
         .steps
         .iter()
         .flat_map(|s| &s.writes)
-        .filter(|path| path.ends_with(".py") && file_name(path).contains('-'))
-        .map(|path| file_name(path).to_owned())
+        .filter_map(|path| Some((file_name(path).to_owned(), better(file_name(path))?)))
         .collect();
-    for name in names {
-        let better = name.replace('-', "_");
-        let change = |text: &mut String| *text = text.replace(&name, &better);
+    // `test_a.js` before `a.js`, which is a part of it.
+    names.sort_by_key(|(name, _)| Reverse(name.len()));
+    names.dedup();
+    for (name, better) in &names {
+        let Ok(word) = Regex::new(&format!(r"\b{}\b", regex::escape(name))) else { continue };
+        let change = |text: &mut String| *text = word.replace_all(text, NoExpand(better)).into_owned();
         draft.requirements.iter_mut().for_each(|(_, text)| change(text));
         for step in &mut draft.steps {
             change(&mut step.text);
             step.writes.iter_mut().chain(&mut step.reads).for_each(change);
         }
     }
+}
+
+/// `todo-app.py` cannot be imported, and in `app_test.py` no test is looked for.
+fn python_name(name: &str) -> Option<String> {
+    let stem = name.strip_suffix(".py")?.replace('-', "_");
+    let stem = stem.strip_suffix("_test").map_or(stem.clone(), |tested| format!("test_{tested}"));
+    let better = format!("{stem}.py");
+    (better != name).then_some(better)
+}
+
+/// Without a `package.json`, `import` works in `.mjs` alone; and in `test_app.mjs` no test is looked for.
+fn javascript_name(name: &str) -> Option<String> {
+    let stem = name.strip_suffix(".js").or_else(|| name.strip_suffix(".mjs"))?;
+    let tested = ["test_", "test-", "test."].iter().find_map(|mark| stem.strip_prefix(mark));
+    let tested = tested.or_else(|| ["_test", "-test"].iter().find_map(|mark| stem.strip_suffix(mark)));
+    let better = match tested {
+        Some(tested) => format!("{tested}.test.mjs"),
+        None => format!("{stem}.mjs"),
+    };
+    (better != name).then_some(better)
 }
 
 fn file_name(path: &str) -> &str {
@@ -133,6 +165,42 @@ fn file_name(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_have_names_under_which_they_are_found() {
+        for (name, better) in [
+            ("todo-app.py", Some("todo_app.py")),
+            ("todo_test.py", Some("test_todo.py")),
+            ("test_todo.py", None),
+            ("README.md", None),
+        ] {
+            assert_eq!(python_name(name).as_deref(), better, "{name}");
+        }
+        for (name, better) in [
+            ("a-b.js", Some("a-b.mjs")),
+            ("test_a-b.js", Some("a-b.test.mjs")),
+            ("a-test.mjs", Some("a.test.mjs")),
+            ("a.test.js", Some("a.test.mjs")),
+            ("a.test.mjs", None),
+            ("a.mjs", None),
+            ("package.json", None),
+        ] {
+            assert_eq!(javascript_name(name).as_deref(), better, "{name}");
+        }
+        let mut draft = PlanDraft {
+            requirements: vec![(RequirementId::from("R1"), "`a.js` adds to extra.json.".to_owned())],
+            steps: vec![StepDraft {
+                text: "Write a.js and test_a.js.".to_owned(),
+                writes: vec!["a.js".to_owned(), "test_a.js".to_owned()],
+                ..StepDraft::default()
+            }],
+            ..PlanDraft::default()
+        };
+        rename(&mut draft, javascript_name);
+        assert_eq!(draft.requirements[0].1, "`a.mjs` adds to extra.json.");
+        assert_eq!(draft.steps[0].text, "Write a.mjs and a.test.mjs.");
+        assert_eq!(draft.steps[0].writes, ["a.mjs", "a.test.mjs"]);
+    }
 
     #[test]
     fn one_requirement_in_several_sentences_is_one() {
@@ -146,6 +214,8 @@ mod tests {
                 say("R5", "the json file is updated with each command"),
                 say("R6", "Roman numerals up to 3999 are converted to numbers."),
                 say("R7", "Numbers up to 3999 are converted to Roman numerals."),
+                say("R8", "A duration with a number and a unit is valid."),
+                say("R9", "A duration with a number and a unit is not valid."),
             ],
             steps: vec![StepDraft {
                 text: "Test test_r4_file_is_read, test_r5_again and test_r7_back.".to_owned(),
@@ -156,7 +226,7 @@ mod tests {
         };
         merge_alike(&mut draft);
         let ids: Vec<_> = draft.requirements.iter().map(|(id, _)| id.as_str()).collect();
-        assert_eq!(ids, ["R1", "R2", "R3", "R6", "R7"]);
+        assert_eq!(ids, ["R1", "R2", "R3", "R6", "R7", "R8", "R9"]);
         assert_eq!(
             draft.requirements[2].1,
             "The JSON file is updated with each command. The JSON file is read with each command."
