@@ -101,6 +101,8 @@ pub struct Init {
     /// Replace a configuration file that exists
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 /// Which model.
@@ -120,17 +122,17 @@ pub struct ModelArgs {
 /// Bounds of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LimitArgs {
-    /// Stop before more tokens than these are sent and written
+    /// Stop before more tokens than these are sent and written; 0 is unlimited
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
-    /// Stop after these minutes of work
+    /// Stop after these minutes of work, when the reply in progress has ended; 0 is unlimited
     #[arg(long, value_name = "N")]
     pub max_minutes: Option<u64>,
     /// Attempts a step has
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: Option<u32>,
     /// Replies an attempt has
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub turns: Option<u32>,
     /// Repairs of single functions an attempt has, after its tests failed
     #[arg(long, value_name = "N")]
@@ -178,6 +180,9 @@ pub struct Plan {
     /// Write the program to this file, to be edited and given to `edvac run --program`
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Replace that file if it exists
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// A run, or a step of one.
@@ -241,16 +246,22 @@ pub enum Models {
     Pull {
         /// Its name; the default model when absent
         name: Option<String>,
+        #[command(flatten)]
+        json: Json,
     },
     /// Remove a model's file
     Rm {
         /// Its name
         name: String,
+        #[command(flatten)]
+        json: Json,
     },
     /// Check a model's digest again
     Verify {
         /// Its name; every model that is here when absent
         name: Option<String>,
+        #[command(flatten)]
+        json: Json,
     },
 }
 

@@ -66,7 +66,8 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let fix = match &error {
             ConfigError::NoHome => String::new(),
-            _ => "`edvac config` lists every key; mend or remove the value.".to_owned(),
+            ConfigError::Value { .. } => "Mend or unset it.".to_owned(),
+            _ => "Mend or remove that line; `edvac init --force` writes a fresh file.".to_owned(),
         };
         Self::usage(error.to_string(), fix)
     }

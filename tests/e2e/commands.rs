@@ -33,6 +33,7 @@ fn a_finished_run_can_be_looked_at() {
     assert!(home.say(&["logs", &id]).expect(0).stdout.contains("program version 1 of 2 steps"));
     let diff = home.say(&["diff", &format!("{id}/2")]).expect(0).stdout;
     assert!(diff.contains("+def open_tasks(tasks):") && !diff.contains("+def add"), "{diff}");
+    assert_eq!(home.say(&["diff", &format!("{id}/2"), "--json"]).expect(0).json()["diff"], diff);
 
     let context = home.say(&["context", &format!("{id}/2"), "--text"]).expect(0).stdout;
     for text in ["system", "how a worker replies", "todo.py:1-2", "the step reads it", "def add(tasks, text)"]
@@ -75,11 +76,16 @@ fn a_program_can_be_written_out_edited_and_handed_in() {
 
     let fresh = Home::new();
     std::fs::write(fresh.path().join("program.toml"), &program).unwrap();
+    // The file says for which task, and in which domain, it was planned.
     let mut args = arguments(&folder, "codebase");
+    args.drain(1..3);
+    args.truncate(3);
     args.extend(["--program", "program.toml"].map(str::to_owned));
     let said = fresh.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
     assert!(said.stderr.contains("step 2/2 Listing: finished"), "{}", said.stderr);
     assert_eq!(fresh.calls().0, 2, "nothing was planned");
+    let task = std::fs::read_to_string(folder.join("task.md")).unwrap();
+    assert_eq!(fresh.say(&["runs", "--json"]).json()["runs"][0]["task"], task);
 
     std::fs::write(
         fresh.path().join("program.toml"),
@@ -111,7 +117,9 @@ fn a_cancelled_run_stays_cancelled() {
     let mut args = arguments(&folder("todo-python"), "codebase");
     args[0] = "plan".to_owned();
     home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
-    home.say(&["cancel", "--last"]).expect(0);
+    let said = home.say(&["cancel", "--last/1"]).expect(2);
+    assert!(said.stderr.contains("a step cannot be cancelled by itself"), "{}", said.stderr);
+    assert_eq!(home.say(&["cancel", "--last", "--json"]).expect(0).json()["cancelled"], true);
     assert_eq!(home.say(&["runs", "--json"]).json()["runs"][0]["status"], "cancelled");
     let said = home.say(&["resume", "--last"]).expect(2);
     assert!(said.stderr.contains("is over (cancelled)"), "{}", said.stderr);

@@ -15,6 +15,10 @@ use crate::ids::{InstructionId, RequirementId};
 pub struct Program {
     /// A short name for people.
     pub title: String,
+    /// The task it was planned for, in a program's file, so that the file can be carried out by itself; a run keeps its
+    /// task elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// The domain it was planned in: `codebase`, `book`, or a custom one.
     pub domain: String,
     /// The main language, as the domain spells it (`python`, `javascript`, `rust`, …); empty for prose.

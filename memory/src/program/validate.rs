@@ -164,6 +164,7 @@ pub(super) mod tests {
     pub(in crate::program) fn sample() -> Program {
         Program {
             title: "todo".into(),
+            task: None,
             domain: "codebase".into(),
             language: "python".into(),
             requirements: vec![Requirement { id: "R1".into(), text: "It adds.".into() }],

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use edvac_orchestrator::config;
 use serde_json::json;
 
-use super::{SCHEMA_VERSION, print_json};
+use super::{SCHEMA_VERSION, print_json, say};
 use crate::args::{Cli, Init};
 use crate::failure::{Failure, Outcome};
 
@@ -47,17 +47,18 @@ pub fn init(file: Option<&Path>, args: &Init) -> Outcome {
         Some(path) => path.to_owned(),
         None => config::file_default()?,
     };
-    if path.exists() && !args.force {
-        eprintln!("{} is there already; `edvac init --force` writes it anew.", path.display());
-    } else {
+    let written = args.force || !path.exists();
+    if written {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(|e| Failure::file(dir, &e))?;
         }
         std::fs::write(&path, TEMPLATE).map_err(|e| Failure::file(&path, &e))?;
         eprintln!("{} is written; every line of it is optional.", path.display());
+    } else {
+        eprintln!("{} is there already; `edvac init --force` writes it anew.", path.display());
     }
-    println!("Next: edvac doctor, then edvac run \"A todo app for the command line in Python\"");
-    Ok(0)
+    let next = "Next: edvac doctor, then edvac run \"A todo app for the command line in Python\"";
+    Ok(say(args.json, next, || json!({ "path": path, "written": written })))
 }
 
 pub fn show(file: Option<&Path>, json: bool) -> Outcome {

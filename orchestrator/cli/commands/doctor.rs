@@ -68,9 +68,26 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
             Err(error) => failure(error.to_string(), "`edvac init --force` writes a fresh one."),
         },
     );
-    let config = loaded.unwrap_or_default();
     let begun = Instant::now();
     add("sandbox", begun, sandbox().await);
+    let begun = Instant::now();
+    add("git", begun, git());
+    // Where the configuration cannot be read, nobody knows which directories and which model are meant.
+    if let Ok(config) = &loaded {
+        configured(config, &mut add);
+    }
+    let failed = findings.iter().any(|f| f.standing == Standing::Failure);
+    if json {
+        let overall = if failed { "failure" } else { "ok" };
+        print_json(&json!({ "schema_version": SCHEMA_VERSION, "overall": overall, "checks": findings }));
+    } else if !failed {
+        println!("\nReady: edvac run \"A todo app for the command line in Python\"");
+    }
+    Ok(u8::from(failed))
+}
+
+/// What depends on the configuration.
+fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probed)) {
     for (name, dir) in [("state", config.state_dir().ok()), ("workspaces", Some(config.workspaces_dir()))] {
         let begun = Instant::now();
         add(
@@ -83,12 +100,12 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
         );
     }
     let begun = Instant::now();
-    add("model", begun, model(&config));
+    add("model", begun, model(config));
     let begun = Instant::now();
     add(
         "search by meaning",
         begun,
-        match models::open_embedder(&config) {
+        match models::open_embedder(config) {
             Some(_) => ok("the embedding model is here"),
             None => (
                 Standing::Warning,
@@ -97,16 +114,6 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
             ),
         },
     );
-    let begun = Instant::now();
-    add("git", begun, git());
-    let failed = findings.iter().any(|f| f.standing == Standing::Failure);
-    if json {
-        let overall = if failed { "failure" } else { "ok" };
-        print_json(&json!({ "schema_version": SCHEMA_VERSION, "overall": overall, "checks": findings }));
-    } else if !failed {
-        println!("\nReady: edvac run \"A todo app for the command line in Python\"");
-    }
-    Ok(u8::from(failed))
 }
 
 fn show(finding: &Finding) {

@@ -241,7 +241,13 @@ pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
             "`edvac status` shows how far the run is.",
         ));
     };
-    print!("{}", store.diff(&from, &to).map_err(machine)?);
+    let diff = store.diff(&from, &to).map_err(machine)?;
+    if one.json.json {
+        return Ok(print_json(&json!({
+            "schema_version": SCHEMA_VERSION, "run": dir.id, "step": step, "from": from, "to": to, "diff": diff,
+        })));
+    }
+    print!("{diff}");
     Ok(0)
 }
 

@@ -13,7 +13,7 @@ use edvac_orchestrator::config::{self, Config, ModelConfig};
 use edvac_orchestrator::control::event::Limits;
 use edvac_orchestrator::place::{RunDir, Runs};
 
-use crate::args::{Cli, Command, LimitArgs, ModelArgs, OneRun};
+use crate::args::{Cli, Command, Json, LimitArgs, ModelArgs, OneRun};
 use crate::failure::{Failure, Outcome};
 
 /// Version of all JSON this binary prints.
@@ -57,6 +57,17 @@ pub async fn perform(cli: Cli) -> Outcome {
     }
 }
 
+/// One result: a sentence for people, or an object for scripts.
+fn say(form: Json, sentence: &str, object: impl FnOnce() -> serde_json::Value) -> u8 {
+    if !form.json {
+        println!("{sentence}");
+        return 0;
+    }
+    let mut object = object();
+    object["schema_version"] = SCHEMA_VERSION.into();
+    print_json(&object)
+}
+
 /// A value as pretty JSON on stdout.
 fn print_json(value: &serde_json::Value) -> u8 {
     println!("{value:#}");
@@ -94,6 +105,9 @@ fn limit_flags(mut limits: Limits, flags: &LimitArgs) -> Limits {
 /// The run that is meant, and the step of it if one was named.
 fn find(config: &Config, one: &OneRun) -> Result<(RunDir, Option<u32>), Failure> {
     let runs = Runs::below(&config.state_dir()?);
+    if one.run.as_deref().is_some_and(|text| text.is_empty() || text.starts_with('/')) {
+        return Err(Failure::usage("no run is named", "`edvac runs` lists them; --last is the youngest."));
+    }
     let (run, step) = match one.run.as_deref().and_then(|text| text.split_once('/')) {
         Some((run, step)) => (Some(run), Some(step)),
         None => (one.run.as_deref(), None),
@@ -111,7 +125,7 @@ fn find(config: &Config, one: &OneRun) -> Result<(RunDir, Option<u32>), Failure>
     {
         return Ok((runs.last()?, Some(step)));
     }
-    let dir = match run.filter(|r| !r.is_empty() && *r != "last" && *r != "--last") {
+    let dir = match run.filter(|r| *r != "last" && *r != "--last") {
         Some(run) => runs.find(run)?,
         None => runs.last()?,
     };

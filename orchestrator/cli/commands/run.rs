@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models};
+use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models, say};
 use crate::args::{OneRun, Plan, Resume, Run, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
@@ -31,12 +31,20 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
 
 pub async fn plan(mut config: Config, args: Plan) -> Outcome {
     let json = args.task.json.json;
+    if let Some(path) = args.out.as_deref().filter(|path| path.exists() && !args.force) {
+        return Err(Failure::usage(
+            format!("{} exists", path.display()),
+            "Choose another file, or replace it with --force.",
+        ));
+    }
     model_flags(&mut config.model, &args.task.model);
     let (state, run) = begin(&config, &args.task, None, true).await?;
     let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
         return Ok(conclude(&state, json));
     };
-    let toml = exchange::to_toml(program).map_err(|e| Failure::machine(e.to_string()))?;
+    let task = state.start.as_ref().map(|start| start.task.clone());
+    let toml = exchange::to_toml(&Program { task, ..program.clone() })
+        .map_err(|e| Failure::machine(e.to_string()))?;
     match &args.out {
         Some(path) => {
             std::fs::write(path, toml).map_err(|e| Failure::file(path, &e))?;
@@ -65,35 +73,44 @@ pub async fn resume(mut config: Config, args: Resume) -> Outcome {
 }
 
 pub async fn cancel(config: &Config, one: &OneRun) -> Outcome {
-    let (dir, _) = find(config, one)?;
-    match dir.writer() {
+    let (dir, step) = find(config, one)?;
+    if step.is_some() {
+        return Err(Failure::usage(
+            "a step cannot be cancelled by itself",
+            format!("Give up the whole run: edvac cancel {}", dir.id),
+        ));
+    }
+    let id = &dir.id;
+    let (sentence, process) = match dir.writer() {
         Some(pid) if pid > 0 => {
             std::fs::write(dir.cancel_file(), "").map_err(|e| Failure::file(&dir.cancel_file(), &e))?;
             edvac_orchestrator::place::ask_to_end(pid).map_err(Failure::machine)?;
-            println!("run {} was asked to end (process {pid}).", dir.id);
+            (format!("run {id} was asked to end (process {pid})."), Some(pid))
         }
         _ => {
             cancel_idle(&dir).await?;
-            println!("run {} is cancelled; its files and history stay.", dir.id);
+            (format!("run {id} is cancelled; its files and history stay."), None)
         }
-    }
-    Ok(0)
+    };
+    Ok(say(one.json, &sentence, || json!({ "run": id, "cancelled": process.is_none(), "process": process })))
 }
 
 async fn begin(
     config: &Config,
     task: &TaskArgs,
-    program: Option<Program>,
+    mut program: Option<Program>,
     plan_only: bool,
 ) -> Result<(RunState, String), Failure> {
-    let text = match (&program, task_text(task)?) {
-        (Some(program), text) if text.trim().is_empty() => program.title.clone(),
+    let planned_for = program.as_mut().map(|p| p.task.take().unwrap_or_else(|| p.title.clone()));
+    let text = match (planned_for, task_text(task)?) {
+        (Some(planned_for), text) if text.trim().is_empty() => planned_for,
         (_, text) => text,
     };
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
+    let planned_in = || program.as_ref().map(|p| p.domain.clone());
     let order = Order {
-        domain: task.domain.clone().unwrap_or_else(|| domain_of(&text).to_owned()),
+        domain: task.domain.clone().or_else(planned_in).unwrap_or_else(|| domain_of(&text).to_owned()),
         task: text,
         name: task.name.clone(),
         plan_only,

@@ -86,6 +86,8 @@ pub async fn drive(
             let outcome = match outcome {
                 // The person gave up while a reply was being made.
                 Err(StopReason::Interrupted) if *wish.borrow() == Wish::Cancel => Err(StopReason::Cancelled),
+                // What the person wanted to wait for did not come.
+                Err(StopReason::Model { .. }) if *wish.borrow() == Wish::Stop => Err(StopReason::Interrupted),
                 other => other,
             };
             let record = match outcome {
