@@ -134,6 +134,11 @@ impl Domain {
         found.map_or("", |l| l.name.as_str())
     }
 
+    /// Whether a program may be in this language, as [`Self::language`] spells it; prose is in none.
+    pub fn knows(&self, language: &str) -> bool {
+        language.is_empty() || self.spec(language).is_some()
+    }
+
     fn spec(&self, language: &str) -> Option<&Language> {
         self.languages.iter().find(|l| l.name == language)
     }

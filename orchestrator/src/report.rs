@@ -121,7 +121,11 @@ impl Report {
         let run = &self.run;
         let _ = writeln!(out, "\n## Look further\n");
         let _ = writeln!(out, "- files and history: `git -C {} log --stat`", self.workspace);
-        let _ = writeln!(out, "- a step and its prompt: `edvac show {run}/1`, `edvac context {run}/1`");
+        if self.instructions.is_empty() {
+            let _ = writeln!(out, "- the planner's prompt: `edvac context {run}`");
+        } else {
+            let _ = writeln!(out, "- a step and its prompt: `edvac show {run}/1`, `edvac context {run}/1`");
+        }
         let _ = writeln!(out, "- everything that happened: `edvac logs {run}`");
         out
     }
@@ -244,7 +248,7 @@ pub fn sentence(why: &StopReason) -> String {
         StopReason::PlanOnly => "the plan is ready.".to_owned(),
         StopReason::TokenLimit { used, limit } => {
             format!(
-                "the token limit is reached ({used} of {limit} used); raise it with --max-tokens on resume."
+                "the token limit is reached ({used} of {limit} used, and the next call could take more than is left); raise it with --max-tokens on resume."
             )
         }
         StopReason::TimeLimit { used_ms, limit_ms } => format!(

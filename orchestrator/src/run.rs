@@ -214,6 +214,14 @@ impl Machine {
         }
         let name = order.program.as_ref().map_or(order.domain.as_str(), |p| p.domain.as_str());
         let domain = Arc::new(Domain::load(name, &self.templates)?);
+        if let Some(program) = &order.program
+            && !domain.knows(&program.language)
+        {
+            let known: Vec<_> = domain.languages.iter().map(|l| l.name.as_str()).collect();
+            let problem =
+                format!("{:?} is no language of {name}. Use {}.", program.language, known.join(", "));
+            return Err(RunError::BadProgram { problems: vec![problem] });
+        }
         let sandbox = open_sandbox(&domain).await?;
         Ok(Prepared { order, domain, sandbox })
     }

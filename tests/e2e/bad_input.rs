@@ -47,7 +47,7 @@ fn configuration() {
     let names: Vec<_> = doctor["checks"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
     assert_eq!(
         names,
-        ["configuration", "sandbox", "git"],
+        ["configuration", "sandbox", "git", "the rest"],
         "what depends on the configuration is not guessed at"
     );
     refused(home.say(&["--config", "none.toml", "runs"]), 2, &["none.toml"]);
@@ -67,6 +67,7 @@ fn what_is_named() {
         2,
         &["ftp://127.0.0.1/v1", "http://"],
     );
+    refused(home.say(&["plan", "A todo app", "--out", "none/plan.toml"]), 2, &["none is no directory"]);
     std::fs::write(home.path().join("plan.toml"), "mine").unwrap();
     refused(home.say(&["plan", "A todo app", "--out", "plan.toml"]), 2, &["plan.toml exists", "--force"]);
     assert_eq!(std::fs::read_to_string(home.path().join("plan.toml")).unwrap(), "mine");
@@ -91,7 +92,7 @@ fn runs() {
     let args = arguments(&folder("todo-python"), "codebase");
     home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
     refused(home.say(&["status", "19990101"]), 2, &["19990101", "edvac runs"]);
-    refused(home.say(&["context", "--last/9"]), 2, &["no prompt"]);
+    refused(home.say(&["context", "--last/9"]), 2, &["no step 9"]);
     refused(home.say(&["show", "last/9"]), 2, &["no step 9", "1 to 2"]);
     refused(home.say(&["resume", "--last"]), 2, &["is over (done)"]);
 }

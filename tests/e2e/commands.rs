@@ -35,6 +35,12 @@ fn a_finished_run_can_be_looked_at() {
     assert!(diff.contains("+def open_tasks(tasks):") && !diff.contains("+def add"), "{diff}");
     assert_eq!(home.say(&["diff", &format!("{id}/2"), "--json"]).expect(0).json()["diff"], diff);
 
+    for command in ["show", "logs", "diff", "context"] {
+        let said = home.say(&[command, &format!("{id}/99")]).expect(2);
+        assert!(said.stderr.contains("steps 1 to 2"), "{command}: {}", said.stderr);
+    }
+    home.say(&["status", &format!("{id}/1")]).expect(2);
+
     let context = home.say(&["context", &format!("{id}/2"), "--text"]).expect(0).stdout;
     for text in ["system", "how a worker replies", "todo.py:1-2", "the step reads it", "def add(tasks, text)"]
     {
@@ -92,8 +98,17 @@ fn a_program_can_be_written_out_edited_and_handed_in() {
         program.replace("covers = [\"R2\"]", "covers = [\"R9\"]"),
     )
     .unwrap();
-    let said = fresh.say(&["run", "--program", "program.toml", "--provider", "scripted:nowhere"]).expect(2);
+    let hand_in = |args: &[&str]| {
+        let run = ["run", "--program", "program.toml", "--provider", "scripted:nowhere"];
+        fresh.say(&[&run, args].concat()).expect(2)
+    };
+    let said = hand_in(&[]);
     assert!(said.stderr.contains("R9, which is not a requirement"), "{}", said.stderr);
+    std::fs::write(fresh.path().join("program.toml"), program.replace("\"python\"", "\"cobol\"")).unwrap();
+    let said = hand_in(&[]);
+    assert!(said.stderr.contains("Use python, javascript"), "{}", said.stderr);
+    let said = hand_in(&["--domain", "book"]);
+    assert!(said.stderr.contains("planned in codebase"), "{}", said.stderr);
 }
 
 #[test]
@@ -119,7 +134,7 @@ fn a_cancelled_run_stays_cancelled() {
     home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
     let said = home.say(&["cancel", "--last/1"]).expect(2);
     assert!(said.stderr.contains("a step cannot be cancelled by itself"), "{}", said.stderr);
-    assert_eq!(home.say(&["cancel", "--last", "--json"]).expect(0).json()["cancelled"], true);
+    assert_eq!(home.say(&["cancel", "--last", "--json"]).expect(0).json()["standing"], "cancelled");
     assert_eq!(home.say(&["runs", "--json"]).json()["runs"][0]["status"], "cancelled");
     let said = home.say(&["resume", "--last"]).expect(2);
     assert!(said.stderr.contains("is over (cancelled)"), "{}", said.stderr);

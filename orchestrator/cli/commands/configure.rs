@@ -74,7 +74,10 @@ pub fn show(file: Option<&Path>, json: bool) -> Outcome {
 }
 
 pub fn completions(shell: Shell) -> u8 {
-    clap_complete::generate(shell, &mut Cli::command(), "edvac", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "edvac", &mut script);
+    // A reader that went away has what it wanted.
+    let _ = std::io::stdout().write_all(&script);
     0
 }
 

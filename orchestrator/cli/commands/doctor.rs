@@ -73,8 +73,12 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
     let begun = Instant::now();
     add("git", begun, git());
     // Where the configuration cannot be read, nobody knows which directories and which model are meant.
-    if let Ok(config) = &loaded {
-        configured(config, &mut add);
+    match &loaded {
+        Ok(config) => configured(config, &mut add),
+        Err(_) => {
+            let what = "directories, model and search are not checked without a configuration".to_owned();
+            add("the rest", Instant::now(), (Standing::Warning, what, String::new()));
+        }
     }
     let failed = findings.iter().any(|f| f.standing == Standing::Failure);
     if json {
@@ -97,6 +101,13 @@ fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probe
                 Some(dir) => directory(&dir),
                 None => failure("no home directory is known", "Set HOME, or EDVAC_STATE."),
             },
+        );
+    }
+    if let Some(dir) = config.templates_dir().filter(|dir| !dir.is_dir()) {
+        add(
+            "templates",
+            Instant::now(),
+            failure(format!("{} is no directory", dir.display()), "Mend paths.templates."),
         );
     }
     let begun = Instant::now();
@@ -153,9 +164,14 @@ fn directory(dir: &Path) -> Probed {
 
 fn model(config: &Config) -> Probed {
     match config.model.provider.as_str() {
+        "local" if config.model.device != "cpu" => failure(
+            format!("device {:?}: this version computes on the CPU only", config.model.device),
+            "Set model.device to \"cpu\".",
+        ),
         "local" => models::probe_local(config),
         "openai" => endpoint(config),
-        other => ok(other),
+        other if other.starts_with("scripted:") || other.starts_with("recorded:") => ok(other),
+        other => failure(format!("there is no provider {other:?}"), "Set model.provider to local or openai."),
     }
 }
 

@@ -61,20 +61,31 @@ fn run_line(id: &str, state: &RunState, alive: bool) -> Value {
 }
 
 pub async fn status(config: &Config, one: &OneRun) -> Outcome {
-    let (dir, _) = find(config, one)?;
+    let (dir, step) = find(config, one)?;
     let state = dir.state().await?;
-    let Some(report) = Report::of(&state) else {
+    if let Some(step) = step {
+        return Err(Failure::usage(
+            "a step has no status of its own",
+            format!("`edvac show {}/{step}` shows the step.", dir.id),
+        ));
+    }
+    let Some(mut report) = Report::of(&state) else {
         return Err(Failure::usage(
             format!("run {} never started", dir.id),
             "Start it again with `edvac run`.",
         ));
     };
+    let writer = dir.writer();
+    if writer.is_none() && report.status == "running" {
+        // Its journal has no end and nobody writes it.
+        report.status = "died";
+    }
     if one.json.json {
         return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "report": report })));
     }
-    let running = match dir.writer() {
+    let running = match writer {
         Some(pid) => format!("running in process {pid}"),
-        None if report.status == "running" => format!("died; go on with `edvac resume {}`", dir.id),
+        None if report.status == "died" => format!("died; go on with `edvac resume {}`", dir.id),
         None => report.status.to_owned(),
     };
     println!("run {} is {running}\n\n{}", dir.id, report.markdown());
@@ -145,8 +156,19 @@ fn no_step(step: u32, steps: usize) -> Failure {
     Failure::usage(format!("there is no step {step}"), format!("The program has steps 1 to {steps}."))
 }
 
+/// An error where the run's program has no such step.
+fn has_step(state: &RunState, step: Option<u32>) -> Result<(), Failure> {
+    match (step, &state.program) {
+        (Some(step), Some(program)) if state.instruction(InstructionId(step)).is_none() => {
+            Err(no_step(step, program.instructions.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
     let (dir, step) = find(config, one)?;
+    has_step(&dir.state().await?, step)?;
     let history = dir.history().await?;
     let begin = history.first().map_or(0, |(r, _)| r.time_ms);
     for (record, event) in &history {
@@ -224,6 +246,7 @@ fn in_words(event: &Event) -> String {
 pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
     let (dir, step) = find(config, one)?;
     let state = dir.state().await?;
+    has_step(&state, step)?;
     let mut store = GitStore::open(&dir.git_dir(), None).map_err(|e| Failure::machine(e.to_string()))?;
     let machine = |e: edvac_memory::store::StoreError| Failure::machine(e.to_string());
     let empty = store.empty_tree().map_err(machine)?;
@@ -261,6 +284,7 @@ fn before(state: &RunState, id: InstructionId) -> Option<TreeId> {
 
 pub async fn context(config: &Config, args: &Context) -> Outcome {
     let (dir, step) = find(config, &args.run)?;
+    has_step(&dir.state().await?, step)?;
     let mut prompts = Vec::new();
     for (_, event) in dir.history().await? {
         if let Some(Event::Assembled { purpose, fitted }) = event

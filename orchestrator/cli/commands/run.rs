@@ -37,6 +37,14 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
             "Choose another file, or replace it with --force.",
         ));
     }
+    if let Some(dir) =
+        args.out.as_deref().and_then(Path::parent).filter(|d| !d.as_os_str().is_empty() && !d.is_dir())
+    {
+        return Err(Failure::usage(
+            format!("{} is no directory", dir.display()),
+            "Make it, or choose another file.",
+        ));
+    }
     model_flags(&mut config.model, &args.task.model);
     let (state, run) = begin(&config, &args.task, None, true).await?;
     let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
@@ -92,7 +100,10 @@ pub async fn cancel(config: &Config, one: &OneRun) -> Outcome {
             (format!("run {id} is cancelled; its files and history stay."), None)
         }
     };
-    Ok(say(one.json, &sentence, || json!({ "run": id, "cancelled": process.is_none(), "process": process })))
+    Ok(say(one.json, &sentence, || {
+        let standing = if process.is_some() { "asked" } else { "cancelled" };
+        json!({ "run": id, "standing": standing, "process": process })
+    }))
 }
 
 async fn begin(
@@ -108,6 +119,14 @@ async fn begin(
     };
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
+    if let (Some(program), Some(domain)) = (&program, &task.domain)
+        && program.domain != *domain
+    {
+        return Err(Failure::usage(
+            format!("the program was planned in {}, not in {domain}", program.domain),
+            "Leave --domain out, or plan the task in that domain.",
+        ));
+    }
     let planned_in = || program.as_ref().map(|p| p.domain.clone());
     let order = Order {
         domain: task.domain.clone().or_else(planned_in).unwrap_or_else(|| domain_of(&text).to_owned()),
