@@ -73,7 +73,7 @@ pub fn fragments(
         "requirements": words::requirements(view.requirements, Some(&view.instruction.covers)),
         "said": fault.said.trim(), "fence": words::fence(&fault.said), "others": others,
         "part": place_words(place), "first_line": first_line(place).trim(), "above": above, "anew": anew,
-        "imports": place.kind == PlaceKind::Imports,
+        "imports": place.kind == PlaceKind::Imports, "offers": place.offers,
         "expects": matches!(place.kind, PlaceKind::Expectation { .. }),
     });
     [

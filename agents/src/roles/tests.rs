@@ -96,6 +96,7 @@ fn repairers_are_told() {
         offers: Vec::new(),
     };
     let imports = place("todo.py", "import io\n", PlaceKind::Imports);
+    let offering = Place { offers: vec!["import os".into(), "from b import os".into()], ..imports.clone() };
     let code = place("todo.py", "def titles(items):\n    return None\n", PlaceKind::Code);
     let above = "import todo\n".to_owned();
     let test = "def test_r1_titles():\n    assert titles([]) == []\n";
@@ -107,8 +108,13 @@ fn repairers_are_told() {
         ("repairer_test", &test, false),
         ("repairer_test_anew", &test, true),
         ("repairer_imports", &imports, false),
+        ("repairer_imports_offered", &offering, false),
     ] {
-        let others = if *place == imports { vec![test.clone()] } else { vec![code.clone(), test.clone()] };
+        let others = if place.kind == PlaceKind::Imports {
+            vec![test.clone()]
+        } else {
+            vec![code.clone(), test.clone()]
+        };
         let view = repairer::RepairerView {
             instruction: &program.instructions[0],
             requirements: &program.requirements,
