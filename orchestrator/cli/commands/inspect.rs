@@ -41,12 +41,13 @@ pub async fn runs(config: &Config, json: bool) -> Outcome {
     Ok(0)
 }
 
+/// A run's status, knowing whether a process writes its journal: one without an end that nobody writes has died.
+fn standing(status: &'static str, alive: bool) -> &'static str {
+    if status == "running" && !alive { "died" } else { status }
+}
+
 fn run_line(id: &str, state: &RunState, alive: bool) -> Value {
-    let status = match state.status() {
-        // Its journal has no end and nobody writes it.
-        "running" if !alive => "died",
-        other => other,
-    };
+    let status = standing(state.status(), alive);
     json!({
         "run": id,
         "status": status,
@@ -76,10 +77,7 @@ pub async fn status(config: &Config, one: &OneRun) -> Outcome {
         ));
     };
     let writer = dir.writer();
-    if writer.is_none() && report.status == "running" {
-        // Its journal has no end and nobody writes it.
-        report.status = "died";
-    }
+    report.status = standing(report.status, writer.is_some());
     if one.json.json {
         return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "report": report })));
     }

@@ -125,7 +125,7 @@ fn rename(draft: &mut PlanDraft, better: fn(&str) -> Option<String>) {
         .filter_map(|path| Some((file_name(path).to_owned(), better(file_name(path))?)))
         .collect();
     // `test_a.js` before `a.js`, which is a part of it.
-    names.sort_by_key(|(name, _)| Reverse(name.len()));
+    names.sort_by_key(|(name, _)| (Reverse(name.len()), name.clone()));
     names.dedup();
     for (name, better) in &names {
         let Ok(word) = Regex::new(&format!(r"\b{}\b", regex::escape(name))) else { continue };
