@@ -1,13 +1,14 @@
-//! The import that a file lacks, where the error names what is not known and there is one right answer: a file of the project
-//! that defines it, or a module that comes with the language.
+//! The import that a file lacks, where there is one right answer: a module that comes with the language and that the file uses
+//! by its own name, or, once an error names what is not known, a file of the project that defines it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use tree_sitter::Node;
+use tree_sitter::{Language, Node};
 
 use super::fault::{Source, is_test};
+use super::syntax;
 
 /// Modules of Python that are used by their own name.
 const PYTHON: [&str; 26] = [
@@ -38,14 +39,20 @@ const PYTHON: [&str; 26] = [
     "unittest",
     "uuid",
 ];
-/// What tests and programs of Node.js use by one name, and where it is from.
-const JAVASCRIPT: [(&str, &str); 6] = [
-    ("assert", "node:assert/strict"),
-    ("fs", "node:fs"),
-    ("os", "node:os"),
-    ("path", "node:path"),
-    ("process", "node:process"),
-    ("test", "node:test"),
+/// What tests and programs of Node.js use by one name, and how it is imported.
+const JAVASCRIPT: [(&str, &str); 12] = [
+    ("after", "import { after } from \"node:test\";"),
+    ("afterEach", "import { afterEach } from \"node:test\";"),
+    ("assert", "import assert from \"node:assert/strict\";"),
+    ("before", "import { before } from \"node:test\";"),
+    ("beforeEach", "import { beforeEach } from \"node:test\";"),
+    ("describe", "import { describe } from \"node:test\";"),
+    ("fs", "import fs from \"node:fs\";"),
+    ("it", "import { it } from \"node:test\";"),
+    ("os", "import os from \"node:os\";"),
+    ("path", "import path from \"node:path\";"),
+    ("process", "import process from \"node:process\";"),
+    ("test", "import test from \"node:test\";"),
 ];
 /// Most lines that are offered.
 const OFFERS_MAX: usize = 4;
@@ -86,11 +93,69 @@ fn of_language(path: &str, name: &str) -> Option<String> {
     match extension(path) {
         "py" => PYTHON.contains(&name).then(|| format!("import {name}")),
         "mjs" | "js" => {
-            let (_, from) = JAVASCRIPT.iter().find(|(known, _)| *known == name)?;
-            Some(format!("import {name} from \"{from}\";"))
+            JAVASCRIPT.iter().find(|(known, _)| *known == name).map(|(_, line)| (*line).to_owned())
         }
         _ => None,
     }
+}
+
+/// The text with the imports of those modules that it only uses and never binds: `os.path.join(...)` where nothing is called
+/// `os`. None where none is missing, or where the text does not parse. A script of Node.js that imports nothing, or asks with
+/// `require`, stays as it is: an import would make it a module.
+pub(super) fn with_modules(path: &str, text: &str, language: &Language) -> Option<String> {
+    let tree = syntax::tree(text, language).ok()?;
+    let root = tree.root_node();
+    let mut cursor = root.walk();
+    let top: Vec<Node<'_>> = root.children(&mut cursor).collect();
+    let is_import = |node: &&Node<'_>| node.kind().starts_with("import");
+    let import =
+        top.iter().find(is_import).or_else(|| top.iter().find(|n| n.kind() == "import_from_statement"));
+    let module =
+        extension(path) != "js" || top.iter().any(|n| is_import(&n) || n.kind() == "export_statement");
+    if root.has_error() || !module {
+        return None;
+    }
+    let mut used: BTreeMap<&str, bool> = BTreeMap::new();
+    for name in syntax::nodes(root).filter(|n| n.kind().contains("identifier") && !is_member(*n)) {
+        *used.entry(&text[name.byte_range()]).or_insert(true) &= is_use(name);
+    }
+    let lines: String = used
+        .iter()
+        .filter(|(_, only_used)| **only_used)
+        .filter_map(|(name, _)| of_language(path, name))
+        .map(|line| line + "\n")
+        .collect();
+    // Before the imports that there are; or before the first statement, behind what describes the file.
+    let first = || top.iter().find(|n| !is_preamble(**n));
+    let at = import.or_else(first)?.start_byte();
+    (!lines.is_empty()).then(|| [&text[..at], &lines, &text[at..]].concat())
+}
+
+/// The name behind a dot, which is of no concern to imports.
+fn is_member(node: Node<'_>) -> bool {
+    node.kind() == "property_identifier"
+        || node.parent().is_some_and(|p| {
+            p.kind() == "attribute" && p.child_by_field_name("attribute").is_some_and(|a| a == node)
+        })
+}
+
+/// Whether a name stands before a dot or is called.
+fn is_use(node: Node<'_>) -> bool {
+    node.parent().is_some_and(|p| {
+        let field = match p.kind() {
+            "attribute" | "member_expression" => "object",
+            "call_expression" => "function",
+            _ => return false,
+        };
+        p.child_by_field_name(field).is_some_and(|used| used == node)
+    })
+}
+
+fn is_preamble(node: Node<'_>) -> bool {
+    let text = |node: Node<'_>| {
+        node.kind() == "expression_statement" && node.child(0).is_some_and(|n| n.kind() == "string")
+    };
+    matches!(node.kind(), "comment" | "hash_bang_line" | "future_import_statement") || text(node)
 }
 
 fn extension(path: &str) -> &str {
@@ -130,4 +195,41 @@ fn is_named(node: Node<'_>, source: &Source<'_>, name: &str) -> bool {
 
 fn text<'a>(node: Node<'_>, source: &Source<'a>) -> &'a str {
     &source.text[node.byte_range()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(path: &str, text: &str) -> Option<String> {
+        with_modules(path, text, &syntax::language_of(path).unwrap())
+    }
+
+    #[test]
+    fn a_module_that_is_used_and_not_bound_is_imported() {
+        let text = "\"\"\"What it is.\"\"\"\nfrom todo import Todo\n\ndef f(json):\n    return json.x, os.path.join(sys.argv[1], self.re.y)\n";
+        let better = "\"\"\"What it is.\"\"\"\nimport os\nimport sys\nfrom todo import Todo\n";
+        let got = with("a.py", text).unwrap();
+        assert!(got.starts_with(better) && got.ends_with(&text[text.find("\ndef").unwrap()..]), "{got}");
+        assert_eq!(with("a.py", &got), None, "nothing is missing any more");
+        assert_eq!(with("a.py", "def f(:\n    os.x()\n"), None, "it does not parse");
+        assert_eq!(with("a.py", "import os.path\nos.getcwd()\n"), None);
+        assert_eq!(with("a.py", "# only\nx = os\n"), None, "it may be anything");
+        assert_eq!(with("a.py", "# head\nos.getcwd()\n").unwrap(), "# head\nimport os\nos.getcwd()\n");
+        let future = "from __future__ import annotations\nos.getcwd()\n";
+        assert_eq!(
+            with("a.py", future).unwrap(),
+            "from __future__ import annotations\nimport os\nos.getcwd()\n"
+        );
+    }
+
+    #[test]
+    fn modules_of_node_are_imported_by_modules_only() {
+        let test = "import { f } from \"./f.mjs\";\ndescribe(\"f\", () => { it(\"works\", () => assert.equal(f(), 1)); });\n";
+        let lines = "import assert from \"node:assert/strict\";\nimport { describe } from \"node:test\";\nimport { it } from \"node:test\";\n";
+        assert_eq!(with("f.test.js", test).unwrap(), format!("{lines}{test}"));
+        assert_eq!(with("f.js", "const f = require(\"f\");\nassert(f);\n"), None);
+        assert_eq!(with("f.mjs", "const { path } = f;\nexport const a = path.x;\n"), None, "it is bound");
+        assert_eq!(with("f.mjs", "export const a = f.path(1), t = /x/.test(\"x\");\n"), None);
+    }
 }

@@ -1,12 +1,13 @@
-//! JavaScript as Node.js takes it. Small models write the types of a plan behind the names, export a name twice, and import
-//! packages that they do not use and that are not there; shown the error, they write the same again. Each of these has one
-//! right answer, which is given here.
+//! What small models write wrong again and again, also when they are shown the error, and what has one right answer, which is
+//! given here: a module of the language that is used and not imported; in JavaScript the types of a plan behind the names, a
+//! name exported twice, and imports of packages that are not used and not there.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tree_sitter::{Language, Node};
 
+use super::imports;
 use super::syntax::{language_of, nodes, tree};
 
 /// Modules that Node.js brings under a name without `node:`.
@@ -29,14 +30,22 @@ const BROUGHT: [&str; 16] = [
     "util",
 ];
 
-/// The text of a JavaScript file with such faults put right, and what was done; none where there is nothing to do.
+/// The text of a file with such faults put right, and what was done; none where there is nothing to do.
 pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>)> {
-    let javascript: Language = tree_sitter_javascript::LANGUAGE.into();
-    if language_of(path)? != javascript {
-        return None;
-    }
+    let language = language_of(path)?;
     let (mut text, mut done) = (text.to_owned(), Vec::new());
-    if let Some(plain) = without_types(&text, &javascript) {
+    if language == tree_sitter_javascript::LANGUAGE.into() {
+        text = as_node_takes_it(text, &language, &mut done);
+    }
+    if let Some(with) = imports::with_modules(path, &text, &language) {
+        text = with;
+        done.push("a missing import of the language's own modules added");
+    }
+    (!done.is_empty()).then_some((text, done))
+}
+
+fn as_node_takes_it(mut text: String, javascript: &Language, done: &mut Vec<&'static str>) -> String {
+    if let Some(plain) = without_types(&text, javascript) {
         text = plain;
         done.push("types removed");
     }
@@ -47,14 +56,14 @@ pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>
         ),
         ("a second export of a name removed", second_exports),
     ] {
-        let tree = tree(&text, &javascript).ok()?;
+        let Ok(tree) = tree(&text, javascript) else { return text };
         let ranges = if tree.root_node().has_error() { Vec::new() } else { ranges(&text, tree.root_node()) };
         if !ranges.is_empty() {
             text = without(&text, ranges.into_iter());
             done.push(what);
         }
     }
-    (!done.is_empty()).then_some((text, done))
+    text
 }
 
 type Ranges = Vec<Range<usize>>;
