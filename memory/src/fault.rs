@@ -12,9 +12,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Whether it is the same test with the same error, wherever their lines are now.
+    /// Whether it is the same test with the same error in the same file, wherever their lines are now.
     pub fn is_as(&self, other: &Self) -> bool {
-        self.ends() == other.ends()
+        let file = |fault: &Self| fault.places.first().map(|place| place.path.clone());
+        self.ends() == other.ends() && file(self) == file(other)
     }
 
     /// The test and the error.
@@ -49,6 +50,10 @@ pub struct Place {
     /// Of imports: lines that would define the name that is missing. Where there are any, one of them is added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<String>,
+    /// The text up to the end of the expression that failed, where the error marks it; else empty. What begins with it and
+    /// is run in the same way fails in the same way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub until_failure: String,
 }
 
 impl Place {
@@ -74,4 +79,29 @@ pub enum PlaceKind {
         /// How its file begins, up to its second test.
         above: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_error_in_another_file_is_another_fault() {
+        let fault = |path: &str, line: usize| {
+            let (path, text) = (path.to_owned(), String::new());
+            let place = Place {
+                path,
+                line_first: line,
+                line_last: line,
+                text,
+                kind: PlaceKind::Code,
+                offers: vec![],
+                until_failure: String::new(),
+            };
+            let said = format!("test_x failed:\nline {line}\nNameError: name 'os' is not defined");
+            Fault { said, places: vec![place] }
+        };
+        assert!(fault("a.py", 1).is_as(&fault("a.py", 2)));
+        assert!(!fault("a.py", 1).is_as(&fault("b.py", 1)));
+    }
 }

@@ -93,10 +93,12 @@ fn first_line(place: &Place) -> &str {
 
 /// A grammar for the repairer's reply: one fenced block. Imports begin with the lines that are there, since a small model
 /// that is asked for one more import writes that one instead of another, and go on with one that the place offers; a part
-/// written `anew` begins with its first line.
+/// written `anew` begins with its first line. Where it is known which expression failed, the part differs from the old one
+/// before that expression's end: what begins in the same way fails in the same way, and copying is what small models do.
 pub fn grammar(place: &Place, anew: bool) -> String {
     let keep = |text: &str| format!(" {:?}", format!("{}\n", text.trim_end_matches('\n')));
     let part = |lines_max| format!("part{{1,{lines_max}}}");
+    let mut rules = String::new();
     let (kept, rest) = match place.kind {
         PlaceKind::Imports if !place.offers.is_empty() => {
             let lines: Vec<_> =
@@ -107,6 +109,10 @@ pub fn grammar(place: &Place, anew: bool) -> String {
         PlaceKind::Code | PlaceKind::Expectation { .. } if anew => {
             (keep(first_line(place)), part(ANEW_LINES_MAX))
         }
+        PlaceKind::Code | PlaceKind::Expectation { .. } if !place.until_failure.is_empty() => {
+            rules = unlike(&place.until_failure);
+            (String::new(), "unlike0".to_owned())
+        }
         PlaceKind::Code | PlaceKind::Expectation { .. } => (String::new(), part(LINES_MAX)),
     };
     format!(
@@ -115,8 +121,26 @@ part: BLANK{{0,2}} LINE
 LANGUAGE: /[a-z]{{0,12}}/
 BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/``[^\r\n]*\n/
-"#
+{rules}"#
     )
+}
+
+/// Rules for lines that do not begin with `text`, from `unlike0` on: each of its lines is there, or another one and then
+/// whatever comes. Of the last line, which need not be a whole one, it is another that follows.
+fn unlike(text: &str) -> String {
+    let mut rules = String::new();
+    let lines: Vec<_> = text.lines().collect();
+    for (number, line) in lines.iter().enumerate() {
+        let (same, go_on) = if number + 1 < lines.len() {
+            (format!("{:?}", format!("{line}\n")), format!("SAME{number} unlike{} | ", number + 1))
+        } else {
+            (format!("{line:?} /[^\\r\\n]*\\n/"), String::new())
+        };
+        rules += &format!(
+            "unlike{number}: {go_on}OTHER{number} part{{0,{LINES_MAX}}}\nSAME{number}: {same}\nOTHER{number}: LINE & ~SAME{number}\n"
+        );
+    }
+    rules
 }
 
 /// What a reply asks for: the lines of its block in place of the old ones. Blocks of the worker's protocol are understood
@@ -142,11 +166,16 @@ pub fn understand(text: &str, finish: Finish, place: &Place) -> Understood {
     if lines.iter().map(|l| l.trim_end()).eq(place.text.trim_end().lines().map(str::trim_end)) {
         return problem("The part is the same as before.");
     }
+    let new = indented(lines, first_line(place));
+    if !place.until_failure.is_empty() && new.starts_with(&place.until_failure) {
+        let failed = place.until_failure.lines().next_back().unwrap_or_default().trim();
+        return problem(&format!("Up to `{failed}`, where it fails, the part is the same as before."));
+    }
     let edit = Edit::ReplaceLines {
         path: place.path.clone(),
         line_first: place.line_first,
         old: place.text.clone(),
-        new: indented(lines, first_line(place)),
+        new,
     };
     let summary = format!("a part of {} is written again", place.path);
     Understood { actions: vec![Action::Edit { edit }, Action::Done { summary }], problems: Vec::new() }
@@ -171,7 +200,8 @@ mod tests {
     fn place() -> Place {
         let path = "a.py".to_owned();
         let text = OLD.to_owned();
-        Place { path, line_first: 4, line_last: 5, text, kind: PlaceKind::Code, offers: Vec::new() }
+        let (kind, offers, until_failure) = (PlaceKind::Code, Vec::new(), String::new());
+        Place { path, line_first: 4, line_last: 5, text, kind, offers, until_failure }
     }
 
     fn edit(text: &str) -> Result<(String, String), String> {
@@ -206,6 +236,34 @@ mod tests {
         assert!(edit("```python\n    def f(self):").unwrap_err().contains("whole part"));
         let cut = understand("```python\nx = 1\n```", Finish::Length, &place());
         assert!(cut.actions.is_empty() && !cut.problems.is_empty());
+    }
+
+    #[test]
+    fn a_part_differs_before_the_end_of_what_failed() {
+        use crate::testing::accepts;
+        let text = "    def f(self):\n\n        x = \"a\"\n        return x.y + 1\n".to_owned();
+        let until_failure = text[..text.find(".y").unwrap() + 2].to_owned();
+        let grammar = grammar(&Place { text: text.clone(), until_failure, ..place() }, false);
+        let reply = |text: &str| accepts(&grammar, &format!("```python\n{text}```"));
+        for (old, new) in
+            [("x.y", "x"), ("x.y", "len(x)"), ("\"a\"", "A()"), ("def f(self)", "def f(self, y)")]
+        {
+            assert_eq!(reply(&text.replace(old, new)), Ok(()), "{new}");
+        }
+        for (old, new) in [("+ 1", "+ 2"), ("x.y", "x.yes"), ("+ 1\n", "+ 1\n        return 2\n")] {
+            assert!(reply(&text.replace(old, new)).is_err(), "{new}");
+        }
+        assert!(reply("    def f(self):\n").is_err(), "it only stops before it");
+    }
+
+    #[test]
+    fn what_fails_in_the_same_way_is_not_used() {
+        let place = Place { until_failure: "    def f(self):\n        return 1".to_owned(), ..place() };
+        let reply = |line: &str| {
+            understand(&format!("```\n    def f(self):\n        {line}\n```"), Finish::Stop, &place).problems
+        };
+        assert!(reply("return 1 + 1")[0].contains("`return 1`"));
+        assert!(reply("return 2").is_empty());
     }
 
     #[test]

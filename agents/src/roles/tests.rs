@@ -94,6 +94,7 @@ fn repairers_are_told() {
         text: text.to_owned(),
         kind,
         offers: Vec::new(),
+        until_failure: String::new(),
     };
     let imports = place("todo.py", "import io\n", PlaceKind::Imports);
     let offering = Place { offers: vec!["import os".into(), "from b import os".into()], ..imports.clone() };

@@ -130,7 +130,52 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
         let above = sources.get(place.path.as_str()).map(Source::beginning).unwrap_or_default();
         place.kind = PlaceKind::Expectation { above };
     }
+    for mark in marks(said) {
+        let holds = |p: &&mut Place| {
+            p.path == mark.path && p.until_failure.is_empty() && p.kind != PlaceKind::Imports
+        };
+        for place in out.iter_mut().filter(holds) {
+            place.until_failure = until(place, &mark).unwrap_or_default();
+        }
+    }
     out
+}
+
+/// Where a Python traceback marks the expression of a line that failed.
+struct Mark<'a> {
+    path: &'a str,
+    line: usize,
+    /// Characters of the line's own text, without its indentation, up to the end of the expression.
+    end: usize,
+}
+
+/// The marks of a traceback, the innermost first.
+fn marks(said: &str) -> Vec<Mark<'_>> {
+    static MARKED: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"(?m)^ *File "([^"]+)", line (\d+).*\n( *)\S.*\n( *)([~^]+) *$"#).ok());
+    let mut found: Vec<_> = MARKED
+        .iter()
+        .flat_map(|marked| marked.captures_iter(said))
+        .filter_map(|m| {
+            let length = |group| m.get(group).map(|m| m.len());
+            let first = length(4)?.checked_sub(length(3)?)?;
+            let (path, line) = (m.get(1)?.as_str(), m.get(2)?.as_str().parse().ok()?);
+            Some(Mark { path, line, end: first + length(5)? })
+        })
+        .collect();
+    found.reverse();
+    found
+}
+
+/// The text of a place up to the end of what is marked in it. A line that is marked to its end leaves nothing to go by: it
+/// would be written again with a word behind it.
+fn until(place: &Place, mark: &Mark<'_>) -> Option<String> {
+    let number = mark.line.checked_sub(place.line_first)?;
+    let line = place.text.lines().nth(number)?;
+    let indent = line.chars().count() - line.trim_start().chars().count();
+    let end = line.char_indices().nth(indent + mark.end).map(|(at, _)| at)?;
+    let before: usize = place.text.split_inclusive('\n').take(number).map(str::len).sum();
+    (end < line.len()).then(|| place.text[..before + end].to_owned())
 }
 
 pub(super) fn is_test(path: &str) -> bool {
@@ -242,7 +287,8 @@ impl<'a> Source<'a> {
         let fits = last - first < PLACE_LINES_MAX && !text.trim().is_empty();
         let path = self.path.to_owned();
         let kind = PlaceKind::Code;
-        fits.then_some(Place { path, line_first: first, line_last: last, text, kind, offers: Vec::new() })
+        let (offers, until_failure) = (Vec::new(), String::new());
+        fits.then_some(Place { path, line_first: first, line_last: last, text, kind, offers, until_failure })
     }
 
     fn lines(&self, first: usize, last: usize) -> String {

@@ -105,6 +105,24 @@ fn a_missing_import_with_one_right_answer_is_offered() {
 }
 
 #[test]
+fn a_part_is_known_up_to_the_expression_that_failed() {
+    let until = |said: &str| {
+        let files = [("todo.py", APP), ("test_todo.py", TEST)];
+        let places = places_of(&[report(CheckKind::Tests, &[said])], &files, "python");
+        places.iter().map(|p| p.until_failure.clone()).collect::<Vec<_>>()
+    };
+    let said = "test_x failed:\n  File \"test_todo.py\", line 9, in test_r2_list\n    t.add('a')\n    ^^^^^\n  File \"todo.py\", line 10, in add\n    self.tasks.append(name)\n         ^^^^^\nAttributeError: no attribute 'tasks'";
+    assert_eq!(until(said)[0], "    def add(self, name):\n        self.tasks");
+    let test = "    def test_r2_list(self):\n        t = todo.Todo('x')\n        t.add";
+    assert_eq!(until(said)[1..], [test, ""], "what called it, and what only the test uses");
+    let unmarked =
+        "test_x failed:\n  File \"todo.py\", line 10, in add\n    self.tasks.append(name)\nAttributeError";
+    assert_eq!(until(unmarked)[0], "");
+    let beyond = "test_x failed:\n  File \"todo.py\", line 10, in add\n    x\n                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^\nTypeError";
+    assert_eq!(until(beyond)[0], "");
+}
+
+#[test]
 fn other_languages_name_their_lines_too() {
     let code = "import fs from \"node:fs\";\n\nexport function parse(text) {\n  return 0;\n}\n";
     let test = "import test from \"node:test\";\nimport { parse } from \"./a.mjs\";\n\ntest(\"R1: parses\", () => {\n  assert.equal(parse(\"1h\"), 3600);\n});\n";

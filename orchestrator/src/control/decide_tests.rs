@@ -170,6 +170,7 @@ fn fault(throw: usize) -> Fault {
             _ => PlaceKind::Expectation { above: String::new() },
         },
         offers: Vec::new(),
+        until_failure: String::new(),
     };
     Fault { said: format!("{}", throw % 3), places: (0..=throw % 3).map(place).collect() }
 }
@@ -252,6 +253,32 @@ fn a_repair_is_kept_only_if_it_does_some_good() {
         checked(&mut state, passed, ran, error);
         let work = state.work.unwrap();
         assert_eq!((work.tree.as_str() == "two", work.stale == 0), (kept, kept), "{why}");
+    }
+}
+
+#[test]
+fn a_repair_that_leads_back_is_not_kept() {
+    let mut state = checked_once(2, 4);
+    for (number, tree, error, kept) in
+        [(1, "two", "ValueError", "two"), (2, "one", "TypeError", "two"), (3, "three", "TypeError", "three")]
+    {
+        repaired(&mut state, number, tree, None);
+        checked(&mut state, 2, 4, error);
+        assert_eq!(state.work.as_ref().unwrap().tree.as_str(), kept, "repair {number}");
+    }
+}
+
+#[test]
+fn a_guess_has_to_do_better() {
+    for (passed, error, kept) in [(2, "ValueError", "one"), (3, "TypeError", "guess")] {
+        let mut state = checked_once(2, 4);
+        for number in 1..=3 {
+            repaired(&mut state, number, "one", Some("The part is the same as before."));
+        }
+        assert!(state.work.as_ref().unwrap().tried_all());
+        repaired(&mut state, 4, "guess", None);
+        checked(&mut state, passed, 4, error);
+        assert_eq!(state.work.as_ref().unwrap().tree.as_str(), kept, "{error}");
     }
 }
 
