@@ -111,9 +111,10 @@ impl RunState {
             }
             Event::Checked { reports, unproven, faults, answer, answer_tokens } => {
                 if let Some(work) = &mut self.work {
+                    let is_new = work.seen.insert(work.tree.clone());
                     work.checked(reports, unproven, faults);
                     work.answered(answer.as_deref(), *answer_tokens);
-                    work.weigh_repair();
+                    work.weigh_repair(is_new);
                 }
             }
             Event::Committed { instruction, settlement, commit, tree, touched } => {
@@ -215,6 +216,7 @@ impl Work {
             repair: None,
             repairs_used: 0,
             stale: 0,
+            seen: BTreeSet::new(),
             in_vain: BTreeSet::new(),
             past: Vec::new(),
             summary: None,
@@ -245,6 +247,7 @@ impl Work {
                 self.repair = None;
                 self.repairs_used = 0;
                 self.stale = 0;
+                self.seen.clear();
                 self.in_vain.clear();
                 self.past.clear();
             }
@@ -261,16 +264,17 @@ impl Work {
             reports: self.reports.clone(),
             unproven: self.unproven.clone(),
             faults: self.faults.clone(),
+            guessed: self.tried_all(),
         });
     }
 
-    /// After the checks of a repair: keeps it if it did any good, and takes it back otherwise. Where nothing says any more
-    /// in which part the fault lies, the instruction's own conversation goes on, afresh.
-    fn weigh_repair(&mut self) {
+    /// After the checks of a repair: keeps it if it did any good, or, unless it was a guess, led to another fault on a tree
+    /// that `is_new`, and takes it back otherwise. Where nothing says any more in which part the fault lies, the instruction's own conversation goes
+    /// on, afresh.
+    fn weigh_repair(&mut self, is_new: bool) {
         let Some(repair) = self.repair.clone() else { return };
         let (now, before) = (standing(&self.reports), standing(&repair.reports));
-        let other = self.faults.len() != repair.faults.len()
-            || self.faults.iter().zip(&repair.faults).any(|(now, before)| !now.is_as(before));
+        let other = is_new && !repair.guessed && faults_differ(&self.faults, &repair.faults);
         if now > before || (now == before && other) {
             self.turn_to(0);
         } else {
@@ -326,6 +330,10 @@ impl Work {
             });
         }
     }
+}
+
+fn faults_differ(now: &[Fault], before: &[Fault]) -> bool {
+    now.len() != before.len() || now.iter().zip(before).any(|(now, before)| !now.is_as(before))
 }
 
 /// How good a tree is: checks that passed, tests that passed, tests that ran at all.

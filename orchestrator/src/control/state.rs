@@ -143,6 +143,8 @@ pub struct Work {
     pub repairs_used: u32,
     /// Repairs in a row that changed nothing for the better.
     pub stale: u32,
+    /// Trees of this attempt that were checked: a repair that leads back to one leads round in a circle.
+    pub seen: BTreeSet<TreeId>,
     /// Questions of this attempt's repairs whose answers did no good.
     pub in_vain: BTreeSet<String>,
     /// Turns of this attempt's earlier conversations.
@@ -168,6 +170,8 @@ pub struct Repair {
     pub unproven: Vec<String>,
     /// Its faults.
     pub faults: Vec<Fault>,
+    /// Whether every place had been tried before, so that it is one guess of several: it has to do better, not only other.
+    pub guessed: bool,
 }
 
 /// Why a conversation cannot go on.
