@@ -1,14 +1,18 @@
-//! A tile of keys with one query on AVX-512.
+//! A tile of keys with one query, or with the queries of a group, on AVX-512.
 
 #[allow(clippy::wildcard_imports)]
 use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{State, TILE};
+use super::{GROUP_MAX, Lanes, State, TILE};
 
 /// Numbers of a vector.
 const LANES: usize = 16;
+/// How far ahead of what is read rows are asked for.
+const AHEAD_ROWS: usize = TILE;
+/// What memory is read in.
+const LINE_ELEMENTS: usize = 64 / size_of::<f16>();
 
 /// # Safety
 /// AVX-512; `q` and `state.out` have a length of 64, 128 or 256, `k` and `v` [`TILE`] rows of it, `rows <= TILE`.
@@ -48,6 +52,34 @@ unsafe fn tile<const C: usize>(
                 *scores = _mm512_mask_mov_ps(lowest, seen, products);
             }
         }
+        let (weights, shrink) = weigh(&scores, rows, state_max, state_sum);
+        let to = state_out.as_mut_ptr();
+        let mut out: [__m512; C] =
+            std::array::from_fn(|c| _mm512_mul_ps(_mm512_loadu_ps(to.add(c * LANES)), shrink));
+        for (r, weight) in weights[..rows].iter().enumerate() {
+            let weight = _mm512_set1_ps(*weight);
+            for (c, out) in out.iter_mut().enumerate() {
+                *out = _mm512_fmadd_ps(weight, _mm512_loadu_ps(v.as_ptr().add(r * d + c * LANES)), *out);
+            }
+        }
+        for (c, out) in out.iter().enumerate() {
+            _mm512_storeu_ps(to.add(c * LANES), *out);
+        }
+    }
+}
+
+/// Takes scores into a softmax in progress: the weights of the keys, and what earlier weights are multiplied with.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+unsafe fn weigh(
+    scores: &[__m512; TILE / LANES],
+    rows: usize,
+    state_max: &mut f32,
+    state_sum: &mut f32,
+) -> ([f32; TILE], __m512) {
+    // SAFETY: whole vectors within `weights`.
+    unsafe {
+        let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
         let largest = scores.iter().fold(lowest, |m, s| _mm512_max_ps(m, *s));
         let max = state_max.max(_mm512_reduce_max_ps(largest));
         let shrink = exp(_mm512_set1_ps(*state_max - max));
@@ -64,18 +96,152 @@ unsafe fn tile<const C: usize>(
         }
         *state_sum = state_sum.mul_add(_mm512_cvtss_f32(shrink), _mm512_reduce_add_ps(sum));
         *state_max = max;
-        let to = state_out.as_mut_ptr();
-        let mut out: [__m512; C] =
-            std::array::from_fn(|c| _mm512_mul_ps(_mm512_loadu_ps(to.add(c * LANES)), shrink));
-        for (r, weight) in weights[..rows].iter().enumerate() {
-            let weight = _mm512_set1_ps(*weight);
-            for (c, out) in out.iter_mut().enumerate() {
-                *out = _mm512_fmadd_ps(weight, _mm512_loadu_ps(v.as_ptr().add(r * d + c * LANES)), *out);
+        (weights, shrink)
+    }
+}
+
+/// As [`one_tile`] for each query of a group, from rows of f16 that lie `stride` apart; bit for bit the same. `ahead` asks
+/// for the rows of the next tile.
+///
+/// # Safety
+/// AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+pub(super) unsafe fn group_tile(
+    q: &[f32],
+    (k, v): (&[f16], &[f16]),
+    stride: usize,
+    rows: usize,
+    states: Lanes<'_>,
+    ahead: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match q.len() / states.max.len() / LANES {
+            4 => group::<4, 6>(q, (k, v), stride, rows, states, ahead),
+            8 => group::<8, 3>(q, (k, v), stride, rows, states, ahead),
+            _ => group::<16, 1>(q, (k, v), stride, rows, states, ahead),
+        }
+    }
+}
+
+/// `L` queries at once fit into the registers with their results.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+unsafe fn group<const C: usize, const L: usize>(
+    q: &[f32],
+    (k, v): (&[f16], &[f16]),
+    stride: usize,
+    rows: usize,
+    states: Lanes<'_>,
+    ahead: bool,
+) {
+    let (d, lanes) = (C * LANES, states.max.len());
+    let needed = rows.saturating_sub(1) * stride + d;
+    assert!(
+        q.len() == lanes * d
+            && states.out.len() == q.len()
+            && states.sum.len() == lanes
+            && (1..=TILE).contains(&rows)
+            && lanes <= GROUP_MAX
+            && k.len() >= needed
+            && v.len() >= needed
+    );
+    // SAFETY: all addresses are of whole vectors within the slices, by the assertion; what is asked for ahead is not read.
+    unsafe {
+        let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
+        let mut scores = [[lowest; TILE / LANES]; GROUP_MAX];
+        for first in (0..rows).step_by(LANES) {
+            let count = LANES.min(rows - first);
+            let mut sums = [[_mm512_setzero_ps(); LANES]; GROUP_MAX];
+            for r in 0..count {
+                let at = k.as_ptr().add((first + r) * stride);
+                if ahead {
+                    ask_for::<C>(at.wrapping_add(AHEAD_ROWS * stride));
+                }
+                let key: [__m512; C] = std::array::from_fn(|c| load16(at.add(c * LANES)));
+                for (lane, sums) in sums[..lanes].iter_mut().enumerate() {
+                    let q = q.as_ptr().add(lane * d);
+                    let mut sum = _mm512_setzero_ps();
+                    for (c, key) in key.iter().enumerate() {
+                        sum = _mm512_fmadd_ps(_mm512_loadu_ps(q.add(c * LANES)), *key, sum);
+                    }
+                    sums[r] = sum;
+                }
+            }
+            for (scores, sums) in scores.iter_mut().zip(&sums[..lanes]) {
+                scores[first / LANES] = _mm512_mask_mov_ps(lowest, visible(count), across(sums));
             }
         }
-        for (c, out) in out.iter().enumerate() {
-            _mm512_storeu_ps(to.add(c * LANES), *out);
+        let mut weights = [[0.0; TILE]; GROUP_MAX];
+        let mut shrinks = [lowest; GROUP_MAX];
+        for lane in 0..lanes {
+            (weights[lane], shrinks[lane]) =
+                weigh(&scores[lane], rows, &mut states.max[lane], &mut states.sum[lane]);
         }
+        let whole = lanes - lanes % L;
+        for lane in (0..whole).step_by(L) {
+            let out = states.out.as_mut_ptr().add(lane * d);
+            let of = lane..lane + L;
+            values::<C, L>((v, stride, rows), &weights[of.clone()], &shrinks[of], out, ahead && lane == 0);
+        }
+        for lane in whole..lanes {
+            let out = states.out.as_mut_ptr().add(lane * d);
+            let of = lane..=lane;
+            values::<C, 1>((v, stride, rows), &weights[of.clone()], &shrinks[of], out, ahead && lane == 0);
+        }
+    }
+}
+
+/// Adds weighted values to the results of `L` queries.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+unsafe fn values<const C: usize, const L: usize>(
+    (v, stride, rows): (&[f16], usize, usize),
+    weights: &[[f32; TILE]],
+    shrinks: &[__m512],
+    to: *mut f32,
+    ahead: bool,
+) {
+    // SAFETY: the caller's: `v` has `rows` rows, `to` L results.
+    unsafe {
+        let mut out: [[__m512; C]; L] = std::array::from_fn(|l| {
+            std::array::from_fn(|c| _mm512_mul_ps(_mm512_loadu_ps(to.add((l * C + c) * LANES)), shrinks[l]))
+        });
+        for r in 0..rows {
+            let at = v.as_ptr().add(r * stride);
+            if ahead {
+                ask_for::<C>(at.wrapping_add(AHEAD_ROWS * stride));
+            }
+            let weight: [__m512; L] = std::array::from_fn(|l| _mm512_set1_ps(weights[l][r]));
+            for c in 0..C {
+                let value = load16(at.add(c * LANES));
+                for (out, weight) in out.iter_mut().zip(&weight) {
+                    out[c] = _mm512_fmadd_ps(*weight, value, out[c]);
+                }
+            }
+        }
+        for (l, out) in out.iter().enumerate() {
+            for (c, out) in out.iter().enumerate() {
+                _mm512_storeu_ps(to.add((l * C + c) * LANES), *out);
+            }
+        }
+    }
+}
+
+/// Sixteen f16 as f32.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load16(from: *const f16) -> __m512 {
+    // SAFETY: the caller's: sixteen elements.
+    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+}
+
+/// Asks for a row that is soon read; also one that is not there.
+#[inline]
+fn ask_for<const C: usize>(row: *const f16) {
+    for at in (0..C * LANES).step_by(LINE_ELEMENTS) {
+        // SAFETY: nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(at).cast()) };
     }
 }
 

@@ -26,6 +26,8 @@ const SPAN: usize = 256;
 const QUERIES: usize = 16;
 /// Heads are padded to a multiple of this, so that vectors are whole.
 const PAD: usize = 64;
+/// Most heads of a group for which rows are read as they are, once for all; for larger groups they are converted first.
+const GROUP_MAX: usize = 8;
 /// Largest padded head of the vector kernel.
 const VECTOR_DIM_MAX: usize = 256;
 
@@ -114,6 +116,11 @@ impl States {
         Self { max: vec![f32::NEG_INFINITY; lanes], sum: vec![0.0; lanes], out: vec![0.0; lanes * dim], dim }
     }
 
+    fn lanes(&mut self, range: Range<usize>) -> Lanes<'_> {
+        let out = &mut self.out[range.start * self.dim..range.end * self.dim];
+        Lanes { max: &mut self.max[range.clone()], sum: &mut self.sum[range], out }
+    }
+
     fn reset(&mut self) {
         self.max.fill(f32::NEG_INFINITY);
         self.sum.fill(0.0);
@@ -182,32 +189,43 @@ impl Call<'_> {
                     }
                 }
             }
+            let as_they_are = dim == d && group <= GROUP_MAX && has_group_tile(d);
             for tile in (span * SPAN..end).step_by(TILE) {
                 let rows = TILE.min(end - tile);
-                for r in 0..rows {
-                    let at = ((tile + r) * kv_heads + head) * d;
-                    let to = r * dim..r * dim + d;
-                    widen(&self.k[at..at + d], &mut k[to.clone()]);
-                    widen(&self.v[at..at + d], &mut v[to]);
+                let at = (tile * kv_heads + head) * d;
+                if !as_they_are {
+                    self.widen_tile(at, rows, dim, (&mut *k, &mut *v));
                 }
                 for (n, query) in range.clone().enumerate() {
                     // Causal: a query sees its own position and those before it.
                     let visible = (first + query + 1).saturating_sub(tile).min(rows);
-                    if visible == 0 {
-                        continue;
-                    }
-                    for lane in n * group..(n + 1) * group {
-                        let at = lane * dim..(lane + 1) * dim;
-                        let state = State {
-                            max: &mut states.max[lane],
-                            sum: &mut states.sum[lane],
-                            out: &mut states.out[at.clone()],
-                        };
-                        one_tile(&q[at], k, v, visible, state);
+                    let lanes = n * group..(n + 1) * group;
+                    let q = &q[lanes.start * dim..lanes.end * dim];
+                    match states.lanes(lanes) {
+                        _ if visible == 0 => {}
+                        states if as_they_are => {
+                            let rows = (&self.k[at..], &self.v[at..]);
+                            group_tile(q, rows, kv_heads * d, visible, states, n == 0);
+                        }
+                        states => {
+                            let each = q.chunks_exact(dim).zip(states.each());
+                            each.for_each(|(q, state)| one_tile(q, k, v, visible, state));
+                        }
                     }
                 }
             }
         });
+    }
+
+    /// Converts the rows of a tile that begins at `at`.
+    fn widen_tile(&self, at: usize, rows: usize, dim: usize, (k, v): (&mut [f32], &mut [f32])) {
+        let AttentionShape { kv_heads, head_dim: d, .. } = self.shape;
+        for r in 0..rows {
+            let at = at + r * kv_heads * d;
+            let to = r * dim..r * dim + d;
+            widen(&self.k[at..at + d], &mut k[to.clone()]);
+            widen(&self.v[at..at + d], &mut v[to]);
+        }
     }
 
     /// Writes the results of some queries.
@@ -223,6 +241,22 @@ impl Call<'_> {
                 *to = x / sum;
             }
         }
+    }
+}
+
+/// The softmaxes in progress of a query's heads in a group.
+struct Lanes<'a> {
+    max: &'a mut [f32],
+    sum: &'a mut [f32],
+    /// `[lane][padded head]`
+    out: &'a mut [f32],
+}
+
+impl<'a> Lanes<'a> {
+    fn each(self) -> impl Iterator<Item = State<'a>> {
+        let dim = self.out.len() / self.max.len().max(1);
+        let out = self.out.chunks_exact_mut(dim);
+        self.max.iter_mut().zip(self.sum).zip(out).map(|((max, sum), out)| State { max, sum, out })
     }
 }
 
@@ -244,6 +278,29 @@ fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
         return;
     }
     portable::one_tile(q, k, v, rows, state);
+}
+
+/// Whether there is a [`group_tile`] for heads of `dim` elements.
+fn has_group_tile(dim: usize) -> bool {
+    cfg!(target_arch = "x86_64") && super::packed::is_fast() && [64, 128, 256].contains(&dim)
+}
+
+/// Takes a tile in for one query and all its heads in a group, as [`one_tile`] does for each. Rows lie `stride` apart.
+fn group_tile(
+    q: &[f32],
+    (k, v): (&[f16], &[f16]),
+    stride: usize,
+    rows: usize,
+    states: Lanes<'_>,
+    ahead: bool,
+) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instructions by `has_group_tile`; all else is asserted.
+    unsafe {
+        avx512::group_tile(q, (k, v), stride, rows, states, ahead);
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (q, k, v, stride, rows, states, ahead);
 }
 
 fn widen(from: &[f16], to: &mut [f32]) {
@@ -294,9 +351,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
         fn agrees_with_the_definition_and_with_any_split(
-            seed in any::<u32>(), kv_heads in 1usize..3, group in 1usize..4, dim in 1usize..3, first in 0usize..700, queries in 1usize..40,
+            seed in any::<u32>(), kv_heads in 1usize..3, group in 1usize..10, head_dim in prop::sample::select(vec![24usize, 48, 64, 128, 256]), first in 0usize..700, queries in 1usize..24,
         ) {
-            let shape = AttentionShape { heads: kv_heads * group, kv_heads, head_dim: dim * 24, first };
+            let shape = AttentionShape { heads: kv_heads * group, kv_heads, head_dim, first };
             let mut x = seed | 1;
             let mut next = || { x ^= x << 13; x ^= x >> 17; x ^= x << 5; (f64::from(x) / f64::from(u32::MAX) * 4.0 - 2.0) as f32 };
             let row = shape.heads * shape.head_dim;
@@ -314,6 +371,30 @@ mod tests {
             attention(&q[..split * row], &k, &v, shape, before);
             attention(&q[split * row..], &k, &v, AttentionShape { first: first + split, ..shape }, after);
             prop_assert!(got == parts, "splitting a prompt changes no bit");
+        }
+
+        #[test]
+        fn a_group_at_once_is_each_of_it(
+            numbers in prop::collection::vec(-2.0f32..2.0, TILE * 256), rows in 1..=TILE, dim in prop::sample::select(vec![64usize, 128, 256]), group in 1..=GROUP_MAX,
+        ) {
+            if !has_group_tile(dim) {
+                return Ok(());
+            }
+            // Two KV heads lie side by side; the second is looked at.
+            let halves: Vec<f16> = numbers.iter().cycle().take(2 * TILE * dim).map(|x| f16::from_f32(*x)).collect();
+            let (k, v) = (&halves[dim..], &halves[dim - 8..]);
+            let q: Vec<f32> = numbers.iter().rev().cycle().take(group * dim).copied().collect();
+            let [mut all, mut each] = [(); 2].map(|()| States::new(group, dim));
+            group_tile(&q, (k, v), 2 * dim, rows, all.lanes(0..group), true);
+            let mut wide = [(); 2].map(|()| vec![0.0; TILE * dim]);
+            for (wide, halves) in wide.iter_mut().zip([k, v]) {
+                for (to, from) in wide.chunks_exact_mut(dim).zip(halves.chunks(2 * dim)).take(rows) {
+                    widen(&from[..dim], to);
+                }
+            }
+            let lanes = q.chunks_exact(dim).zip(each.lanes(0..group).each());
+            lanes.for_each(|(q, state)| one_tile(q, &wide[0], &wide[1], rows, state));
+            prop_assert!(all.max == each.max && all.sum == each.sum && all.out == each.out);
         }
 
         #[test]
