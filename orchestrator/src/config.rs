@@ -41,7 +41,7 @@ pub struct ModelConfig {
     pub api_key_env: String,
     /// Prompt and reply together; the model's own limit bounds it for local models.
     pub window_tokens: usize,
-    /// `cpu`, `cuda` or `metal`.
+    /// `cpu`, `cuda`, `metal`; `candle-cpu` computes as the last two do, on the CPU.
     pub device: String,
     /// Threads of the local runtime; 0 is one for each core.
     pub threads: usize,

@@ -55,7 +55,7 @@ pub enum Error {
     /// The device cannot be used.
     #[error("device {device} cannot be used: {why}")]
     Device {
-        /// `cpu`, `cuda`, `metal`.
+        /// As it was named.
         device: String,
         /// What is missing and how to get it.
         why: String,

@@ -13,5 +13,7 @@ pub mod models;
 pub mod tokenizer;
 mod weights;
 
-pub use engine::{Engine, EngineOptions, Finish, GenerateRequest, Generation, ModelMeta, Progress, Sampling};
+pub use engine::{
+    Engine, EngineOptions, Finish, GenerateRequest, Generation, ModelMeta, Progress, Sampling, check_device,
+};
 pub use error::Error;

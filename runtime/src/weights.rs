@@ -119,6 +119,24 @@ impl Weights<'_> {
         Ok(Matrix { rows, columns, form: self.form(info)? })
     }
 
+    /// A matrix of `columns` (and of so many rows, where given) on a device, for the tensor library's products.
+    pub(crate) fn device_matrix(
+        &self,
+        name: &str,
+        (rows, columns): (Option<usize>, usize),
+        device: &Device,
+    ) -> Result<QMatMul, Error> {
+        let info = self.info(name)?;
+        if info.dims.len() != 2 || info.dims[1] != columns || rows.is_some_and(|rows| rows != info.dims[0]) {
+            return Err(Error::BadGguf(format!(
+                "tensor {name} is {:?}, not of {columns} columns that fit the others",
+                info.dims
+            )));
+        }
+        let storage = QStorage::from_data(Cow::Owned(self.gguf.read(info)?), device, info.dtype)?;
+        Ok(QMatMul::from_arc(Arc::new(QTensor::new(storage, info.dims.as_slice())?))?)
+    }
+
     fn form(&self, info: &TensorInfo) -> Result<Form, Error> {
         if PackedMatrix::takes(info.dtype, &info.dims) {
             let read = |range| self.gguf.read_part(info, range);

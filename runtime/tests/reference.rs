@@ -53,15 +53,17 @@ fn log_probabilities(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|l| l - max - sum.ln()).collect()
 }
 
-fn agrees(name: &str) {
+/// On `device`, with at most `cases_max` of the texts.
+fn agrees(name: &str, device: &str, cases_max: usize) {
     let reference = reference(name);
     let bytes = std::fs::read(model(name)).unwrap();
     let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(digest, reference.sha256, "the values are of another file");
     assert!(reference.cases.len() >= 20);
-    let mut engine = Engine::open(&model(name), &EngineOptions::default()).unwrap();
+    let options = EngineOptions { device: device.to_owned(), ..EngineOptions::default() };
+    let mut engine = Engine::open(&model(name), &options).unwrap();
     let (mut clear, mut positions, mut difference) = (0, 0, 0.0);
-    for case in &reference.cases {
+    for case in reference.cases.iter().take(cases_max) {
         assert_eq!(engine.tokenizer().encode(&case.text, false).unwrap(), case.ids, "{:?}", case.text);
         // Each position with what llama.cpp chose before it.
         let mut ids = case.ids.clone();
@@ -83,17 +85,24 @@ fn agrees(name: &str) {
         }
     }
     let mean = difference / positions as f32;
-    println!("{name}: {clear} clear choices of {positions} agree, mean difference {mean:.4}");
+    println!("{name} on {device}: {clear} clear choices of {positions} agree, mean difference {mean:.4}");
     assert!(clear * 2 > positions, "most choices are clear");
     assert!(mean < MEAN_DIFFERENCE_MAX, "{mean}");
 }
 
 #[test]
 fn smollm2_agrees_with_llama_cpp() {
-    agrees("smollm2-135m");
+    agrees("smollm2-135m", "cpu", usize::MAX);
 }
 
 #[test]
 fn qwen_agrees_with_llama_cpp() {
-    agrees("qwen2.5-coder-0.5b");
+    agrees("qwen2.5-coder-0.5b", "cpu", usize::MAX);
+}
+
+/// The way of CUDA and Metal, computed on the CPU: slowly, so a few texts have to do.
+#[test]
+fn the_way_of_other_devices_agrees_with_llama_cpp() {
+    agrees("smollm2-135m", "candle-cpu", 10);
+    agrees("qwen2.5-coder-0.5b", "candle-cpu", 5);
 }

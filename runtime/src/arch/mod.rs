@@ -3,6 +3,8 @@
 //! Llama: Touvron et al. 2023; Qwen2 adds biases to Q, K and V; Qwen3 drops them and normalises Q and K per head.
 //! RoPE: Su et al. 2021, pairs adjacent elements in Llama GGUF files and halves apart in Qwen ones.
 
+mod on_device;
+
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +20,28 @@ use crate::kernels::{
 use crate::kv::SequenceKv;
 use crate::weights::{Left, Matrix, RowReader, Weights};
 
-/// Architectures that [`Model`] runs, as GGUF names them.
+/// A loaded model: what computes, on whatever device.
+pub(crate) trait Decoder: Send {
+    /// Its sizes.
+    fn dims(&self) -> &Dims;
+
+    /// Appends `ids` to the sequence and returns the logits of the last `wanted` of them.
+    fn forward(&self, kv: &mut SequenceKv, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error>;
+}
+
+/// Loads a file's model: for our kernels on the CPU, or, on a `device`, for the tensor library's operations there.
+pub(crate) fn load(gguf: &Gguf, device: Option<&Device>) -> Result<Box<dyn Decoder>, Error> {
+    if gguf.header.tensors.contains_key("rope_freqs.weight") {
+        // Llama 3.1 and later: without them the model computes, and writes worse and worse with length.
+        return Err(Error::Missing("RoPE scaling: rope_freqs is not supported by this version".to_owned()));
+    }
+    Ok(match device {
+        None => Box::new(Model::load(gguf)?),
+        Some(device) => Box::new(on_device::DeviceModel::load(gguf, device)?),
+    })
+}
+
+/// Architectures that can be loaded, as GGUF names them.
 pub const KNOWN: &[&str] = &["llama", "qwen2", "qwen3"];
 
 /// Sizes and constants of a model.
@@ -65,9 +88,9 @@ struct Linear {
     bias: Option<Vec<f32>>,
 }
 
-/// A loaded model.
-pub(crate) struct Model {
-    pub dims: Dims,
+/// A model for our kernels.
+struct Model {
+    dims: Dims,
     embedding: RowReader,
     layers: Vec<Layer>,
     norm: Vec<f32>,
@@ -168,15 +191,8 @@ impl Rope {
 }
 
 impl Model {
-    pub(crate) fn load(gguf: &Gguf, device: &Device) -> Result<Self, Error> {
-        debug_assert!(device.is_cpu(), "the engine offers nothing else");
+    fn load(gguf: &Gguf) -> Result<Self, Error> {
         let dims = Dims::read(&gguf.header)?;
-        if gguf.header.tensors.contains_key("rope_freqs.weight") {
-            // Llama 3.1 and later: without them the model computes, and writes worse and worse with length.
-            return Err(Error::Missing(
-                "RoPE scaling: rope_freqs is not supported by this version".to_owned(),
-            ));
-        }
         let weights = Weights { gguf };
         let embedding = RowReader::new(&weights, "token_embd.weight")?;
         let width = embedding.columns();
@@ -186,18 +202,6 @@ impl Model {
         let head = weights.matrix(if own { "output.weight" } else { "token_embd.weight" }, width)?;
         let norm = weights.vector("output_norm.weight", width)?;
         Ok(Self { dims, embedding, layers, norm, head, scratch: Mutex::default() })
-    }
-
-    /// Appends `ids` to the sequence and returns the logits of the last `wanted` of them.
-    pub(crate) fn forward(
-        &self,
-        kv: &mut SequenceKv,
-        ids: &[u32],
-        wanted: usize,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let scratch = &mut *scratch;
-        self.run(scratch, kv, ids, wanted)
     }
 
     fn run(
@@ -286,6 +290,17 @@ impl Model {
         s.mixed.resize(s.q.len(), 0.0);
         attention(&s.q, &stored.k, &stored.v, shape, &mut s.mixed);
         s.left.products(&s.mixed, [(&layer.out, &mut s.delta)])
+    }
+}
+
+impl Decoder for Model {
+    fn dims(&self) -> &Dims {
+        &self.dims
+    }
+
+    fn forward(&self, kv: &mut SequenceKv, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error> {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        self.run(&mut scratch, kv, ids, wanted)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 
-use crate::arch::Model;
+use crate::arch::{self, Decoder};
 use crate::chat_template::{ChatMessage, ChatTemplate};
 use crate::error::Error;
 use crate::gguf::Gguf;
@@ -33,7 +33,7 @@ const DRAFT_TOKENS_MAX: usize = 7;
 /// How an engine is opened.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// `cpu`, `cuda` or `metal`.
+    /// `cpu`, `cuda`, `metal`; `candle-cpu` computes as the last two do, on the CPU.
     pub device: String,
     /// A smaller window than the model's own.
     pub window_tokens_max: Option<usize>,
@@ -157,7 +157,7 @@ pub struct Generation {
 
 /// A loaded model with the sequences it remembers. One reply at a time.
 pub struct Engine {
-    model: Model,
+    model: Box<dyn Decoder>,
     meta: ModelMeta,
     tokenizer: Tokenizer,
     template: ChatTemplate,
@@ -181,15 +181,15 @@ impl Engine {
             &text_of("tokenizer.ggml.bos_token_id"),
             &text_of("tokenizer.ggml.eos_token_id"),
         )?;
-        let model = Model::load(&gguf, &device)?;
+        let model = arch::load(&gguf, device.as_ref())?;
         let meta = ModelMeta {
             name: header.string("general.name").unwrap_or_default().to_owned(),
             architecture: header.string("general.architecture").unwrap_or_default().to_owned(),
-            window_tokens: options.window_tokens_max.unwrap_or(usize::MAX).min(model.dims.window_tokens),
+            window_tokens: options.window_tokens_max.unwrap_or(usize::MAX).min(model.dims().window_tokens),
             file_bytes: gguf.file_bytes,
         };
         let grammars = Grammars::new(&tokenizer)?;
-        let kv = open_kv(&model, &meta, &gguf, &options.kv)?;
+        let kv = open_kv(model.as_ref(), &meta, &gguf, &options.kv)?;
         Ok(Self {
             model,
             meta,
@@ -225,7 +225,7 @@ impl Engine {
         if ids.is_empty() || wanted > ids.len() {
             return Err(Error::PromptEmpty);
         }
-        let mut kv = SequenceKv::new(self.model.dims.layers, self.model.dims.kv_row());
+        let mut kv = SequenceKv::new(self.model.dims().layers, self.model.dims().kv_row());
         self.model.forward(&mut kv, ids, wanted)
     }
 
@@ -423,8 +423,13 @@ impl Engine {
 }
 
 /// The store of a model's keys and values. Its key is made only where something outlives the process.
-fn open_kv(model: &Model, meta: &ModelMeta, gguf: &Gguf, options: &KvOptions) -> Result<KvStore, Error> {
-    let shape = Shape { layers: model.dims.layers, row: model.dims.kv_row() };
+fn open_kv(
+    model: &dyn Decoder,
+    meta: &ModelMeta,
+    gguf: &Gguf,
+    options: &KvOptions,
+) -> Result<KvStore, Error> {
+    let shape = Shape { layers: model.dims().layers, row: model.dims().kv_row() };
     let mut identity = None;
     if options.snapshots.as_ref().is_some_and(|s| s.bytes_max > 0) {
         let mut probe = SequenceKv::new(shape.layers, shape.row);
@@ -435,13 +440,26 @@ fn open_kv(model: &Model, meta: &ModelMeta, gguf: &Gguf, options: &KvOptions) ->
     Ok(KvStore::open(shape, options, identity))
 }
 
-fn device(name: &str) -> Result<Device, Error> {
+/// Whether engines can be opened on a device of this name.
+pub fn check_device(name: &str) -> Result<(), Error> {
+    device(name).map(drop)
+}
+
+/// The device of a name, for the tensor library; none for our own kernels.
+fn device(name: &str) -> Result<Option<Device>, Error> {
+    let refused = |why: String| Error::Device { device: name.to_owned(), why };
+    let opened = |device: candle_core::Result<Device>| device.map(Some).map_err(|e| refused(e.to_string()));
     match name {
-        "cpu" => Ok(Device::Cpu),
-        // The attention kernel and the KV rows live in host memory; a device path is not part of this version.
-        other => Err(Error::Device {
-            device: other.to_owned(),
-            why: "this version computes on the CPU only; use device = \"cpu\"".to_owned(),
-        }),
+        "cpu" => Ok(None),
+        "cuda" if cfg!(feature = "cuda") => opened(Device::new_cuda(0)),
+        "cuda" => Err(refused(
+            "this build has no CUDA; build with --features cuda, which needs CUDA's compiler (nvcc)"
+                .to_owned(),
+        )),
+        "metal" if cfg!(feature = "metal") => opened(Device::new_metal(0)),
+        "metal" => Err(refused("this build has no Metal; build with --features metal, on a Mac".to_owned())),
+        // What CUDA and Metal would compute, computed here: slow, and good for comparing.
+        "candle-cpu" => Ok(Some(Device::Cpu)),
+        _ => Err(refused("it is none of cpu, cuda and metal".to_owned())),
     }
 }

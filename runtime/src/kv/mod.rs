@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub(crate) use key::{PROBE, kv_key};
 pub(crate) use page::Shape;
 pub(crate) use sequence::SequenceKv;
+pub(crate) use sequence::common_prefix;
 pub use shelf::{SnapshotInfo, flush, list, verify};
 pub use snapshot::SnapshotError;
 pub(crate) use store::{Identity, KvStore};

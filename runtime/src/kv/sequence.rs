@@ -4,7 +4,7 @@
 //! touched, so room for a long sequence costs nothing until there is one.
 
 use std::alloc::{Layout, handle_alloc_error};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use half::f16;
 use memmap2::MmapMut;
@@ -55,6 +55,13 @@ impl SequenceKv {
         layer.k[start..end].copy_from_slice(k);
         layer.v[start..end].copy_from_slice(v);
         layer
+    }
+
+    /// Keys and values of some positions of a layer.
+    pub(crate) fn rows(&self, layer: usize, positions: Range<usize>) -> [&[f16]; 2] {
+        let range = positions.start * self.row..positions.end * self.row;
+        let LayerKv { k, v } = &self.layers[layer];
+        [&k[range.clone()], &v[range]]
     }
 
     /// A page's worth of rows, in the order of [`Shape`].
