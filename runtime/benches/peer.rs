@@ -1,21 +1,26 @@
-//! Speed of prefill and decode, alone or in turns with llama.cpp's `llama-bench` on the same files.
+//! Speed of prefill and decode, alone or in turns with llama.cpp's `llama-bench` and `llama-batched-bench` on the same files.
 //!
 //! `cargo bench -p edvac-runtime --bench peer -- --models DIR [--llama DIR] [--names a,b] [--depths 0,2048,8192]
-//! [--rounds N]`: prints the median tokens per second of a 512-token prefill and of 64 decoded tokens at each depth,
-//! with ratios where `--llama` names a directory with `llama-bench`. Run it on an idle machine; both engines are
-//! measured in every round, so that a slower minute slows both.
+//! [--rounds N]`: prints the median tokens per second of a 512-token prefill, of 64 decoded tokens at each depth, and of
+//! four sequences that decode 64 tokens each together, with ratios where `--llama` names a directory with those programs.
+//! Run it on an idle machine; both engines are measured in every round, so that a slower minute slows both.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use edvac_runtime::{Engine, EngineOptions, GenerateRequest, Progress};
+use edvac_runtime::{Engine, EngineOptions, GenerateRequest, Progress, SharedEngine};
 
 /// Tokens of the prefill that is measured.
 const PREFILL_TOKENS: usize = 512;
 /// Tokens decoded at each depth.
 const DECODE_TOKENS: usize = 64;
+
+/// Sequences that decode together.
+const TOGETHER: usize = 4;
+/// Tokens of the prompt of each.
+const TOGETHER_PROMPT_TOKENS: usize = 128;
 
 struct Arguments {
     models: PathBuf,
@@ -111,6 +116,59 @@ fn theirs(dir: &Path, model: &Path, depth: Option<usize>) -> Option<f64> {
     results[0]["avg_ts"].as_f64()
 }
 
+/// Tokens per second of all sequences that decode together. Their prompts are known already, so that only the last token of
+/// each is computed besides.
+fn ours_together(engine: &SharedEngine, seed: u32) -> f64 {
+    let request = |n: usize, tokens_max| GenerateRequest {
+        prompt: ids(TOGETHER_PROMPT_TOKENS, seed + n as u32),
+        tokens_max,
+        ..GenerateRequest::default()
+    };
+    let make = &|n, tokens_max| {
+        engine
+            .generate(&request(n, tokens_max), &mut |_| ControlFlow::Continue(()))
+            .expect("a reply")
+            .ids
+            .len()
+    };
+    (0..TOGETHER).for_each(|n| assert!(make(n, 1) <= 1));
+    let started = Instant::now();
+    let made: usize = std::thread::scope(|scope| {
+        let each: Vec<_> = (0..TOGETHER).map(|n| scope.spawn(move || make(n, DECODE_TOKENS))).collect();
+        each.into_iter().map(|one| one.join().expect("a reply")).sum()
+    });
+    made as f64 / started.elapsed().as_secs_f64()
+}
+
+/// The same of llama.cpp; `None` where the program fails.
+fn theirs_together(dir: &Path, model: &Path) -> Option<f64> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let window = TOGETHER * (TOGETHER_PROMPT_TOKENS + DECODE_TOKENS);
+    let output = Command::new(dir.join("llama-batched-bench"))
+        .args(["-t", &threads, "-tb", &threads, "-fa", "on", "--output-format", "jsonl"])
+        .args(["-npp", &TOGETHER_PROMPT_TOKENS.to_string(), "-ntg", &DECODE_TOKENS.to_string()])
+        .args(["-npl", &TOGETHER.to_string(), "-c", &window.to_string()])
+        .arg("-m")
+        .arg(model)
+        .output()
+        .ok()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let line: serde_json::Value = said.lines().find_map(|line| serde_json::from_str(line).ok())?;
+    line["speed_tg"].as_f64()
+}
+
+fn print(name: &str, what: &str, mine: f64, best: Option<f64>, other: f64) {
+    print!("{name}: {what:>15}: {mine:8.1}/s");
+    if let Some(best) = best {
+        print!(" (best part {best:.1}/s)");
+    }
+    if other.is_nan() {
+        println!();
+    } else {
+        println!(", llama.cpp {other:8.1}/s, ratio {:.2}", mine / other);
+    }
+}
+
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
@@ -148,13 +206,15 @@ fn main() {
             let (mine, other) = (median(mine), median(other));
             // What the machine can do when no other program takes a processor away.
             let best = parts.into_iter().fold(0.0, f64::max);
-            print!("{name}: {what:>15}: {mine:8.1}/s (best part {best:.1}/s)");
-            if other.is_nan() {
-                println!();
-            } else {
-                println!(", llama.cpp {other:8.1}/s, ratio {:.2}", mine / other);
-            }
+            print(name, &what, mine, Some(best), other);
         }
+        let engine = SharedEngine::new(engine).expect("a thread");
+        let (mut mine, mut other) = (Vec::new(), Vec::new());
+        for round in 0..arguments.rounds {
+            mine.push(ours_together(&engine, (round * TOGETHER) as u32 + 5007));
+            other.extend(arguments.llama.as_ref().and_then(|dir| theirs_together(dir, &path)));
+        }
+        print(name, &format!("{TOGETHER} together"), median(mine), None, median(other));
     }
     println!("load {}", read("/proc/loadavg").trim());
 }

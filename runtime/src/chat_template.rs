@@ -17,6 +17,7 @@ pub struct ChatMessage {
 }
 
 /// A compiled chat template.
+#[derive(Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
     begin: String,

@@ -69,6 +69,9 @@ pub enum Error {
     /// The tokenizer.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// A shared engine, or a computation of it, ended.
+    #[error("the engine stopped: {0}")]
+    Stopped(String),
     /// The tensor library.
     #[error("computing: {0}")]
     Compute(#[from] candle_core::Error),

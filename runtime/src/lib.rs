@@ -14,6 +14,7 @@ pub mod tokenizer;
 mod weights;
 
 pub use engine::{
-    Engine, EngineOptions, Finish, GenerateRequest, Generation, ModelMeta, Progress, Sampling, check_device,
+    Engine, EngineOptions, Finish, GenerateRequest, Generation, ModelMeta, Progress, REPLIES_MAX, Sampling,
+    SharedEngine, check_device,
 };
 pub use error::Error;

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use edvac_runtime::chat_template::ChatMessage;
-use edvac_runtime::{Engine, EngineOptions, Error, Finish, GenerateRequest, Generation, Progress};
+use edvac_runtime::{
+    Engine, EngineOptions, Error, Finish, GenerateRequest, Generation, Progress, REPLIES_MAX, Sampling,
+    SharedEngine,
+};
 
 fn file() -> PathBuf {
     let dir =
@@ -160,6 +163,53 @@ fn what_cannot_run_is_named() {
         Engine::open(&cut, &EngineOptions::default()).err().map(|e| e.to_string()).unwrap_or_default();
     std::fs::remove_file(&cut).unwrap();
     assert!(error.contains("cut short"), "{error}");
+}
+
+/// Replies that are made together are those that are made alone, more of them than have room at once; one that nobody wants
+/// any more ends, and the others do not notice.
+#[test]
+fn replies_made_together_are_those_made_alone() {
+    let mut alone = engine();
+    let long = "The shelf has apples, pears and plums. ".repeat(20);
+    let requests: Vec<_> = (0..2 * REPLIES_MAX)
+        .map(|n| {
+            let text = format!("{}Name a word with {n} letters.", if n % 3 == 0 { &long } else { "" });
+            let sampling = Sampling { temperature: (n % 2) as f32, seed: n as u64, ..Sampling::default() };
+            let prompt = prompt(&alone, &text);
+            GenerateRequest { prompt, tokens_max: 8 + n, sampling, ..GenerateRequest::default() }
+        })
+        .collect();
+    let expected: Vec<_> = requests
+        .iter()
+        .map(|request| alone.generate(request, &mut |_| ControlFlow::Continue(())).unwrap().ids)
+        .collect();
+    let shared = SharedEngine::new(engine()).unwrap();
+    std::thread::scope(|scope| {
+        let left = scope.spawn(|| {
+            let request = GenerateRequest { tokens_max: 4000, ..requests[0].clone() };
+            shared.generate(&request, &mut |p| match p {
+                Progress::Piece { .. } => ControlFlow::Break(()),
+                Progress::Prefill { .. } => ControlFlow::Continue(()),
+            })
+        });
+        let made: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                let shared = shared.clone();
+                scope.spawn(move || shared.generate(request, &mut |_| ControlFlow::Continue(())).unwrap())
+            })
+            .collect();
+        for (made, expected) in made.into_iter().zip(&expected) {
+            let made = made.join().unwrap();
+            assert_eq!(made.ids, *expected);
+            assert_eq!(made.prompt_tokens, made.reused_tokens + made.prefilled_tokens);
+        }
+        assert!(left.join().unwrap().unwrap().ids.len() < 4000);
+    });
+    let bad = GenerateRequest { prompt: vec![u32::MAX], tokens_max: 1, ..GenerateRequest::default() };
+    assert!(matches!(shared.generate(&bad, &mut |_| ControlFlow::Continue(())), Err(Error::Stopped(_))));
+    let next = shared.generate(&requests[1], &mut |_| ControlFlow::Continue(()));
+    assert_eq!(next.unwrap().ids, expected[1], "a bad request ends no other");
 }
 
 /// A reply is the same with and without guesses, bound by a grammar or not, greedy or sampled; it takes fewer passes.

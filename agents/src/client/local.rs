@@ -1,4 +1,4 @@
-//! The model in this process: the runtime's engine behind a lock, on blocking threads.
+//! The model in this process: the runtime's engine, shared by all who ask, on blocking threads.
 //!
 //! What the model wrote is never tokenised again. The text of a reply can be cut into tokens in more than one way,
 //! and a prompt that cuts it differently than the model did shares no prefix with what the engine remembers. So the
@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use edvac_runtime::chat_template::ChatMessage;
 use edvac_runtime::gguf::Gguf;
 use edvac_runtime::tokenizer::Tokenizer;
-use edvac_runtime::{Engine, EngineOptions, Error, GenerateRequest, Generation, Progress};
+use edvac_runtime::{Engine, EngineOptions, Error, GenerateRequest, Generation, Progress, SharedEngine};
 
 use super::{
     Cancel, ClientInfo, Delta, Finish, Message, ModelClient, ModelError, ModelReply, ModelRequest, Sink,
@@ -31,7 +31,7 @@ const PLACE: char = '\u{F8F4}';
 
 /// A local model.
 pub struct LocalClient {
-    engine: Arc<Mutex<Engine>>,
+    engine: SharedEngine,
     /// One of its own: counting must not wait until a reply is finished.
     tokenizer: Arc<Tokenizer>,
     memo: Mutex<Memo>,
@@ -65,7 +65,7 @@ impl LocalClient {
             grammar: true,
         };
         Ok(Self {
-            engine: Arc::new(Mutex::new(engine)),
+            engine: SharedEngine::new(engine).map_err(runtime)?,
             tokenizer: Arc::new(tokenizer),
             memo: Mutex::default(),
             info,
@@ -74,10 +74,7 @@ impl LocalClient {
 
     /// The prompt's text and its tokens.
     fn prompt(&self, messages: &[Message]) -> Result<(String, Vec<u32>), ModelError> {
-        let spans = {
-            let engine = locked(&self.engine);
-            render(messages, |said| engine.render_chat(said, true))?
-        };
+        let spans = render(messages, |said| self.engine.render_chat(said, true))?;
         let text = joined(&spans);
         let (known_bytes, mut ids) = locked(&self.memo).longest_prefix(&text);
         let mut at = 0;
@@ -202,10 +199,9 @@ async fn generate(
     cancel: Cancel,
 ) -> Result<Generation, ModelError> {
     let (seen, mut seen_by_us) = tokio::sync::mpsc::unbounded_channel();
-    let (engine, tokenizer) = (Arc::clone(&client.engine), Arc::clone(&client.tokenizer));
+    let (engine, tokenizer) = (client.engine.clone(), Arc::clone(&client.tokenizer));
     let task = tokio::task::spawn_blocking(move || {
-        let mut engine = locked(&engine);
-        loops::generate(&mut engine, &tokenizer, request, rewinding, &mut |what| {
+        loops::generate(&engine, &tokenizer, request, rewinding, &mut |what| {
             let gone = seen.send(what).is_err();
             if gone || *cancel.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -228,6 +224,10 @@ impl ModelClient for LocalClient {
 
     fn count_tokens(&self, text: &str) -> usize {
         self.tokenizer.count(text)
+    }
+
+    fn replies_max(&self) -> usize {
+        self.engine.replies_max()
     }
 
     async fn complete(

@@ -256,6 +256,10 @@ pub trait ModelClient: Send + Sync {
     fn info(&self) -> &ClientInfo;
     /// Tokens of `text` as this model counts them; an estimate where the tokenizer is not known.
     fn count_tokens(&self, text: &str) -> usize;
+    /// Replies it makes at the same time without one of them waiting for another; more are no mistake.
+    fn replies_max(&self) -> usize {
+        1
+    }
     /// Makes the reply.
     async fn complete(
         &self,

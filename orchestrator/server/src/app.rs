@@ -26,9 +26,9 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub struct App {
     pub(crate) client: Arc<dyn ModelClient>,
     pub(crate) embeddings: Option<Arc<dyn Embeddings>>,
-    /// For the one engine.
+    /// For the model that writes.
     pub(crate) replies: Queue,
-    /// For the one embedding model.
+    /// For the embedding model, one at a time.
     pub(crate) vectors: Queue,
     pub(crate) metrics: Metrics,
     pub(crate) guard: Guard,
@@ -43,10 +43,10 @@ impl App {
         guard: Guard,
     ) -> Self {
         Self {
+            replies: Queue::of(client.replies_max()),
+            vectors: Queue::of(1),
             client,
             embeddings,
-            replies: Queue::default(),
-            vectors: Queue::default(),
             metrics: Metrics::new(),
             guard,
             since: jiff::Timestamp::now().as_second(),

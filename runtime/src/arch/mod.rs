@@ -25,8 +25,29 @@ pub(crate) trait Decoder: Send {
     /// Its sizes.
     fn dims(&self) -> &Dims;
 
-    /// Appends `ids` to the sequence and returns the logits of the last `wanted` of them.
-    fn forward(&self, kv: &mut SequenceKv, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error>;
+    /// One pass over some sequences: appends its ids to each and returns the logits of the last that are wanted of them, one
+    /// vector for each sequence. After an error no sequence has more ids than before.
+    fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error>;
+}
+
+/// What one pass appends to one sequence.
+pub(crate) struct Part<'a> {
+    pub kv: &'a mut SequenceKv,
+    pub ids: &'a [u32],
+    /// Of how many of the last ids the logits are wanted; at least one.
+    pub wanted: usize,
+}
+
+impl dyn Decoder + '_ {
+    /// A pass over one sequence.
+    pub(crate) fn forward_one(
+        &self,
+        kv: &mut SequenceKv,
+        ids: &[u32],
+        wanted: usize,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        Ok(self.forward(&mut [Part { kv, ids, wanted }])?.pop().unwrap_or_default())
+    }
 }
 
 /// Loads a file's model: for our kernels on the CPU, or, on a `device`, for the tensor library's operations there.
@@ -177,9 +198,8 @@ impl Rope {
         Ok(Self { adjacent: arch == "llama", frequencies })
     }
 
-    /// Sine and cosine for every pair of some positions.
+    /// Appends sine and cosine for every pair of some positions.
     fn turns(&self, positions: Range<usize>, turns: &mut Vec<(f32, f32)>) {
-        turns.clear();
         for position in positions {
             turns.extend(self.frequencies.iter().map(|frequency| {
                 // In f64: at position 100,000 the product in f32 is off by hundredths of a radian.
@@ -204,46 +224,53 @@ impl Model {
         Ok(Self { dims, embedding, layers, norm, head, scratch: Mutex::default() })
     }
 
-    fn run(
-        &self,
-        s: &mut Scratch,
-        kv: &mut SequenceKv,
-        ids: &[u32],
-        wanted: usize,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let (first, width, epsilon) = (kv.ids.len(), self.embedding.columns(), self.dims.epsilon);
-        s.x.resize(ids.len() * width, 0.0);
-        s.delta.resize(ids.len() * width, 0.0);
-        for (id, row) in ids.iter().zip(s.x.chunks_exact_mut(width)) {
+    fn run(&self, s: &mut Scratch, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
+        let (width, epsilon) = (self.embedding.columns(), self.dims.epsilon);
+        let positions: usize = parts.iter().map(|part| part.ids.len()).sum();
+        s.x.resize(positions * width, 0.0);
+        s.delta.resize(positions * width, 0.0);
+        let ids = parts.iter().flat_map(|part| part.ids);
+        for (id, row) in ids.zip(s.x.chunks_exact_mut(width)) {
             self.embedding.read(*id as usize, row)?;
         }
         // After reading, so that no row of a changed file gets any further.
         self.embedding.is_as_opened()?;
-        self.dims.rope.turns(first..first + ids.len(), &mut s.turns);
+        s.turns.clear();
+        for Part { kv, ids, .. } in parts.iter() {
+            self.dims.rope.turns(kv.ids.len()..kv.ids.len() + ids.len(), &mut s.turns);
+        }
         for (number, layer) in self.layers.iter().enumerate() {
             s.normed.clone_from(&s.x);
             by_rows(&mut s.normed, width, |rows| rms_norm(rows, &layer.attention_norm, epsilon));
-            self.attend(s, layer, number, kv, first)?;
+            self.attend(s, layer, number, parts)?;
             add_to_rows(&mut s.x, &s.delta);
             s.normed.clone_from(&s.x);
             by_rows(&mut s.normed, width, |rows| rms_norm(rows, &layer.ffn_norm, epsilon));
             let hidden = layer.gate.rows();
-            s.gate.resize(ids.len() * hidden, 0.0);
-            s.up.resize(ids.len() * hidden, 0.0);
+            s.gate.resize(positions * hidden, 0.0);
+            s.up.resize(positions * hidden, 0.0);
             s.left.products(&s.normed, [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)])?;
             by_two_rows(&mut s.gate, &s.up, hidden, silu_times);
             s.left.products(&s.gate, [(&layer.down, &mut s.delta)])?;
             add_to_rows(&mut s.x, &s.delta);
         }
-        kv.ids.extend_from_slice(ids);
-        let last = &mut s.x[(ids.len() - wanted) * width..];
-        rms_norm(last, &self.norm, epsilon);
-        let mut logits = vec![0.0; wanted * self.head.rows()];
-        s.left.products(last, [(&self.head, &mut logits)])?;
-        if wanted == 1 {
-            return Ok(vec![logits]);
+        s.normed.clear();
+        let mut end = 0;
+        for Part { ids, wanted, .. } in parts.iter() {
+            end += ids.len();
+            s.normed.extend_from_slice(&s.x[(end - wanted) * width..end * width]);
         }
-        Ok(logits.chunks_exact(self.head.rows()).map(<[f32]>::to_vec).collect())
+        rms_norm(&mut s.normed, &self.norm, epsilon);
+        let mut logits = vec![0.0; s.normed.len() / width * self.head.rows()];
+        s.left.products(&s.normed, [(&self.head, &mut logits)])?;
+        let mut rows = logits.chunks_exact(self.head.rows()).map(<[f32]>::to_vec);
+        Ok(parts
+            .iter_mut()
+            .map(|Part { kv, ids, wanted }| {
+                kv.ids.extend_from_slice(ids);
+                rows.by_ref().take(*wanted).collect()
+            })
+            .collect())
     }
 
     /// From normed rows to what attention adds to the residual stream.
@@ -252,8 +279,7 @@ impl Model {
         s: &mut Scratch,
         layer: &Layer,
         number: usize,
-        kv: &mut SequenceKv,
-        first: usize,
+        parts: &mut [Part<'_>],
     ) -> Result<(), Error> {
         let Dims { heads, kv_heads, head_dim, ref rope, epsilon, .. } = self.dims;
         let positions = s.normed.len() / layer.attention_norm.len();
@@ -285,10 +311,16 @@ impl Model {
         s.v16.resize(s.v.len(), f16::ZERO);
         s.k16.convert_from_f32_slice(&s.k);
         s.v16.convert_from_f32_slice(&s.v);
-        let stored = kv.write(number, first, &s.k16, &s.v16);
-        let shape = AttentionShape { heads, kv_heads, head_dim, first };
         s.mixed.resize(s.q.len(), 0.0);
-        attention(&s.q, &stored.k, &stored.v, shape, &mut s.mixed);
+        let mut end = 0;
+        for Part { kv, ids, .. } in parts {
+            let (at, first) = (end, kv.ids.len());
+            end += ids.len();
+            let of = |heads: usize| at * heads * head_dim..end * heads * head_dim;
+            let stored = kv.write(number, first, &s.k16[of(kv_heads)], &s.v16[of(kv_heads)]);
+            let shape = AttentionShape { heads, kv_heads, head_dim, first };
+            attention(&s.q[of(heads)], &stored.k, &stored.v, shape, &mut s.mixed[of(heads)]);
+        }
         s.left.products(&s.mixed, [(&layer.out, &mut s.delta)])
     }
 }
@@ -298,9 +330,9 @@ impl Decoder for Model {
         &self.dims
     }
 
-    fn forward(&self, kv: &mut SequenceKv, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error> {
+    fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        self.run(&mut scratch, kv, ids, wanted)
+        self.run(&mut scratch, parts)
     }
 }
 

@@ -13,7 +13,7 @@ use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::{rope, rope_i};
 use half::f16;
 
-use super::{Decoder, Dims};
+use super::{Decoder, Dims, Part};
 use crate::error::Error;
 use crate::gguf::Gguf;
 use crate::kv::{SequenceKv, common_prefix};
@@ -105,10 +105,11 @@ impl DeviceModel {
             x = (x + layer.down.forward(&gated)?)?;
         }
         live.hand_over(kv, first, ids.len())?;
+        let last = x.narrow(0, ids.len() - wanted, wanted)?.contiguous()?;
+        let logits = self.head.forward(&rms_norm(&last, &self.norm, epsilon)?)?.to_vec2()?;
         live.ids.extend_from_slice(ids);
         kv.ids.extend_from_slice(ids);
-        let last = x.narrow(0, ids.len() - wanted, wanted)?.contiguous()?;
-        Ok(self.head.forward(&rms_norm(&last, &self.norm, epsilon)?)?.to_vec2()?)
+        Ok(logits)
     }
 
     /// From normed rows `[positions][width]` to what attention adds to the residual stream.
@@ -160,12 +161,16 @@ impl Decoder for DeviceModel {
         &self.dims
     }
 
-    fn forward(&self, kv: &mut SequenceKv, ids: &[u32], wanted: usize) -> Result<Vec<Vec<f32>>, Error> {
+    /// One sequence after the other: the device has the rows of one.
+    fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = self.run(&mut live, kv, ids, wanted);
+        let before: Vec<_> = parts.iter().map(|part| part.kv.ids.len()).collect();
+        let pass = |part: &mut Part<'_>| self.run(&mut live, part.kv, part.ids, part.wanted);
+        let result: Result<_, _> = parts.iter_mut().map(pass).collect();
         if result.is_err() {
             // Which rows were written is not known.
             live.ids.clear();
+            parts.iter_mut().zip(before).for_each(|(part, before)| part.kv.truncate(before));
         }
         result
     }

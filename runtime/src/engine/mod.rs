@@ -2,13 +2,13 @@
 
 mod draft;
 mod grammar;
+mod reply;
 mod sample;
+mod shared;
 mod stop;
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
 
 use candle_core::Device;
 
@@ -18,11 +18,10 @@ use crate::error::Error;
 use crate::gguf::Gguf;
 use crate::kv::{self, Identity, KvOptions, KvStore, SequenceKv, Shape};
 use crate::tokenizer::Tokenizer;
-use draft::Drafter;
-use grammar::{Constraint, Grammars};
-use sample::Sampler;
+use grammar::Grammars;
+use reply::Reply;
 pub use sample::Sampling;
-use stop::StopFilter;
+pub use shared::{REPLIES_MAX, SharedEngine};
 
 /// Prompt tokens computed between two looks at whether the caller still wants the reply.
 const PREFILL_CHUNK: usize = 128;
@@ -164,6 +163,8 @@ pub struct Engine {
     grammars: Grammars,
     kv: KvStore,
     draft_tokens_max: usize,
+    /// Replies that are made together where it is shared.
+    replies_max: usize,
 }
 
 impl Engine {
@@ -198,6 +199,8 @@ impl Engine {
             grammars,
             kv,
             draft_tokens_max: options.draft_tokens_max,
+            // Another device has the rows of one sequence.
+            replies_max: if device.is_some() { 1 } else { REPLIES_MAX },
         })
     }
 
@@ -226,7 +229,7 @@ impl Engine {
             return Err(Error::PromptEmpty);
         }
         let mut kv = SequenceKv::new(self.model.dims().layers, self.model.dims().kv_row());
-        self.model.forward(&mut kv, ids, wanted)
+        self.model.forward_one(&mut kv, ids, wanted)
     }
 
     /// Logits of the next token after `ids`, computed as for a reply: what is remembered of them is not
@@ -237,7 +240,7 @@ impl Engine {
         }
         let (mut kv, _) = self.kv.begin(ids);
         let rest = ids[kv.ids.len()..].to_vec();
-        let logits = self.model.forward(&mut kv, &rest, 1);
+        let logits = self.model.forward_one(&mut kv, &rest, 1);
         self.kv.finish(kv);
         Ok(logits?.pop().unwrap_or_default())
     }
@@ -253,6 +256,22 @@ impl Engine {
         request: &GenerateRequest,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Generation, Error> {
+        let mut reply = self.begin(request)?;
+        let mut run = || {
+            while let Some(feed) = reply.next(&self.tokenizer, PREFILL_CHUNK, on_progress)? {
+                let rows = self.model.forward_one(&mut reply.kv, &feed.ids, feed.wanted)?;
+                reply.computed(&feed, rows);
+            }
+            Ok(())
+        };
+        let result = run();
+        let (generation, kv) = reply.end();
+        self.kv.finish(kv);
+        result.map(|()| generation)
+    }
+
+    /// A reply that is to be made, with what is remembered of its prompt.
+    fn begin(&mut self, request: &GenerateRequest) -> Result<Reply, Error> {
         if request.prompt.is_empty() {
             return Err(Error::PromptEmpty);
         }
@@ -267,158 +286,8 @@ impl Engine {
         if let Some(constraint) = &mut constraint {
             constraint.consume(&request.begun)?;
         }
-        let (mut kv, found) = self.kv.begin(&present);
-        let result = self.run(request, &present, &mut kv, constraint.as_mut(), on_progress);
-        self.kv.finish(kv);
-        result.map(|generation| Generation {
-            reused_tokens: found.memory_tokens + found.disk_tokens,
-            reused_ram_tokens: found.memory_tokens,
-            restored_disk_tokens: found.disk_tokens,
-            diverged_at: found.diverged_at,
-            ..generation
-        })
-    }
-
-    fn run(
-        &self,
-        request: &GenerateRequest,
-        present: &[u32],
-        kv: &mut SequenceKv,
-        constraint: Option<&mut Constraint>,
-        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Generation, Error> {
-        let total = present.len();
-        let mut out = Generation {
-            ids: request.begun.clone(),
-            text: String::new(),
-            finish: Finish::Length,
-            prompt_tokens: request.prompt.len(),
-            reused_tokens: 0,
-            reused_ram_tokens: 0,
-            restored_disk_tokens: 0,
-            prefilled_tokens: 0,
-            diverged_at: None,
-            passes: 0,
-            drafted_tokens: 0,
-            accepted_tokens: 0,
-            prefill_ms: 0,
-            decode_ms: 0,
-        };
-        let started = Instant::now();
-        let mut rows = VecDeque::new();
-        while kv.ids.len() < total {
-            if on_progress(Progress::Prefill { done: kv.ids.len(), total }).is_break() {
-                out.finish = Finish::Cancelled;
-                return Ok(out);
-            }
-            let end = total.min(kv.ids.len() + PREFILL_CHUNK);
-            let chunk = present[kv.ids.len()..end].to_vec();
-            rows = self.model.forward(kv, &chunk, 1)?.into();
-            out.prefilled_tokens += chunk.len();
-        }
-        out.prefill_ms = started.elapsed().as_millis() as u64;
-        let started = Instant::now();
-        self.decode(request, kv, rows, constraint, &mut out, on_progress)?;
-        // What was guessed and not chosen is no part of the sequence.
-        kv.truncate(kv.ids.len().min(request.prompt.len() + out.ids.len()));
-        out.decode_ms = started.elapsed().as_millis() as u64;
-        Ok(out)
-    }
-
-    /// Writes the reply. `rows` are the logits after the last token that is present.
-    fn decode(
-        &self,
-        request: &GenerateRequest,
-        kv: &mut SequenceKv,
-        mut rows: VecDeque<Vec<f32>>,
-        mut constraint: Option<&mut Constraint>,
-        out: &mut Generation,
-        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        let total = request.prompt.len();
-        let tokens_max = request.tokens_max.min(self.meta.window_tokens - total);
-        let mut sampler = Sampler::new(&request.sampling);
-        let mut filter = StopFilter::new(&request.stop);
-        let mut drafter = Drafter::new(&request.prompt, self.draft_tokens_max);
-        for id in &request.begun {
-            drafter.push(*id);
-            filter.push(self.tokenizer.bytes(*id));
-        }
-        // Tokens in `kv` that are not chosen yet; `rows` begins with the logits before the first of them.
-        let mut guesses: VecDeque<u32> = VecDeque::new();
-        let (mut guessed, mut right) = (0, 0);
-        while out.ids.len() < tokens_max {
-            let mut logits = rows.pop_front().unwrap_or_default();
-            let forced = constraint.as_deref_mut().map_or_else(Vec::new, Constraint::forced);
-            let chosen = if forced.is_empty() {
-                let allowed = constraint.as_deref_mut().map(Constraint::mask).transpose()?;
-                if out.ids.len() == request.begun.len() {
-                    sample::ban(&mut logits, &request.banned_first);
-                }
-                vec![sampler.choose(&mut logits, &out.ids, allowed.as_ref())]
-            } else {
-                forced.into_iter().take(tokens_max - out.ids.len()).collect()
-            };
-            if let Some(constraint) = constraint.as_deref_mut() {
-                constraint.consume(&chosen)?;
-            }
-            if chosen.iter().any(|id| self.tokenizer.end_ids.contains(id)) {
-                out.finish = Finish::Stop;
-                break;
-            }
-            let mut ended = false;
-            for id in &chosen {
-                out.ids.push(*id);
-                drafter.push(*id);
-                ended |= filter.push(self.tokenizer.bytes(*id));
-            }
-            let text = filter.take();
-            if !text.is_empty() {
-                out.text.push_str(&text);
-                if on_progress(Progress::Piece { text, tokens: out.ids.len() }).is_break() {
-                    out.finish = Finish::Cancelled;
-                    break;
-                }
-            }
-            if ended {
-                out.finish = Finish::StopText;
-                break;
-            }
-            if constraint.as_deref_mut().is_some_and(|c| c.is_over()) {
-                out.finish = Finish::Stop;
-                break;
-            }
-            let known = chosen.iter().zip(&guesses).take_while(|(chosen, guess)| chosen == guess).count();
-            guesses.drain(..known);
-            right += known;
-            out.accepted_tokens += known;
-            if known == chosen.len() {
-                // The row after the last of them is there already; those between are of tokens that are settled.
-                rows.drain(..known - 1);
-                continue;
-            }
-            if guessed > 0 {
-                drafter.judged(guessed, right);
-            }
-            kv.truncate(total + out.ids.len() - (chosen.len() - known));
-            let room = tokens_max - out.ids.len();
-            let draft = if room > 1 { drafter.draft(room - 1) } else { &[] };
-            let feed: Vec<u32> = chosen[known..].iter().chain(draft).copied().collect();
-            guesses = draft.iter().copied().collect();
-            (guessed, right) = (guesses.len(), 0);
-            rows = self.model.forward(kv, &feed, guessed + 1)?.into();
-            out.passes += 1;
-            out.drafted_tokens += guessed;
-        }
-        if out.finish != Finish::StopText {
-            let text = filter.finish();
-            if !text.is_empty() {
-                out.text.push_str(&text);
-                // The pieces together are the text; that the caller may want to end it changes nothing any more.
-                let _ = on_progress(Progress::Piece { text, tokens: out.ids.len() });
-            }
-        }
-        Ok(())
+        let limits = (self.meta.window_tokens, self.draft_tokens_max);
+        Ok(Reply::new(request, self.kv.begin(&present), constraint, &self.tokenizer, limits))
     }
 }
 
@@ -433,7 +302,7 @@ fn open_kv(
     let mut identity = None;
     if options.snapshots.as_ref().is_some_and(|s| s.bytes_max > 0) {
         let mut probe = SequenceKv::new(shape.layers, shape.row);
-        model.forward(&mut probe, &kv::PROBE, 1)?;
+        model.forward_one(&mut probe, &kv::PROBE, 1)?;
         let kv_key = kv::kv_key(gguf, shape, &probe.copy_out(0, kv::PROBE.len()))?;
         identity = Some(Identity { kv_key, model: meta.name.clone(), model_bytes: meta.file_bytes });
     }

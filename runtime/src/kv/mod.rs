@@ -23,7 +23,7 @@ pub(crate) use sequence::SequenceKv;
 pub(crate) use sequence::common_prefix;
 pub use shelf::{SnapshotInfo, flush, list, verify};
 pub use snapshot::SnapshotError;
-pub(crate) use store::{Identity, KvStore};
+pub(crate) use store::{Found, Identity, KvStore};
 
 /// What may be remembered.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use edvac_runtime::tokenizer::Tokenizer;
-use edvac_runtime::{Engine, Error, Finish, GenerateRequest, Generation, Progress};
+use edvac_runtime::{Error, Finish, GenerateRequest, Generation, Progress, SharedEngine};
 
 /// How often a passage must follow on itself before a reply counts as one that will not end.
 const REPEATS: usize = 8;
@@ -51,7 +51,7 @@ pub(super) struct Rewinding {
 /// Makes a reply. One that goes round in circles is taken back at most `rewinds_max` times, then it is cut: its finish is
 /// [`Finish::Length`], which is what it would have come to.
 pub(super) fn generate(
-    engine: &mut Engine,
+    engine: &SharedEngine,
     tokenizer: &Tokenizer,
     mut request: GenerateRequest,
     rewinding: Rewinding,
