@@ -68,7 +68,9 @@ impl From<ConfigError> for Failure {
             ConfigError::NoHome => String::new(),
             ConfigError::Value { .. } => "Mend or unset it.".to_owned(),
             ConfigError::Io { .. } => "Give a file that exists and that you may read.".to_owned(),
-            _ => "Mend or remove that line; `edvac init --force` writes a fresh file.".to_owned(),
+            ConfigError::Bad { .. } => {
+                "Mend or remove that line; `edvac init --force` writes a fresh file.".to_owned()
+            }
         };
         Self::usage(error.to_string(), fix)
     }

@@ -3,13 +3,15 @@
 //! `cargo bench -p edvac-runtime --bench peer -- --models DIR [--llama DIR] [--names a,b] [--depths 0,2048,8192]
 //! [--rounds N]`: prints the median tokens per second of a 512-token prefill, of 64 decoded tokens at each depth, and of
 //! four sequences that decode 64 tokens each together, with ratios where `--llama` names a directory with those programs.
-//! Run it on an idle machine; both engines are measured in every round, so that a slower minute slows both.
+//! What decoding reads of the weights is compared with what the machine's memory gives. With `--rewrite FILE --rename A=B` it
+//! is also measured how much faster guesses make the reply that is the file with a name changed. Run it on an idle machine; both engines are measured in every round, so that a slower minute slows both.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use edvac_runtime::chat_template::ChatMessage;
 use edvac_runtime::{Engine, EngineOptions, GenerateRequest, Progress, SharedEngine};
 
 /// Tokens of the prefill that is measured.
@@ -28,6 +30,8 @@ struct Arguments {
     names: Vec<String>,
     depths: Vec<usize>,
     rounds: usize,
+    rewrite: Option<PathBuf>,
+    rename: Option<(String, String)>,
 }
 
 fn arguments() -> Arguments {
@@ -37,6 +41,8 @@ fn arguments() -> Arguments {
         names: ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"].map(str::to_owned).to_vec(),
         depths: vec![0, 2048, 8192],
         rounds: 3,
+        rewrite: None,
+        rename: None,
     };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
@@ -52,6 +58,10 @@ fn arguments() -> Arguments {
             "--names" => found.names = list(),
             "--depths" => {
                 found.depths = list().iter().map(|d| d.parse().expect("depths are numbers")).collect();
+            }
+            "--rewrite" => found.rewrite = Some(PathBuf::from(value)),
+            "--rename" => {
+                found.rename = value.split_once('=').map(|(old, new)| (old.to_owned(), new.to_owned()));
             }
             "--rounds" => found.rounds = value.parse().expect("rounds are a number"),
             other => panic!("{other} is not an option of this benchmark"),
@@ -157,6 +167,46 @@ fn theirs_together(dir: &Path, model: &Path) -> Option<f64> {
     line["speed_tg"].as_f64()
 }
 
+/// Bytes a second that as many threads as there are processors read from memory together, in the best of some rounds.
+fn bandwidth() -> f64 {
+    const BYTES: usize = 256 << 20;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory: Vec<Vec<u64>> = (0..threads as u64).map(|n| vec![n + 1; BYTES / size_of::<u64>()]).collect();
+    let round = || {
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for part in &memory {
+                scope.spawn(|| std::hint::black_box(part.iter().fold(0, |sum: u64, x| sum.wrapping_add(*x))));
+            }
+        });
+        (BYTES * threads) as f64 / started.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| round()).fold(0.0, f64::max)
+}
+
+/// Milliseconds of decoding the rewritten file with guesses and without, and the tokens of the reply, which is the same.
+fn rewriting(path: &Path, file: &str, (old, new): &(String, String)) -> (f64, f64, usize) {
+    let said = format!(
+        "Write this file again with every `{old}` renamed to `{new}` and nothing else changed. Reply with the file only.\n\n```\n{file}```"
+    );
+    let make = |draft_tokens_max: Option<usize>| {
+        let options = EngineOptions::default();
+        let draft_tokens_max = draft_tokens_max.unwrap_or(options.draft_tokens_max);
+        let mut engine = Engine::open(path, &EngineOptions { draft_tokens_max, ..options }).expect("a model");
+        let message = ChatMessage { role: "user".to_owned(), content: said.clone() };
+        let text = engine.render_chat(&[message], true).expect("a prompt");
+        let prompt = engine.tokenizer().encode(&text, true).expect("tokens");
+        let request = GenerateRequest { prompt, tokens_max: 8192, ..GenerateRequest::default() };
+        engine.generate(&request, &mut |_| ControlFlow::Continue(())).expect("a reply")
+    };
+    let (with, without) = (make(None), make(Some(0)));
+    assert_eq!(with.ids, without.ids, "guesses change no token");
+    let changed = file.replace(old.as_str(), new);
+    let right = with.text.lines().filter(|line| changed.lines().any(|l| l == *line)).count();
+    println!("{} of {} lines of the reply are the file's, renamed", right, with.text.lines().count());
+    (with.decode_ms as f64, without.decode_ms as f64, with.ids.len())
+}
+
 fn print(name: &str, what: &str, mine: f64, best: Option<f64>, other: f64) {
     print!("{name}: {what:>15}: {mine:8.1}/s");
     if let Some(best) = best {
@@ -207,6 +257,15 @@ fn main() {
             // What the machine can do when no other program takes a processor away.
             let best = parts.into_iter().fold(0.0, f64::max);
             print(name, &what, mine, Some(best), other);
+            if point == Some(0) {
+                let (read, most) = (mine * engine.meta().packed_bytes as f64, bandwidth());
+                let share = read / most;
+                println!(
+                    "{name}:    weights read: {:.1} GB/s, where a plain loop reads {:.1}: {share:.2}",
+                    read / 1e9,
+                    most / 1e9
+                );
+            }
         }
         let engine = SharedEngine::new(engine).expect("a thread");
         let (mut mine, mut other) = (Vec::new(), Vec::new());
@@ -215,6 +274,14 @@ fn main() {
             other.extend(arguments.llama.as_ref().and_then(|dir| theirs_together(dir, &path)));
         }
         print(name, &format!("{TOGETHER} together"), median(mine), None, median(other));
+        drop(engine);
+        if let (Some(file), Some(rename)) = (&arguments.rewrite, &arguments.rename) {
+            let (with, without, tokens) = rewriting(&path, &read(&file.to_string_lossy()), rename);
+            println!(
+                "{name}: rewriting {tokens} tokens: {with:.0} ms with guesses, {without:.0} without, ratio {:.2}",
+                without / with
+            );
+        }
     }
     println!("load {}", read("/proc/loadavg").trim());
 }

@@ -39,6 +39,11 @@ impl Matrix {
         self.rows
     }
 
+    /// What a product reads of it, where that is known: of packed ones.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.packed().map_or(0, PackedMatrix::byte_len)
+    }
+
     fn packed(&self) -> Option<&PackedMatrix> {
         match &self.form {
             Form::Packed(matrix) => Some(matrix),

@@ -73,12 +73,11 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
     let begun = Instant::now();
     add("git", begun, git());
     // Where the configuration cannot be read, nobody knows which directories and which model are meant.
-    match &loaded {
-        Ok(config) => configured(config, &mut add),
-        Err(_) => {
-            let what = "directories, model and search are not checked without a configuration".to_owned();
-            add("the rest", Instant::now(), (Standing::Warning, what, String::new()));
-        }
+    if let Ok(config) = &loaded {
+        configured(config, &mut add);
+    } else {
+        let what = "directories, model and search are not checked without a configuration".to_owned();
+        add("the rest", Instant::now(), (Standing::Warning, what, String::new()));
     }
     let failed = findings.iter().any(|f| f.standing == Standing::Failure);
     if json {

@@ -25,6 +25,9 @@ pub(crate) trait Decoder: Send {
     /// Its sizes.
     fn dims(&self) -> &Dims;
 
+    /// Bytes of weights that a pass reads, as far as they are packed by us.
+    fn packed_bytes(&self) -> usize;
+
     /// One pass over some sequences: appends its ids to each and returns the logits of the last that are wanted of them, one
     /// vector for each sequence. After an error no sequence has more ids than before.
     fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error>;
@@ -328,6 +331,15 @@ impl Model {
 impl Decoder for Model {
     fn dims(&self) -> &Dims {
         &self.dims
+    }
+
+    fn packed_bytes(&self) -> usize {
+        let of_layer = |layer: &Layer| {
+            let Layer { q, k, v, out, gate, up, down, .. } = layer;
+            let matrices = [&q.matrix, &k.matrix, &v.matrix, out, gate, up, down];
+            matrices.iter().map(|matrix| matrix.packed_bytes()).sum::<usize>()
+        };
+        self.layers.iter().map(of_layer).sum::<usize>() + self.head.packed_bytes()
     }
 
     fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {

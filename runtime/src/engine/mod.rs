@@ -67,6 +67,8 @@ pub struct ModelMeta {
     pub window_tokens: usize,
     /// Size of the file.
     pub file_bytes: u64,
+    /// Bytes of packed weights, all of which every pass reads; 0 where the tensor library computes.
+    pub packed_bytes: usize,
 }
 
 /// What to generate.
@@ -188,6 +190,7 @@ impl Engine {
             architecture: header.string("general.architecture").unwrap_or_default().to_owned(),
             window_tokens: options.window_tokens_max.unwrap_or(usize::MAX).min(model.dims().window_tokens),
             file_bytes: gguf.file_bytes,
+            packed_bytes: model.packed_bytes(),
         };
         let grammars = Grammars::new(&tokenizer)?;
         let kv = open_kv(model.as_ref(), &meta, &gguf, &options.kv)?;

@@ -111,15 +111,15 @@ pub(super) unsafe fn group_tile(
     (k, v): (&[f16], &[f16]),
     stride: usize,
     rows: usize,
-    states: Lanes<'_>,
+    mut states: Lanes<'_>,
     ahead: bool,
 ) {
     // SAFETY: the caller's.
     unsafe {
         match q.len() / states.max.len() / LANES {
-            4 => group::<4, 6>(q, (k, v), stride, rows, states, ahead),
-            8 => group::<8, 3>(q, (k, v), stride, rows, states, ahead),
-            _ => group::<16, 1>(q, (k, v), stride, rows, states, ahead),
+            4 => group::<4, 6>(q, (k, v), stride, rows, &mut states, ahead),
+            8 => group::<8, 3>(q, (k, v), stride, rows, &mut states, ahead),
+            _ => group::<16, 1>(q, (k, v), stride, rows, &mut states, ahead),
         }
     }
 }
@@ -132,7 +132,7 @@ unsafe fn group<const C: usize, const L: usize>(
     (k, v): (&[f16], &[f16]),
     stride: usize,
     rows: usize,
-    states: Lanes<'_>,
+    states: &mut Lanes<'_>,
     ahead: bool,
 ) {
     let (d, lanes) = (C * LANES, states.max.len());

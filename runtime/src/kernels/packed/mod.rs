@@ -87,6 +87,11 @@ impl PackedMatrix {
         Ok(Self { bytes, format, rows, columns })
     }
 
+    /// What a product reads of it.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether the left side has one scale per panel.
     pub(crate) fn is_wide(&self) -> bool {
         self.format.is_wide()
