@@ -1,11 +1,11 @@
 //! The forward pass of Llama and Qwen2/Qwen3 decoders: our own loop and KV layout over quantised matrices.
 //!
 //! Llama: Touvron et al. 2023; Qwen2 adds biases to Q, K and V; Qwen3 drops them and normalises Q and K per head.
-//! RoPE: Su et al. 2021, pairs adjacent elements in Llama GGUF files and halves apart in Qwen ones.
+//! RoPE (`rope`) pairs adjacent elements in Llama GGUF files and halves apart in Qwen ones.
 
 mod on_device;
+mod rope;
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
@@ -13,12 +13,13 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::error::Error;
-use crate::gguf::{Gguf, Header};
+use crate::gguf::Gguf;
 use crate::kernels::{
     AttentionShape, add_to_rows, attention, by_rows, by_two_rows, rms_norm, rotate, silu_times,
 };
 use crate::kv::SequenceKv;
 use crate::weights::{Left, Matrix, RowReader, Weights};
+use rope::Rope;
 
 /// A loaded model: what computes, on whatever device.
 pub(crate) trait Decoder: Send {
@@ -55,10 +56,6 @@ impl dyn Decoder + '_ {
 
 /// Loads a file's model: for our kernels on the CPU, or, on a `device`, for the tensor library's operations there.
 pub(crate) fn load(gguf: &Gguf, device: Option<&Device>) -> Result<Box<dyn Decoder>, Error> {
-    if gguf.header.tensors.contains_key("rope_freqs.weight") {
-        // Llama 3.1 and later: without them the model computes, and writes worse and worse with length.
-        return Err(Error::Missing("RoPE scaling: rope_freqs is not supported by this version".to_owned()));
-    }
     Ok(match device {
         None => Box::new(Model::load(gguf)?),
         Some(device) => Box::new(on_device::DeviceModel::load(gguf, device)?),
@@ -83,14 +80,6 @@ pub struct Dims {
     pub window_tokens: usize,
     epsilon: f32,
     rope: Rope,
-}
-
-#[derive(Clone, Debug)]
-struct Rope {
-    /// Adjacent pairs instead of halves.
-    adjacent: bool,
-    /// Rotation per position of each pair.
-    frequencies: Vec<f32>,
 }
 
 struct Layer {
@@ -146,7 +135,8 @@ struct Scratch {
 }
 
 impl Dims {
-    fn read(header: &Header) -> Result<Self, Error> {
+    fn read(gguf: &Gguf) -> Result<Self, Error> {
+        let header = &gguf.header;
         let arch = header.string("general.architecture").unwrap_or_default();
         if !KNOWN.contains(&arch) {
             return Err(Error::UnsupportedArchitecture { name: arch.to_owned(), known: KNOWN.join(", ") });
@@ -172,7 +162,7 @@ impl Dims {
             head_dim,
             window_tokens: number("context_length")?,
             epsilon: header.float(&key("attention.layer_norm_rms_epsilon")).unwrap_or(1e-5) as f32,
-            rope: Rope::read(header, arch, head_dim)?,
+            rope: Rope::read(gguf, arch, head_dim)?,
         })
     }
 
@@ -182,40 +172,9 @@ impl Dims {
     }
 }
 
-impl Rope {
-    fn read(header: &Header, arch: &str, head_dim: usize) -> Result<Self, Error> {
-        let key = |name: &str| format!("{arch}.rope.{name}");
-        let base = header.float(&key("freq_base")).unwrap_or(10_000.0);
-        let factor = match header.string(&key("scaling.type")).unwrap_or("none") {
-            "none" => 1.0,
-            "linear" => header.float(&key("scaling.factor")).filter(|f| *f > 0.0).unwrap_or(1.0),
-            other => {
-                return Err(Error::Missing(format!(
-                    "RoPE scaling: {other:?} is not supported by this version"
-                )));
-            }
-        };
-        let frequencies = (0..head_dim / 2)
-            .map(|i| (base.powf(-2.0 * i as f64 / head_dim as f64) / factor) as f32)
-            .collect();
-        Ok(Self { adjacent: arch == "llama", frequencies })
-    }
-
-    /// Appends sine and cosine for every pair of some positions.
-    fn turns(&self, positions: Range<usize>, turns: &mut Vec<(f32, f32)>) {
-        for position in positions {
-            turns.extend(self.frequencies.iter().map(|frequency| {
-                // In f64: at position 100,000 the product in f32 is off by hundredths of a radian.
-                let (sin, cos) = (position as f64 * f64::from(*frequency)).sin_cos();
-                (sin as f32, cos as f32)
-            }));
-        }
-    }
-}
-
 impl Model {
     fn load(gguf: &Gguf) -> Result<Self, Error> {
-        let dims = Dims::read(&gguf.header)?;
+        let dims = Dims::read(gguf)?;
         let weights = Weights { gguf };
         let embedding = RowReader::new(&weights, "token_embd.weight")?;
         let width = embedding.columns();

@@ -65,7 +65,7 @@ struct Live {
 impl DeviceModel {
     /// Copies the weights to the device.
     pub(crate) fn load(gguf: &Gguf, device: &Device) -> Result<Self, Error> {
-        let dims = Dims::read(&gguf.header)?;
+        let dims = Dims::read(gguf)?;
         let weights = Weights { gguf };
         let embedding = RowReader::new(&weights, "token_embd.weight")?;
         let width = embedding.columns();
