@@ -26,13 +26,16 @@ pub fn folder(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(case)
 }
 
-/// The arguments that run a case's task under its script.
+/// The arguments that run a case's task, or its program, under its script.
 pub fn arguments(folder: &Path, domain: &str) -> Vec<String> {
     let script = folder.join("script.toml");
-    ["run", "--domain", domain, "--provider", &format!("scripted:{}", script.display()), "--task-file"]
+    let program = folder.join("program.toml");
+    let (option, file) =
+        if program.exists() { ("--program", program) } else { ("--task-file", folder.join("task.md")) };
+    ["run", "--domain", domain, "--provider", &format!("scripted:{}", script.display()), option]
         .iter()
         .map(|&s| s.to_owned())
-        .chain([folder.join("task.md").display().to_string()])
+        .chain([file.display().to_string()])
         .collect()
 }
 
@@ -82,5 +85,6 @@ cases! {
     repaired: "repaired",
     unmet: "unmet",
     untested: "untested",
+    no_test_check: "no-test-check",
     questions: "questions",
 }

@@ -120,7 +120,11 @@ struct Reading {
 
 impl Reading {
     fn problem(&mut self, sentence: impl Into<String>) {
-        self.out.problems.push(sentence.into());
+        let sentence = sentence.into();
+        // A mistake that is made five times is one thing to say.
+        if !self.out.problems.contains(&sentence) {
+            self.out.problems.push(sentence);
+        }
     }
 
     fn action(&mut self, header: &str, action: Action) {

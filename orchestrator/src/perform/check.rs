@@ -2,7 +2,7 @@
 
 use edvac_agents::roles::feedback;
 use edvac_memory::ids::{RequirementId, TreeId};
-use edvac_memory::program::Check;
+use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::verdict::CheckReport;
 
 use super::{Performer, Trouble, instruction_of, program_of};
@@ -21,8 +21,11 @@ impl Performer {
         let program = program_of(state)?;
         let instruction = instruction_of(purpose, state)?;
         let reports = self.run_all(&instruction.checks, tree, &program.language).await?;
+        // A step that runs no tests cannot be asked for one.
+        let tests = instruction.checks.iter().any(|check| check.kind == CheckKind::Tests);
+        let shown = |id: &RequirementId| reports.iter().any(|report| shows(id, report));
         let unproven: Vec<RequirementId> =
-            instruction.covers.iter().filter(|id| !reports.iter().any(|r| shows(id, r))).cloned().collect();
+            instruction.covers.iter().filter(|id| tests && !shown(id)).cloned().collect();
         let answer = if reports.iter().any(|r| !r.verdict.is_passed()) {
             Some(feedback::failed(&self.templates, &reports, &program.language)?)
         } else if unproven.is_empty() {
