@@ -68,9 +68,7 @@ impl From<ConfigError> for Failure {
             ConfigError::NoHome => String::new(),
             ConfigError::Value { .. } => "Mend or unset it.".to_owned(),
             ConfigError::Io { .. } => "Give a file that exists and that you may read.".to_owned(),
-            ConfigError::Bad { .. } => {
-                "Mend or remove that line; `edvac init --force` writes a fresh file.".to_owned()
-            }
+            ConfigError::Bad { .. } => "Mend or remove that line.".to_owned(),
         };
         Self::usage(error.to_string(), fix)
     }
@@ -141,7 +139,7 @@ impl From<JournalError> for Failure {
         match error {
             JournalError::InUse { .. } => Self::usage(
                 error.to_string(),
-                "Wait for it, or stop it with Ctrl-C in its terminal or with `edvac cancel`.",
+                "Wait for it, or stop it with Ctrl-C in its terminal; `edvac cancel` gives it up for good.",
             ),
             JournalError::Newer { .. } => {
                 Self::usage(error.to_string(), "Use the edvac that wrote it, or a newer one.")

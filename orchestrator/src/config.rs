@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::event::Limits;
 
+/// Tokens of a window that hold the shortest prompts.
+const WINDOW_TOKENS_MIN: usize = 1024;
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -258,6 +261,25 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     Ok(load_with_origins(file)?.0)
 }
 
+/// Refuses numbers with which no run gets anywhere: better here than after a plan is paid for.
+fn unusable(config: &Config) -> Result<(), ConfigError> {
+    let LimitsConfig { plan_turns_max, attempts_max, turns_max, reply_tokens_max, .. } = config.limits;
+    let least = [
+        ("limits.plan_turns_max", plan_turns_max as usize, 1),
+        ("limits.attempts_max", attempts_max as usize, 1),
+        ("limits.turns_max", turns_max as usize, 1),
+        ("limits.reply_tokens_max", reply_tokens_max as usize, 1),
+        ("model.window_tokens", config.model.window_tokens, WINDOW_TOKENS_MIN),
+    ];
+    match least.into_iter().find(|(_, found, least)| found < least) {
+        None => Ok(()),
+        Some((name, found, least)) => Err(ConfigError::Value {
+            name: name.to_owned(),
+            message: format!("it is {found}; at least {least} is needed"),
+        }),
+    }
+}
+
 /// Like [`load`], with where each value came from.
 pub fn load_with_origins(file: Option<&Path>) -> Result<(Config, Vec<Origin>), ConfigError> {
     let path = file.map_or_else(file_default, |p| Ok(p.to_owned()))?;
@@ -281,6 +303,7 @@ pub fn load_with_origins(file: Option<&Path>) -> Result<(Config, Vec<Origin>), C
         .build()
         .and_then(config::Config::try_deserialize)
         .map_err(|e| value_error("the environment", &e))?;
+    unusable(&config)?;
     let origins = origins(&config, &path, &text);
     Ok((config, origins))
 }

@@ -53,7 +53,7 @@ pub enum Error {
     #[error("the prompt is empty")]
     PromptEmpty,
     /// The device cannot be used.
-    #[error("device {device} cannot be used: {why}")]
+    #[error("device {device:?} cannot be used: {why}")]
     Device {
         /// As it was named.
         device: String,

@@ -50,6 +50,17 @@ fn configuration() {
         ["configuration", "sandbox", "git", "the rest"],
         "what depends on the configuration is not guessed at"
     );
+    for (text, said) in [
+        ("[limits]\nattempts_max = 0\n", "limits.attempts_max"),
+        ("[model]\nwindow_tokens = 10\n", "at least 1024"),
+    ] {
+        std::fs::write(home.path().join("config.toml"), text).unwrap();
+        refused(home.say(&["runs"]), 2, &[said]);
+    }
+    for (device, said) in [("cuda", "--features cuda"), ("abacus", "none of cpu, cuda")] {
+        std::fs::write(home.path().join("config.toml"), format!("[model]\ndevice = \"{device}\"\n")).unwrap();
+        refused(home.say(&["run", "--provider", "local", "A todo"]), 2, &[said, "model.device"]);
+    }
     refused(home.say(&["--config", "none.toml", "runs"]), 2, &["none.toml"]);
 }
 

@@ -65,7 +65,7 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
         begun,
         match &loaded {
             Ok(_) => ok("can be read"),
-            Err(error) => failure(error.to_string(), "`edvac init --force` writes a fresh one."),
+            Err(error) => failure(error.to_string(), "Mend or remove that line."),
         },
     );
     let begun = Instant::now();

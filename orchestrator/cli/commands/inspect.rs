@@ -82,11 +82,13 @@ pub async fn status(config: &Config, one: &OneRun) -> Outcome {
         return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "report": report })));
     }
     let running = match writer {
-        Some(pid) => format!("running in process {pid}"),
-        None if report.status == "died" => format!("died; go on with `edvac resume {}`", dir.id),
-        None => report.status.to_owned(),
+        Some(pid) => format!("is running in process {pid}"),
+        None if report.status == "died" => {
+            format!("died or was stopped at once; go on with `edvac resume {}`", dir.id)
+        }
+        None => format!("is {}", report.status),
     };
-    println!("run {} is {running}\n\n{}", dir.id, report.markdown());
+    println!("run {} {running}\n\n{}", dir.id, report.markdown());
     Ok(0)
 }
 

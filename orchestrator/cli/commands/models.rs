@@ -241,6 +241,9 @@ async fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure>
 }
 
 async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
+    edvac_runtime::check_device(&config.model.device).map_err(|error| {
+        Failure::usage(error.to_string(), "Set model.device to \"cpu\", or build for the device.")
+    })?;
     let path = local_file(config).await?;
     let options = EngineOptions {
         device: config.model.device.clone(),

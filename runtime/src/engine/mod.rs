@@ -38,7 +38,7 @@ pub struct EngineOptions {
     pub window_tokens_max: Option<usize>,
     /// What is remembered of the sequences it sees.
     pub kv: KvOptions,
-    /// Threads that compute; 0 is one for each processor. The first engine of a process decides for all.
+    /// Threads that compute; 0, or more than there are processors, is one for each of them. The first engine of a process decides for all.
     pub threads: usize,
     /// Tokens guessed at once while a reply is written, at most; 0 is off. The reply is the same either way.
     pub draft_tokens_max: usize,
@@ -332,6 +332,6 @@ fn device(name: &str) -> Result<Option<Device>, Error> {
         "metal" => Err(refused("this build has no Metal; build with --features metal, on a Mac".to_owned())),
         // What CUDA and Metal would compute, computed here: slow, and good for comparing.
         "candle-cpu" => Ok(Some(Device::Cpu)),
-        _ => Err(refused("it is none of cpu, cuda and metal".to_owned())),
+        _ => Err(refused("it is none of cpu, cuda, metal and candle-cpu".to_owned())),
     }
 }

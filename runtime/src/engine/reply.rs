@@ -137,9 +137,14 @@ impl Reply {
         Ok(None)
     }
 
-    /// Whether tokens of its prompt are left to compute.
+    /// Tokens of its prompt that are left to compute.
+    pub(super) fn left_to_read(&self) -> usize {
+        self.present.len().saturating_sub(self.kv.ids.len())
+    }
+
+    /// Whether there are any.
     pub(super) fn is_reading(&self) -> bool {
-        self.kv.ids.len() < self.present.len()
+        self.left_to_read() > 0
     }
 
     /// Nobody wants it any more.

@@ -2,7 +2,8 @@
 //! same time take each pass together, since reading the weights is what a token costs and one reading serves all.
 //!
 //! A pass has the next tokens of every reply that is being written, and at most one piece of a prompt: a long prompt slows
-//! others down and does not stop them. Results do not depend on what else a pass computes.
+//! others down and does not stop them. Prompts take turns between the oldest, which so comes to its end, and the one of which
+//! least is left, so that a short question does not wait for a long one. Results do not depend on what else a pass computes.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,7 +58,7 @@ impl SharedEngine {
         let (jobs, waiting) = channel();
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || Table { engine, replies: Vec::new() }.serve(&waiting))
+            .spawn(move || Table { engine, replies: Vec::new(), oldest: true }.serve(&waiting))
             .map_err(|error| Error::Stopped(format!("its thread cannot be started: {error}")))?;
         let inner = Inner { jobs: Some(jobs), thread: Some(thread), meta, template, replies_max };
         Ok(Self { inner: Arc::new(inner) })
@@ -120,6 +121,8 @@ impl Drop for Inner {
 struct Table {
     engine: Engine,
     replies: Vec<(Reply, Job)>,
+    /// Whether the next piece of a prompt is the oldest's.
+    oldest: bool,
 }
 
 impl Table {
@@ -152,23 +155,20 @@ impl Table {
     fn pass(&mut self) {
         let writing = self.replies.iter().any(|(reply, _)| !reply.is_reading());
         let chunk = if writing { SHARED_CHUNK } else { PREFILL_CHUNK };
-        let mut reads = false;
+        let reader = self.reader();
         let mut next = Vec::with_capacity(self.replies.len());
-        for (mut reply, job) in std::mem::take(&mut self.replies) {
+        for (n, (mut reply, job)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
             if job.gone.load(Relaxed) {
                 reply.cancel();
                 self.leave(reply, job, Ok(()));
                 continue;
             }
-            if reads && reply.is_reading() {
+            if reply.is_reading() && reader != Some(n) {
                 next.push((reply, job, None));
                 continue;
             }
             match reply.next(&self.engine.tokenizer, chunk, &mut |progress| job.tell(progress)) {
-                Ok(Some(feed)) => {
-                    reads |= feed.prompt;
-                    next.push((reply, job, Some(feed)));
-                }
+                Ok(Some(feed)) => next.push((reply, job, Some(feed))),
                 ended => self.leave(reply, job, ended.map(drop)),
             }
         }
@@ -179,6 +179,15 @@ impl Table {
                 None => self.replies.push((reply, job)),
             }
         }
+    }
+
+    /// Whose piece of a prompt is computed next.
+    fn reader(&mut self) -> Option<usize> {
+        let reading = || self.replies.iter().enumerate().filter(|(_, (reply, _))| reply.is_reading());
+        let oldest = reading().next()?.0;
+        let shortest = reading().min_by_key(|(_, (reply, _))| reply.left_to_read())?.0;
+        self.oldest = !self.oldest;
+        Some(if self.oldest { shortest } else { oldest })
     }
 
     /// Computes what is next of all; which of them failed, and why. Where a pass fails, each is tried alone: one's bad token

@@ -86,8 +86,9 @@ fn locked(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
 
 impl Team {
     fn new(threads: usize) -> Self {
-        let threads =
-            if threads > 0 { threads } else { thread::available_parallelism().map_or(1, usize::from) };
+        // More than there are processors would only take them from each other.
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads = if threads > 0 { threads.min(processors) } else { processors };
         let shared: &'static Shared = Box::leak(Box::new(Shared {
             lead: Mutex::default(),
             round: AtomicUsize::new(0),
