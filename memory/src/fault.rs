@@ -57,6 +57,18 @@ pub struct Place {
 }
 
 impl Place {
+    /// The name of a test: of its function, or the text that it is called by.
+    pub fn test_name(&self) -> Option<&str> {
+        let first = self.text.lines().find(|line| !line.trim_start().starts_with('@'))?.trim_start();
+        match first.split_once("def ") {
+            Some((_, rest)) => rest.split_once('(').map(|(name, _)| name),
+            None => {
+                let quote = first.chars().find(|c| "\"'`".contains(*c))?;
+                first.split(quote).nth(1)
+            }
+        }
+    }
+
     /// Whether it is one whole function, so that it can be written anew from its first line.
     pub fn is_function(&self) -> bool {
         let first = self.text.trim_start();
@@ -84,6 +96,19 @@ pub enum PlaceKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_has_a_name() {
+        let named = |text: &str| {
+            let (path, text, kind) = (String::new(), text.to_owned(), PlaceKind::Code);
+            let (offers, until_failure) = (vec![], String::new());
+            let place = Place { path, line_first: 1, line_last: 1, text, kind, offers, until_failure };
+            place.test_name().map(str::to_owned)
+        };
+        assert_eq!(named("    @skip\n    def test_r1_x(self):\n").as_deref(), Some("test_r1_x"));
+        assert_eq!(named("test(\"R1: it's\", () => {\n").as_deref(), Some("R1: it's"));
+        assert_eq!(named("test(name, f)\n"), None);
+    }
 
     #[test]
     fn the_same_error_in_another_file_is_another_fault() {

@@ -30,6 +30,8 @@ pub struct Report {
     pub ledger: Option<Ledger>,
     /// Each instruction.
     pub instructions: Vec<InstructionLine>,
+    /// Tests that expect something else since they failed, so that they pass.
+    pub rewritten_tests: Vec<String>,
     /// Checks of the last tree that did not pass: what and why.
     pub not_passed: Vec<(String, String)>,
     /// What was used.
@@ -84,6 +86,7 @@ impl Report {
                     }
                 })
                 .collect(),
+            rewritten_tests: state.settled.values().flat_map(|s| s.rewritten.iter().cloned()).collect(),
             not_passed: state
                 .final_reports
                 .iter()
@@ -167,8 +170,19 @@ impl Report {
                 if !evidence.command.is_empty() {
                     let _ = write!(out, " (`{}`)", evidence.command.join(" "));
                 }
+                if self.rewritten_tests.iter().any(|test| evidence.what.contains(test)) {
+                    let _ = write!(out, ", written again after it failed");
+                }
                 out.push('\n');
             }
+        }
+        if !self.rewritten_tests.is_empty() {
+            let _ = writeln!(
+                out,
+                "\nTests that were written again because what they expected failed: {}. They may ask for less than \
+                 before.",
+                self.rewritten_tests.join(", ")
+            );
         }
     }
 

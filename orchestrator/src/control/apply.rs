@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use edvac_memory::fault::Fault;
+use edvac_memory::fault::{Fault, PlaceKind};
 use edvac_memory::ids::TreeId;
 use edvac_memory::journal::Record;
 use edvac_memory::verdict::{CheckReport, Outcome};
@@ -119,6 +119,11 @@ impl RunState {
             }
             Event::Committed { instruction, settlement, commit, tree, touched } => {
                 let work = self.work.take();
+                let (reports, rewritten) = match &work {
+                    Some(Work { best: Some(best), .. }) => (best.reports.clone(), best.rewritten.clone()),
+                    Some(work) => (work.reports.clone(), work.rewritten.clone()),
+                    None => Default::default(),
+                };
                 self.settled.insert(
                     *instruction,
                     Settled {
@@ -127,7 +132,8 @@ impl RunState {
                         tree: tree.clone(),
                         touched: touched.clone(),
                         attempts: work.as_ref().map_or(0, |w| w.attempt),
-                        reports: work.map(|w| w.best.map_or(w.reports, |b| b.reports)).unwrap_or_default(),
+                        reports,
+                        rewritten,
                     },
                 );
                 self.head = Some(commit.clone());
@@ -216,6 +222,7 @@ impl Work {
             repair: None,
             repairs_used: 0,
             stale: 0,
+            rewritten: BTreeSet::new(),
             seen: BTreeSet::new(),
             in_vain: BTreeSet::new(),
             past: Vec::new(),
@@ -247,6 +254,7 @@ impl Work {
                 self.repair = None;
                 self.repairs_used = 0;
                 self.stale = 0;
+                self.rewritten.clear();
                 self.seen.clear();
                 self.in_vain.clear();
                 self.past.clear();
@@ -264,6 +272,10 @@ impl Work {
             reports: self.reports.clone(),
             unproven: self.unproven.clone(),
             faults: self.faults.clone(),
+            test: self
+                .target()
+                .filter(|(_, place)| matches!(place.kind, PlaceKind::Expectation { .. }))
+                .and_then(|(_, place)| place.test_name().map(str::to_owned)),
             guessed: self.tried_all(),
         });
     }
@@ -276,6 +288,10 @@ impl Work {
         let (now, before) = (standing(&self.reports), standing(&repair.reports));
         let other = is_new && !repair.guessed && faults_differ(&self.faults, &repair.faults);
         if now > before || (now == before && other) {
+            self.rewritten.extend(repair.test);
+            if let Some(best) = self.best.as_mut().filter(|best| best.tree == self.tree) {
+                best.rewritten.clone_from(&self.rewritten);
+            }
             self.turn_to(0);
         } else {
             self.tree = repair.tree;
@@ -326,6 +342,7 @@ impl Work {
                 attempt: self.attempt,
                 tree: self.tree.clone(),
                 reports: reports.to_vec(),
+                rewritten: self.rewritten.clone(),
                 all_passed: self.passed,
             });
         }

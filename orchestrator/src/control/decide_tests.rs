@@ -163,7 +163,7 @@ fn fault(throw: usize) -> Fault {
         path: "a.py".into(),
         line_first: 1,
         line_last: 1,
-        text: format!("old {n}\n"),
+        text: if n == 2 { "def test_r2(self): # old 2\n".into() } else { format!("old {n}\n") },
         kind: match n {
             0 => PlaceKind::Imports,
             1 => PlaceKind::Code,
@@ -269,6 +269,26 @@ fn a_repair_that_leads_back_is_not_kept() {
 }
 
 #[test]
+fn a_test_that_expects_something_else_now_is_remembered() {
+    for (passed, kept) in [(3, true), (2, false)] {
+        let mut state = checked_once(2, 4);
+        for number in 1..=2 {
+            repaired(&mut state, number, "one", Some("The part is the same as before."));
+        }
+        assert!(matches!(
+            state.work.as_ref().unwrap().target().unwrap().1.kind,
+            PlaceKind::Expectation { .. }
+        ));
+        repaired(&mut state, 3, "weaker", None);
+        checked(&mut state, passed, 4, "TypeError");
+        let work = state.work.unwrap();
+        let names: Vec<_> = work.rewritten.iter().map(String::as_str).collect();
+        assert_eq!(names, if kept { vec!["test_r2"] } else { vec![] });
+        assert_eq!(work.best.unwrap().rewritten, work.rewritten);
+    }
+}
+
+#[test]
 fn a_guess_has_to_do_better() {
     for (passed, error, kept) in [(2, "ValueError", "one"), (3, "TypeError", "guess")] {
         let mut state = checked_once(2, 4);
@@ -298,7 +318,8 @@ fn places_have_their_turns_and_then_again_from_the_other_end() {
     for number in 1..=7 {
         let work = state.work.as_ref().unwrap();
         let place = work.target().unwrap().1;
-        seen.push((place.text.trim().to_owned(), work.writes_anew()));
+        let text = place.text.trim().rsplit("# ").next().unwrap_or_default();
+        seen.push((text.to_owned(), work.writes_anew()));
         repaired(&mut state, number, "one", Some("The part is the same as before."));
     }
     let seen: Vec<_> = seen.iter().map(|(text, anew)| (text.as_str(), *anew)).collect();

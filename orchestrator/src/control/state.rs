@@ -143,6 +143,8 @@ pub struct Work {
     pub repairs_used: u32,
     /// Repairs in a row that changed nothing for the better.
     pub stale: u32,
+    /// Tests of this attempt that expect something else since they failed.
+    pub rewritten: BTreeSet<String>,
     /// Trees of this attempt that were checked: a repair that leads back to one leads round in a circle.
     pub seen: BTreeSet<TreeId>,
     /// Questions of this attempt's repairs whose answers did no good.
@@ -170,6 +172,8 @@ pub struct Repair {
     pub unproven: Vec<String>,
     /// Its faults.
     pub faults: Vec<Fault>,
+    /// The test that it writes again because of what it expects, if it does.
+    pub test: Option<String>,
     /// Whether every place had been tried before, so that it is one guess of several: it has to do better, not only other.
     pub guessed: bool,
 }
@@ -274,6 +278,8 @@ pub struct Best {
     pub tree: TreeId,
     /// Its reports.
     pub reports: Vec<CheckReport>,
+    /// Its tests that expect something else since they failed.
+    pub rewritten: BTreeSet<String>,
     /// Whether every check passed.
     pub all_passed: bool,
 }
@@ -293,6 +299,8 @@ pub struct Settled {
     pub attempts: u32,
     /// What its checks found.
     pub reports: Vec<CheckReport>,
+    /// Its tests that expect something else since they failed.
+    pub rewritten: BTreeSet<String>,
 }
 
 /// What was used.
