@@ -107,6 +107,16 @@ async fn a_reply_is_streamed() {
     }
 }
 
+#[test]
+fn every_seed_is_one_that_the_api_takes() {
+    let options = OpenAiOptions::new("http://127.0.0.1:1/v1", None, "m", 8192);
+    for seed in [0, 7, u64::MAX, 1 << 63] {
+        let sampling = crate::client::Sampling { seed, temperature: 0.5, ..Default::default() };
+        let body = wire::body(&ModelRequest { sampling, ..request("hi") }, &options, &BTreeSet::new());
+        assert_eq!(body["seed"].as_i64().map(i64::cast_unsigned), Some(seed), "and the server takes it back");
+    }
+}
+
 #[tokio::test]
 async fn tool_calls_become_blocks() {
     let server = server().await;

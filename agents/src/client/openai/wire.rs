@@ -38,7 +38,8 @@ pub(super) fn body(
         ("max_tokens", json!(request.tokens_max), true),
         ("temperature", number(sampling.temperature), true),
         ("stream_options", json!({ "include_usage": true }), true),
-        ("seed", json!(sampling.seed), sampling.temperature > 0.0),
+        // Of 64 bits with a sign, as the API has it: a larger number is refused, and then left out.
+        ("seed", json!(sampling.seed.cast_signed()), sampling.temperature > 0.0),
         ("top_p", number(sampling.top_p), sampling.top_p < 1.0),
         ("top_k", json!(sampling.top_k), sampling.top_k > 0),
         ("min_p", number(sampling.min_p), sampling.min_p > 0.0),
