@@ -60,13 +60,11 @@ impl Place {
     /// The name of a test: of its function, or the text that it is called by.
     pub fn test_name(&self) -> Option<&str> {
         let first = self.text.lines().find(|line| !line.trim_start().starts_with('@'))?.trim_start();
-        match first.split_once("def ") {
-            Some((_, rest)) => rest.split_once('(').map(|(name, _)| name),
-            None => {
-                let quote = first.chars().find(|c| "\"'`".contains(*c))?;
-                first.split(quote).nth(1)
-            }
+        if let Some((_, rest)) = first.split_once("def ") {
+            return rest.split_once('(').map(|(name, _)| name);
         }
+        let quote = first.chars().find(|c| "\"'`".contains(*c))?;
+        first.split(quote).nth(1)
     }
 
     /// Whether it is one whole function, so that it can be written anew from its first line.
