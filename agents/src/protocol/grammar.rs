@@ -108,7 +108,7 @@ pub fn grammar(options: &GrammarOptions) -> String {
     let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
     let block = |path: &String| {
         let content = formed(path).map_or(body.as_str(), |(_, form)| form);
-        format!("{:?} {content} end", format!("@@ write {path}\n"))
+        format!("{} {content} end", quoted(&format!("@@ write {path}\n")))
     };
     let (with_form, free): (Vec<_>, Vec<_>) = options.writes.iter().partition(|path| formed(path).is_some());
     let mut writes: Vec<_> = with_form.into_iter().map(block).collect();
@@ -167,9 +167,14 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     out
 }
 
+/// A text as a Lark string, which is a JSON string: Rust's own quoting has escapes that are none there.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 /// Any path where none is named.
 fn one_of<'a>(paths: impl Iterator<Item = &'a String>) -> String {
-    let names = paths.map(|path| format!("{path:?}")).collect::<Vec<_>>().join(" | ");
+    let names = paths.map(|path| quoted(path)).collect::<Vec<_>>().join(" | ");
     if names.is_empty() { "PATH".to_owned() } else { names }
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::words;
 use crate::client::Finish;
+use crate::protocol::grammar::quoted;
 use crate::protocol::{Action, Understood, blocks};
 use crate::templates::{TemplateError, Templates};
 
@@ -96,13 +97,12 @@ fn first_line(place: &Place) -> &str {
 /// written `anew` begins with its first line. Where it is known which expression failed, the part differs from the old one
 /// before that expression's end: what begins in the same way fails in the same way, and copying is what small models do.
 pub fn grammar(place: &Place, anew: bool) -> String {
-    let keep = |text: &str| format!(" {:?}", format!("{}\n", text.trim_end_matches('\n')));
+    let keep = |text: &str| format!(" {}", quoted(&format!("{}\n", text.trim_end_matches('\n'))));
     let part = |lines_max| format!("part{{1,{lines_max}}}");
     let mut rules = String::new();
     let (kept, rest) = match place.kind {
         PlaceKind::Imports if !place.offers.is_empty() => {
-            let lines: Vec<_> =
-                place.offers.iter().map(|line| format!("{:?}", format!("{line}\n"))).collect();
+            let lines: Vec<_> = place.offers.iter().map(|line| quoted(&format!("{line}\n"))).collect();
             (keep(&place.text), format!("({})", lines.join(" | ")))
         }
         PlaceKind::Imports => (keep(&place.text), part(IMPORTS_ADDED_MAX)),
@@ -132,9 +132,9 @@ fn unlike(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     for (number, line) in lines.iter().enumerate() {
         let (same, go_on) = if number + 1 < lines.len() {
-            (format!("{:?}", format!("{line}\n")), format!("SAME{number} unlike{} | ", number + 1))
+            (quoted(&format!("{line}\n")), format!("SAME{number} unlike{} | ", number + 1))
         } else {
-            (format!("{line:?} /[^\\r\\n]*\\n/"), String::new())
+            (format!("{} /[^\\r\\n]*\\n/", quoted(line)), String::new())
         };
         rules += &format!(
             "unlike{number}: {go_on}OTHER{number} part{{0,{LINES_MAX}}}\nSAME{number}: {same}\nOTHER{number}: LINE & ~SAME{number}\n"
@@ -254,6 +254,14 @@ mod tests {
             assert!(reply(&text.replace(old, new)).is_err(), "{new}");
         }
         assert!(reply("    def f(self):\n").is_err(), "it only stops before it");
+        let odd = "    def f(self):\n        return \"\u{200b}\u{301}\\ é\".y\n".to_owned();
+        let until_failure = odd[..odd.find(".y").unwrap() + 2].to_owned();
+        let grammar = super::grammar(&Place { text: odd.clone(), until_failure, ..self::place() }, false);
+        assert_eq!(
+            accepts(&grammar, &format!("```\n{}```", odd.replace(".y", ".x"))),
+            Ok(()),
+            "odd characters"
+        );
     }
 
     #[test]

@@ -284,7 +284,9 @@ impl<'a> Source<'a> {
 
     fn place(&self, (first, last): Lines) -> Option<Place> {
         let text = self.lines(first, last);
-        let fits = last - first < PLACE_LINES_MAX && !text.trim().is_empty();
+        // A grammar cannot say control characters.
+        let plain = !text.contains(|c: char| c.is_control() && !"\n\r\t".contains(c));
+        let fits = plain && last - first < PLACE_LINES_MAX && !text.trim().is_empty();
         let path = self.path.to_owned();
         let kind = PlaceKind::Code;
         let (offers, until_failure) = (Vec::new(), String::new());

@@ -108,8 +108,7 @@ pub(super) fn with_modules(path: &str, text: &str, language: &Language) -> Optio
     let mut cursor = root.walk();
     let top: Vec<Node<'_>> = root.children(&mut cursor).collect();
     let is_import = |node: &&Node<'_>| node.kind().starts_with("import");
-    let import =
-        top.iter().find(is_import).or_else(|| top.iter().find(|n| n.kind() == "import_from_statement"));
+    let import = top.iter().find(is_import);
     let module =
         extension(path) != "js" || top.iter().any(|n| is_import(&n) || n.kind() == "export_statement");
     if root.has_error() || !module {

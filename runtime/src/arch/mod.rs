@@ -27,7 +27,9 @@ pub(crate) trait Decoder: Send {
     fn dims(&self) -> &Dims;
 
     /// Bytes of weights that a pass reads, as far as they are packed by us.
-    fn packed_bytes(&self) -> usize;
+    fn packed_bytes(&self) -> usize {
+        0
+    }
 
     /// One pass over some sequences: appends its ids to each and returns the logits of the last that are wanted of them, one
     /// vector for each sequence. After an error no sequence has more ids than before.

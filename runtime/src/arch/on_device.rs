@@ -161,10 +161,6 @@ impl Decoder for DeviceModel {
         &self.dims
     }
 
-    fn packed_bytes(&self) -> usize {
-        0
-    }
-
     /// One sequence after the other: the device has the rows of one.
     fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);

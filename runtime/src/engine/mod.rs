@@ -290,7 +290,8 @@ impl Engine {
             constraint.consume(&request.begun)?;
         }
         let limits = (self.meta.window_tokens, self.draft_tokens_max);
-        Ok(Reply::new(request, self.kv.begin(&present), constraint, &self.tokenizer, limits))
+        let found = self.kv.begin(&present);
+        Ok(Reply::new(request, present, found, constraint, &self.tokenizer, limits))
     }
 }
 

@@ -27,8 +27,6 @@ pub(super) struct Reply {
     pub kv: SequenceKv,
     /// The prompt's tokens and those of the reply that were there from the beginning.
     present: Vec<u32>,
-    prompt_tokens: usize,
-    begun_tokens: usize,
     banned_first: Vec<u32>,
     tokens_max: usize,
     constraint: Option<Constraint>,
@@ -48,6 +46,7 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn new(
         request: &GenerateRequest,
+        present: Vec<u32>,
         (kv, found): (SequenceKv, Found),
         constraint: Option<Constraint>,
         tokenizer: &Tokenizer,
@@ -59,14 +58,11 @@ impl Reply {
             drafter.push(*id);
             filter.push(tokenizer.bytes(*id));
         }
-        let prompt_tokens = request.prompt.len();
         Self {
             kv,
-            present: [request.prompt.as_slice(), &request.begun].concat(),
-            prompt_tokens,
-            begun_tokens: request.begun.len(),
+            present,
             banned_first: request.banned_first.clone(),
-            tokens_max: request.tokens_max.min(window_tokens - prompt_tokens),
+            tokens_max: request.tokens_max.min(window_tokens - request.prompt.len()),
             constraint,
             sampler: Sampler::new(&request.sampling),
             filter,
@@ -80,7 +76,7 @@ impl Reply {
                 ids: request.begun.clone(),
                 text: String::new(),
                 finish: Finish::Length,
-                prompt_tokens,
+                prompt_tokens: request.prompt.len(),
                 reused_tokens: found.memory_tokens + found.disk_tokens,
                 reused_ram_tokens: found.memory_tokens,
                 restored_disk_tokens: found.disk_tokens,
@@ -167,7 +163,7 @@ impl Reply {
     /// The reply as far as it came, and its sequence.
     pub(super) fn end(mut self) -> (Generation, SequenceKv) {
         // What was guessed and not chosen is no part of the sequence.
-        self.kv.truncate(self.kv.ids.len().min(self.prompt_tokens + self.out.ids.len()));
+        self.kv.truncate(self.kv.ids.len().min(self.out.prompt_tokens + self.out.ids.len()));
         self.out.decode_ms = self.lap();
         (self.out, self.kv)
     }
@@ -186,7 +182,7 @@ impl Reply {
         let forced = self.constraint.as_mut().map_or_else(Vec::new, Constraint::forced);
         let chosen = if forced.is_empty() {
             let allowed = self.constraint.as_mut().map(Constraint::mask).transpose()?;
-            if self.out.ids.len() == self.begun_tokens {
+            if self.out.prompt_tokens + self.out.ids.len() == self.present.len() {
                 sample::ban(&mut logits, &self.banned_first);
             }
             vec![self.sampler.choose(&mut logits, &self.out.ids, allowed.as_ref())]
@@ -238,7 +234,7 @@ impl Reply {
         if self.guessed > 0 {
             self.drafter.judged(self.guessed, self.right);
         }
-        self.kv.truncate(self.prompt_tokens + self.out.ids.len() - (chosen.len() - known));
+        self.kv.truncate(self.out.prompt_tokens + self.out.ids.len() - (chosen.len() - known));
         let room = self.tokens_max - self.out.ids.len();
         let draft = if room > 1 { self.drafter.draft(room - 1) } else { &[] };
         let ids: Vec<u32> = chosen[known..].iter().chain(draft).copied().collect();
