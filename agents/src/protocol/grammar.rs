@@ -71,7 +71,6 @@ pub(crate) const PATH: &str = r"\.?[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_\-]+
 /// The grammar of a worker's reply: up to `blocks_max - 1` changes or notes, then one block that ends the reply:
 /// `done`, or a question (`read`, `search`, `run`) whose answer comes in the next message.
 pub fn grammar(options: &GrammarOptions) -> String {
-    let changes = options.blocks_max.saturating_sub(1);
     let edit = if options.edits { "edit | " } else { "" };
     let mut questions = Vec::new();
     if options.reads.as_ref().is_none_or(|reads| !reads.is_empty()) {
@@ -80,23 +79,7 @@ pub fn grammar(options: &GrammarOptions) -> String {
     if options.run {
         questions.push("run");
     }
-    let last: String = questions.iter().map(|q| format!(" | {q}")).collect();
-    let start = if !options.each.is_empty() {
-        let each: String = (0..options.each.len()).map(|n| format!(" each_{n}")).collect();
-        let further = changes.saturating_sub(options.each.len());
-        let ask = if questions.is_empty() {
-            String::new()
-        } else {
-            format!(" | note? ({})", questions.join(" | "))
-        };
-        format!("note?{each} change{{0,{further}}} done{ask}")
-    } else if options.repairs {
-        let ask =
-            if questions.is_empty() { String::new() } else { format!(" | note ({})", questions.join(" | ")) };
-        format!("note change{{1,{}}} (done{last}){ask}", changes.saturating_sub(1).max(1))
-    } else {
-        format!("change{{0,{changes}}} (done{last})")
-    };
+    let start = start(options, &questions);
     let body = match options.words {
         None => "part+".to_owned(),
         Some((min, max)) => {
@@ -165,6 +148,28 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));
     let _ = writeln!(out, "read_path: {}", one_of(options.reads.iter().flatten()));
     out
+}
+
+/// What a reply is made of.
+fn start(options: &GrammarOptions, questions: &[&str]) -> String {
+    let changes = options.blocks_max.saturating_sub(1);
+    let last: String = questions.iter().map(|q| format!(" | {q}")).collect();
+    if !options.each.is_empty() {
+        let each: String = (0..options.each.len()).map(|n| format!(" each_{n}")).collect();
+        let further = changes.saturating_sub(options.each.len());
+        let ask = if questions.is_empty() {
+            String::new()
+        } else {
+            format!(" | note? ({})", questions.join(" | "))
+        };
+        format!("note?{each} change{{0,{further}}} done{ask}")
+    } else if options.repairs {
+        let ask =
+            if questions.is_empty() { String::new() } else { format!(" | note ({})", questions.join(" | ")) };
+        format!("note change{{1,{}}} (done{last}){ask}", changes.saturating_sub(1).max(1))
+    } else {
+        format!("change{{0,{changes}}} (done{last})")
+    }
 }
 
 /// A text as a Lark string, which is a JSON string: Rust's own quoting has escapes that are none there.

@@ -118,26 +118,14 @@ impl RunState {
                 }
             }
             Event::Committed { instruction, settlement, commit, tree, touched } => {
-                let work = self.work.take();
-                let (reports, rewritten) = match &work {
-                    Some(Work { best: Some(best), .. }) => (best.reports.clone(), best.rewritten.clone()),
-                    Some(work) => (work.reports.clone(), work.rewritten.clone()),
-                    None => Default::default(),
-                };
-                self.settled.insert(
-                    *instruction,
-                    Settled {
-                        settlement: *settlement,
-                        commit: commit.clone(),
-                        tree: tree.clone(),
-                        touched: touched.clone(),
-                        attempts: work.as_ref().map_or(0, |w| w.attempt),
-                        reports,
-                        rewritten,
-                    },
-                );
-                self.head = Some(commit.clone());
-                self.tree = Some(tree.clone());
+                let (attempts, reports, rewritten) =
+                    self.work.take().map(Work::into_outcome).unwrap_or_default();
+                let (settlement, touched) = (*settlement, touched.clone());
+                let (commit, tree) = (commit.clone(), tree.clone());
+                let settled = Settled { settlement, commit, tree, touched, attempts, reports, rewritten };
+                self.head = Some(settled.commit.clone());
+                self.tree = Some(settled.tree.clone());
+                self.settled.insert(*instruction, settled);
             }
             Event::FinalChecked { reports } => self.final_reports = Some(reports.clone()),
             Event::Finished { ledger } => self.ledger = Some(ledger.clone()),
@@ -230,6 +218,14 @@ impl Work {
             overflowed: false,
             summing: None,
             best: None,
+        }
+    }
+
+    /// Its attempts, and what was found of its best tree: the reports, and the tests that were written again.
+    fn into_outcome(self) -> (u32, Vec<CheckReport>, BTreeSet<String>) {
+        match self.best {
+            Some(best) => (self.attempt, best.reports, best.rewritten),
+            None => (self.attempt, self.reports, self.rewritten),
         }
     }
 
