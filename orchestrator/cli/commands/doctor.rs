@@ -163,10 +163,7 @@ fn directory(dir: &Path) -> Probed {
 
 fn model(config: &Config) -> Probed {
     match config.model.provider.as_str() {
-        "local" => match edvac_runtime::check_device(&config.model.device) {
-            Ok(()) => models::probe_local(config),
-            Err(error) => failure(error.to_string(), "Set model.device to \"cpu\", or build for the device."),
-        },
+        "local" => models::probe_local(config),
         "openai" => endpoint(config),
         other if other.starts_with("scripted:") || other.starts_with("recorded:") => ok(other),
         other => failure(format!("there is no provider {other:?}"), "Set model.provider to local or openai."),

@@ -241,9 +241,7 @@ async fn open_endpoint(config: &Config) -> Result<Arc<dyn ModelClient>, Failure>
 }
 
 async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
-    edvac_runtime::check_device(&config.model.device).map_err(|error| {
-        Failure::usage(error.to_string(), "Set model.device to \"cpu\", or build for the device.")
-    })?;
+    check_device(config)?;
     let path = local_file(config).await?;
     let options = EngineOptions {
         device: config.model.device.clone(),
@@ -264,6 +262,13 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
         Failure { what: format!("{}: {}", path.display(), failure.what), ..failure }
     })?;
     Ok(Arc::new(client))
+}
+
+/// Whether this build, on this machine, has the device that the configuration names.
+fn check_device(config: &Config) -> Result<(), Failure> {
+    edvac_runtime::check_device(&config.model.device).map_err(|error| {
+        Failure::usage(error.to_string(), "Set model.device to \"cpu\", or build for the device.")
+    })
 }
 
 async fn local_file(config: &Config) -> Result<PathBuf, Failure> {
@@ -305,11 +310,14 @@ pub fn open_embeddings(config: &Config) -> Option<Arc<dyn Embeddings>> {
     }
 }
 
-/// For `doctor`: whether the configured local model is here.
+/// For `doctor`: whether the configured device and local model are here.
 pub fn probe_local(config: &Config) -> Probed {
     let Ok(dir) = config.models_dir() else {
         return failure("no models directory is known", "Set EDVAC_MODELS.");
     };
+    if let Err(Failure { what, fix, .. }) = check_device(config) {
+        return failure(what, fix);
+    }
     match models::resolve(&config.model.name, &dir) {
         Ok(found) => ok(found.path.display().to_string()),
         Err(ModelsError::Absent { name }) => {

@@ -40,7 +40,7 @@ const PYTHON: [&str; 26] = [
     "uuid",
 ];
 /// What tests and programs of Node.js use by one name, and how it is imported.
-const JAVASCRIPT: [(&str, &str); 12] = [
+const JAVASCRIPT: [(&str, &str); 11] = [
     ("after", "import { after } from \"node:test\";"),
     ("afterEach", "import { afterEach } from \"node:test\";"),
     ("assert", "import assert from \"node:assert/strict\";"),
@@ -51,7 +51,6 @@ const JAVASCRIPT: [(&str, &str); 12] = [
     ("it", "import { it } from \"node:test\";"),
     ("os", "import os from \"node:os\";"),
     ("path", "import path from \"node:path\";"),
-    ("process", "import process from \"node:process\";"),
     ("test", "import test from \"node:test\";"),
 ];
 /// Most lines that are offered.
@@ -229,6 +228,7 @@ mod tests {
         assert_eq!(with("f.test.js", test).unwrap(), format!("{lines}{test}"));
         assert_eq!(with("f.js", "const f = require(\"f\");\nassert(f);\n"), None);
         assert_eq!(with("f.mjs", "const { path } = f;\nexport const a = path.x;\n"), None, "it is bound");
+        assert_eq!(with("f.mjs", "export const a = process.argv;\n"), None, "Node.js has it everywhere");
         assert_eq!(with("f.mjs", "export const a = f.path(1), t = /x/.test(\"x\");\n"), None);
     }
 }
