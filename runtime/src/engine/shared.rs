@@ -132,7 +132,8 @@ impl Table {
                 let next =
                     if self.replies.is_empty() { waiting.recv().ok() } else { waiting.try_recv().ok() };
                 match next {
-                    Some(job) => self.seat(job),
+                    // One whose beginning panics has its job dropped, which its caller sees.
+                    Some(job) => drop(catch_unwind(AssertUnwindSafe(|| self.seat(job)))),
                     None if self.replies.is_empty() => return,
                     None => break,
                 }
