@@ -18,3 +18,4 @@ pub use engine::{
     SharedEngine, check_device,
 };
 pub use error::Error;
+pub use kernels::instruction_set;

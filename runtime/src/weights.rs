@@ -8,7 +8,7 @@ use candle_core::{Device, Module, Tensor};
 
 use crate::error::Error;
 use crate::gguf::{Gguf, TensorFile, TensorInfo};
-use crate::kernels::{LeftRows, PackedMatrix, Product, QuantMatrix, multiply};
+use crate::kernels::{LeftRows, PackedMatrix, Product, multiply};
 
 /// A weight matrix.
 pub(crate) struct Matrix {
@@ -20,8 +20,6 @@ pub(crate) struct Matrix {
 enum Form {
     /// For the packed kernels.
     Packed(PackedMatrix),
-    /// For our kernels that read the file's format.
-    Own(QuantMatrix),
     /// For the tensor library's.
     Library(QMatMul),
 }
@@ -53,14 +51,9 @@ impl Matrix {
 
     /// One product with a matrix that is not packed.
     fn plain(&self, x: &[f32], out: &mut [f32]) -> Result<(), Error> {
-        match &self.form {
-            Form::Packed(_) => unreachable!("the caller looked"),
-            Form::Own(matrix) => out.copy_from_slice(&matrix.multiply(x)),
-            Form::Library(matrix) => {
-                let x = Tensor::from_slice(x, (x.len() / self.columns, self.columns), &Device::Cpu)?;
-                out.copy_from_slice(&matrix.forward(&x)?.flatten_all()?.to_vec1()?);
-            }
-        }
+        let Form::Library(matrix) = &self.form else { unreachable!("the caller looked") };
+        let x = Tensor::from_slice(x, (x.len() / self.columns, self.columns), &Device::Cpu)?;
+        out.copy_from_slice(&matrix.forward(&x)?.flatten_all()?.to_vec1()?);
         Ok(())
     }
 }
@@ -110,36 +103,40 @@ impl Weights<'_> {
         self.gguf.header.tensors.get(name).ok_or_else(|| Error::Missing(format!("tensor {name}")))
     }
 
-    /// A matrix of `columns` to multiply with.
-    pub(crate) fn matrix(&self, name: &str, columns: usize) -> Result<Matrix, Error> {
-        let info = self.info(name)?;
-        let &[rows, found] = info.dims.as_slice() else {
-            return Err(Error::BadGguf(format!("tensor {name} is not a matrix")));
-        };
-        if found != columns || rows == 0 || columns == 0 {
-            return Err(Error::BadGguf(format!(
-                "tensor {name} has {rows} rows of {found}, not of {columns}"
-            )));
-        }
-        Ok(Matrix { rows, columns, form: self.form(info)? })
+    /// A matrix of `columns` (and of so many rows, where given) to multiply with.
+    pub(crate) fn matrix(&self, name: &str, shape: (Option<usize>, usize)) -> Result<Matrix, Error> {
+        let info = self.matrix_info(name, shape)?;
+        Ok(Matrix { rows: info.dims[0], columns: info.dims[1], form: self.form(info)? })
     }
 
-    /// A matrix of `columns` (and of so many rows, where given) on a device, for the tensor library's products.
+    /// The same on a device, for the tensor library's products.
     pub(crate) fn device_matrix(
         &self,
         name: &str,
-        (rows, columns): (Option<usize>, usize),
+        shape: (Option<usize>, usize),
         device: &Device,
     ) -> Result<QMatMul, Error> {
-        let info = self.info(name)?;
-        if info.dims.len() != 2 || info.dims[1] != columns || rows.is_some_and(|rows| rows != info.dims[0]) {
-            return Err(Error::BadGguf(format!(
-                "tensor {name} is {:?}, not of {columns} columns that fit the others",
-                info.dims
-            )));
-        }
+        let info = self.matrix_info(name, shape)?;
         let storage = QStorage::from_data(Cow::Owned(self.gguf.read(info)?), device, info.dtype)?;
         Ok(QMatMul::from_arc(Arc::new(QTensor::new(storage, info.dims.as_slice())?))?)
+    }
+
+    fn matrix_info(&self, name: &str, (rows, columns): (Option<usize>, usize)) -> Result<&TensorInfo, Error> {
+        let info = self.info(name)?;
+        match *info.dims.as_slice() {
+            [found, width]
+                if found > 0 && width > 0 && width == columns && rows.is_none_or(|r| r == found) =>
+            {
+                Ok(info)
+            }
+            [found, width] => {
+                let rows = rows.unwrap_or(found);
+                Err(Error::BadGguf(format!(
+                    "tensor {name} has {found} rows of {width}; with the others it would have {rows} of {columns}"
+                )))
+            }
+            _ => Err(Error::BadGguf(format!("tensor {name} is not a matrix"))),
+        }
     }
 
     fn form(&self, info: &TensorInfo) -> Result<Form, Error> {
@@ -147,10 +144,8 @@ impl Weights<'_> {
             let read = |range| self.gguf.read_part(info, range);
             return PackedMatrix::pack(info.dtype, &info.dims, &read).map(Form::Packed);
         }
-        Ok(match QuantMatrix::new(self.gguf.read(info)?, info.dtype, &info.dims) {
-            Ok(matrix) => Form::Own(matrix),
-            Err(bytes) => Form::Library(QMatMul::from_arc(Arc::new(tensor(bytes, info, &info.dims)?))?),
-        })
+        let tensor = tensor(self.gguf.read(info)?, info, &info.dims)?;
+        Ok(Form::Library(QMatMul::from_arc(Arc::new(tensor))?))
     }
 
     /// A small tensor of `len` numbers as f32.

@@ -89,6 +89,19 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
     Ok(u8::from(failed))
 }
 
+/// What the local model is computed with.
+fn processor() -> Probed {
+    match edvac_runtime::instruction_set() {
+        "portable" => (
+            Standing::Warning,
+            "it has none of the instructions that the kernels are written for: a local model is very slow"
+                .to_owned(),
+            "Use an endpoint: set model.provider to \"openai\" and model.base_url.".to_owned(),
+        ),
+        set => ok(format!("the local model is computed with {set}")),
+    }
+}
+
 /// What depends on the configuration.
 fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probed)) {
     for (name, dir) in [("state", config.state_dir().ok()), ("workspaces", Some(config.workspaces_dir()))] {
@@ -111,6 +124,9 @@ fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probe
     }
     let begun = Instant::now();
     add("model", begun, model(config));
+    if config.model.provider == "local" && config.model.device == "cpu" {
+        add("processor", Instant::now(), processor());
+    }
     let begun = Instant::now();
     add(
         "search by meaning",

@@ -13,6 +13,13 @@ pub(super) struct Fused;
 #[derive(Clone, Copy)]
 pub(super) struct Split;
 
+/// What every processor of the architecture has.
+#[cfg(target_arch = "aarch64")]
+pub(super) type Baseline = Fused;
+/// What every processor of the architecture has.
+#[cfg(not(target_arch = "aarch64"))]
+pub(super) type Baseline = Split;
+
 impl Fma for Fused {
     #[inline(always)]
     fn fma(a: f32, b: f32, c: f32) -> f32 {
@@ -42,7 +49,7 @@ macro_rules! dispatched {
                 fn avx2($($argument: $type),*) $(-> $result)? {
                     $body::<$crate::kernels::vector::Fused>($($argument),*)
                 }
-                if $crate::kernels::packed::is_fast() {
+                if $crate::kernels::Isa::best().has_avx512() {
                     // SAFETY: the features that the function is compiled for were just detected.
                     return unsafe { avx512($($argument),*) };
                 }
@@ -51,7 +58,7 @@ macro_rules! dispatched {
                     return unsafe { avx2($($argument),*) };
                 }
             }
-            $body::<$crate::kernels::vector::Split>($($argument),*)
+            $body::<$crate::kernels::vector::Baseline>($($argument),*)
         }
     };
 }

@@ -1,7 +1,7 @@
 //! A tile of keys with one query in plain Rust, also compiled for AVX2.
 
 use super::{State, TILE};
-use crate::kernels::vector::{Fma, Fused, Split, exp};
+use crate::kernels::vector::{Baseline, Fma, exp};
 
 pub(super) fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
     #[cfg(target_arch = "x86_64")]
@@ -10,13 +10,13 @@ pub(super) fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: Stat
         unsafe { one_tile_avx2(q, k, v, rows, state) };
         return;
     }
-    body::<Split>(q, k, v, rows, state);
+    body::<Baseline>(q, k, v, rows, state);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn one_tile_avx2(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
-    body::<Fused>(q, k, v, rows, state);
+    body::<crate::kernels::vector::Fused>(q, k, v, rows, state);
 }
 
 #[inline(always)]

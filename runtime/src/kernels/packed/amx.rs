@@ -1,5 +1,5 @@
 //! Products of unpacked panels with sixteen left rows on the matrix unit of newer Intel processors. Integer sums are
-//! exact and the float steps are those of [`super::avx512`], so results agree bit for bit.
+//! exact and the float steps are those of [`super::kernel`], so results agree bit for bit.
 //!
 //! The compiler's intrinsics for these instructions are not stable, hence the assembly. Work goes in steps of two
 //! blocks, or of the two halves of one where scales are per half. Tiles 0 to 3 are two steps' sums, 4 and 5 a step's left
@@ -9,38 +9,11 @@
 use std::arch::asm;
 #[allow(clippy::wildcard_imports)]
 use std::arch::x86_64::*;
-use std::sync::OnceLock;
 
-use super::avx512::{self, BLOCK_KIND, BLOCK_MIN, GroupAt, Lanes, PANEL_HALF, PANEL_MIN, halves};
 use super::format::{BLOCK, Format, GROUP, LINE_BYTES, PANEL_BLOCKS, Scaling};
+use super::kernel::{BLOCK_KIND, BLOCK_MIN, GroupAt, Lanes, PANEL_HALF, PANEL_MIN, finish};
 use super::left::{LeftAt, TILE};
-
-/// Whether this processor has the unit and the system lets this process use it.
-pub(super) fn is_available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        const TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
-        let leaf = __cpuid_count(7, 0);
-        avx512::is_available() && leaf.edx & TILE_AND_INT8 == TILE_AND_INT8 && may_use()
-    })
-}
-
-/// Asks the system for the tiles' state, which it saves only for processes that asked.
-fn may_use() -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        /// `arch_prctl`, its request for a permission, and the number of the tiles' data.
-        const CALL: [i64; 3] = [158, 0x1023, 18];
-        let mut result = CALL[0];
-        // SAFETY: the call changes nothing but the permission; registers it overwrites are named.
-        unsafe {
-            asm!("syscall", inlateout("rax") result, in("rdi") CALL[1], in("rsi") CALL[2], out("rcx") _, out("r11") _);
-        }
-        result == 0
-    }
-    #[cfg(not(target_os = "linux"))]
-    false
-}
+use crate::kernels::isa::{Avx512, Vectors};
 
 /// The tiles of a thread, given back when dropped.
 pub(super) struct Tiles {
@@ -53,7 +26,7 @@ impl Tiles {
     /// Shapes the tiles for a format.
     ///
     /// # Safety
-    /// [`is_available`].
+    /// The processor has the unit: [`crate::kernels::Isa::Amx`].
     pub(super) unsafe fn configure(format: Format) -> Self {
         #[repr(align(64))]
         struct Palette([u8; 64]);
@@ -171,8 +144,8 @@ unsafe fn panel<const SCALING: u8>(
                 }
                 let has_min = SCALING == BLOCK_MIN;
                 let scales = group.scales.add(b * if has_min { 4 * GROUP } else { 2 * GROUP });
-                let d = halves(scales);
-                let min = if has_min { halves(scales.add(2 * GROUP)) } else { _mm512_setzero_ps() };
+                let d = Avx512::halves(scales);
+                let min = if has_min { Avx512::halves(scales.add(2 * GROUP)) } else { _mm512_setzero_ps() };
                 for r in 0..TILE {
                     let at = b * TILE + r;
                     let mut sum = _mm512_load_si512(done[r].as_ptr().cast());
@@ -190,7 +163,7 @@ unsafe fn panel<const SCALING: u8>(
             }
         }
         if is_wide {
-            avx512::finish::<SCALING, TILE>(group.scales, left, 0, &sums, totals);
+            finish::<Avx512, SCALING, TILE>(group.scales, left, 0, &sums, &mut totals.each_mut());
         } else {
             for r in 0..TILE {
                 _mm512_storeu_ps(totals[r].as_mut_ptr(), sums[r]);

@@ -3,6 +3,7 @@
 use std::ptr::from_ref;
 
 use super::format::{BLOCK, PANEL, PANEL_BLOCKS};
+use crate::kernels::isa::{Isa, Vectors, Work};
 use crate::kernels::{Disjoint, team};
 
 /// Rows whose blocks lie together.
@@ -158,7 +159,8 @@ impl Targets<'_> {
         let mut sums = [0i32; 2 * PANEL_BLOCKS];
         for (p, panel) in row.chunks(if wide { PANEL } else { BLOCK }).enumerate() {
             let mut numbers = [0i8; PANEL];
-            let scale = quantise(panel, &mut numbers);
+            // SAFETY: the best set is there; the work is safe.
+            let scale = unsafe { Isa::best().run(Quantise { from: panel, to: &mut numbers }) };
             for (sum, half) in sums.iter_mut().zip(numbers.chunks_exact(BLOCK / 2)) {
                 *sum = half.iter().map(|n| i32::from(*n)).sum();
             }
@@ -194,24 +196,23 @@ impl Targets<'_> {
 }
 
 /// Rounds to -127..=127 and returns the scale. Numbers that are not finite become zero; the caller's logits show them.
-fn quantise(from: &[f32], to: &mut [i8; PANEL]) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    if super::avx512::is_available() {
-        // SAFETY: the features that the function is compiled for were just detected.
-        return unsafe { quantise_avx512(from, to) };
-    }
-    quantise_body(from, to)
+struct Quantise<'a> {
+    from: &'a [f32],
+    to: &'a mut [i8; PANEL],
 }
 
-/// The portable body, compiled with wider vectors.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-fn quantise_avx512(from: &[f32], to: &mut [i8; PANEL]) -> f32 {
-    quantise_body(from, to)
+impl Work for Quantise<'_> {
+    type Result = f32;
+
+    // Loops over lanes: to be compiled for wide vectors is all they need.
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(self) -> f32 {
+        quantise(self.from, self.to)
+    }
 }
 
 #[inline(always)]
-fn quantise_body(from: &[f32], to: &mut [i8; PANEL]) -> f32 {
+fn quantise(from: &[f32], to: &mut [i8; PANEL]) -> f32 {
     // Eight maxima side by side: one chain of comparisons could not be computed as a vector.
     let mut lanes = [0.0f32; 16];
     for chunk in from.chunks_exact(16) {

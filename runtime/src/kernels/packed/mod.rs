@@ -7,11 +7,9 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod format;
+mod kernel;
 mod left;
-mod portable;
 mod transcode;
 
 use std::ops::Range;
@@ -20,10 +18,11 @@ use candle_core::quantized::GgmlDType;
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
-use super::{Disjoint, team};
+use super::{Disjoint, Isa, team};
 use format::{Format, GROUP, LINE_BYTES, PANEL_BLOCKS};
+use kernel::{GroupAt, Lanes, Multiply, Unpack};
 pub(crate) use left::LeftRows;
-use left::TILE;
+use left::{LeftAt, TILE};
 
 /// Groups that are transcoded at once.
 const TRANSCODE_GROUPS: usize = 16;
@@ -50,16 +49,16 @@ pub(crate) struct PackedMatrix {
 pub(crate) type ReadRange<'a, E> = dyn Fn(Range<usize>) -> Result<Vec<u8>, E> + Sync + 'a;
 
 impl PackedMatrix {
-    /// Whether these kernels compute with a tensor on this processor.
+    /// Whether there is a packed form of a tensor.
     pub(crate) fn takes(dtype: GgmlDType, dims: &[usize]) -> bool {
         let shape = matches!(*dims, [rows, columns] if rows > 0 && columns > 0);
-        shape && is_fast() && Format::of(dtype).is_some() && transcode::row_bytes(dtype, dims[1]).is_some()
+        shape && Format::of(dtype).is_some() && transcode::row_bytes(dtype, dims[1]).is_some()
     }
 
     /// Packs a tensor, reading it in parts.
     ///
     /// # Panics
-    /// Where [`Self::takes`] would be false but for the processor, or `read` returns less than was asked for.
+    /// Where [`Self::takes`] is false, or `read` returns less than was asked for.
     pub(crate) fn pack<E: Send>(
         dtype: GgmlDType,
         dims: &[usize],
@@ -120,11 +119,18 @@ pub(crate) struct Product<'a> {
 
 /// Computes several products at once: one section of parallel work instead of one each.
 pub(crate) fn multiply<const N: usize>(products: [Product<'_>; N]) {
+    // SAFETY: the best is there.
+    unsafe { multiply_on(Isa::best(), products) }
+}
+
+/// # Safety
+/// The processor has the set.
+unsafe fn multiply_on<const N: usize>(isa: Isa, products: [Product<'_>; N]) {
     let products = products.map(|p| {
         assert_eq!(p.left.is_wide(), p.matrix.is_wide(), "the left side is quantised for the format");
         assert_eq!(p.left.blocks() * format::BLOCK, p.matrix.columns);
         assert_eq!(p.out.len(), p.left.rows() * p.matrix.rows);
-        Part { matrix: p.matrix, left: p.left, out: Disjoint::new(p.out) }
+        Part { matrix: p.matrix, left: p.left, out: Disjoint::new(p.out), isa }
     });
     let bytes: usize = products.iter().map(|p| p.matrix.bytes.len()).sum();
     let groups: usize = products.iter().map(|p| p.matrix.groups()).sum();
@@ -147,56 +153,42 @@ struct Part<'a> {
     matrix: &'a PackedMatrix,
     left: &'a LeftRows,
     out: Disjoint<'a, f32>,
+    /// One that the processor has.
+    isa: Isa,
 }
 
 impl Part<'_> {
     /// Some groups with all left rows.
     fn run(&self, groups: Range<usize>) {
-        #[cfg(target_arch = "x86_64")]
-        if is_fast() {
-            if self.left.rows() <= DIRECT_ROWS_MAX {
-                groups.for_each(|n| self.direct(n));
-            } else {
-                for first in groups.clone().step_by(PART_GROUPS) {
-                    self.unpacked(first..(first + PART_GROUPS).min(groups.end));
-                }
-            }
-            return;
-        }
-        for n in groups {
-            for row in 0..self.left.rows() {
-                let left = self.left.at(row / TILE * TILE, row % TILE, 0);
-                let group = self.matrix.group(n);
-                let lanes = std::array::from_fn(|r| {
-                    // SAFETY: the left row has as many blocks as the matrix, which `multiply` asserts.
-                    unsafe { portable::multiply(self.matrix.format, group, self.left.blocks(), r, left) }
-                });
-                self.put(n, row, &lanes);
+        if self.left.rows() <= DIRECT_ROWS_MAX {
+            groups.for_each(|n| self.direct(n));
+        } else {
+            for first in groups.clone().step_by(PART_GROUPS) {
+                self.unpacked(first..(first + PART_GROUPS).min(groups.end));
             }
         }
     }
 
     /// A group with few left rows.
-    #[cfg(target_arch = "x86_64")]
     fn direct(&self, n: usize) {
         let (codes, scales) = self.split(n);
-        let group = avx512::GroupAt { codes, scales, blocks: self.left.blocks() };
+        let group = GroupAt { codes, scales, blocks: self.left.blocks() };
         let mut totals = [[0.0; GROUP]; DIRECT_ROWS_MAX];
         let totals = &mut totals[..self.left.rows()];
-        // SAFETY: `run` found the instructions; the group and the left rows have that many blocks.
-        unsafe { avx512::multiply(self.matrix.format, false, group, self.left.at(0, 0, 0), totals) };
+        let left = self.left.at(0, 0, 0);
+        let work = Multiply { format: self.matrix.format, plain: false, group, left, totals };
+        // SAFETY: the set is there; the group and the left rows have that many blocks.
+        unsafe { self.isa.run(work) };
         for (row, lanes) in totals.iter().enumerate() {
             self.put(n, row, lanes);
         }
     }
 
     /// Some groups with many left rows: a panel is unpacked to bytes once.
-    #[cfg(target_arch = "x86_64")]
     fn unpacked(&self, groups: Range<usize>) {
         let (format, blocks) = (self.matrix.format, self.left.blocks());
         let mut plain = Plain([[[0; LINE_BYTES]; 8]; PANEL_BLOCKS]);
-        // SAFETY: the unit was just found.
-        let mut tiles = amx::is_available().then(|| unsafe { amx::Tiles::configure(format) });
+        let mut tiles = Tiles::configure(self.isa, format);
         let part_rows = PART_ROWS.min(self.left.rows());
         let mut totals = vec![[0.0f32; GROUP]; groups.len() * part_rows];
         for start in (0..self.left.rows()).step_by(part_rows) {
@@ -207,19 +199,18 @@ impl Part<'_> {
                 let unit = if format.is_wide() { block / PANEL_BLOCKS } else { block };
                 for (n, totals) in groups.clone().zip(totals.chunks_exact_mut(part_rows)) {
                     let (codes, scales) = self.split(n);
-                    // SAFETY: `run` found the instructions; the group has `here` blocks from `block` on, and so has
-                    // each left row.
-                    unsafe {
-                        let codes = codes.add(block * format.block_bytes());
-                        avx512::unpack(format.bits, codes, &mut plain.0[..here]);
-                        let scales = scales.add(unit * format.scale_bytes());
-                        let group = avx512::GroupAt { codes: plain.0.as_ptr().cast(), scales, blocks: here };
-                        for first in (start..end).step_by(TILE) {
-                            let left = self.left.at(first, 0, block);
-                            let totals = &mut totals[first - start..(first - start + TILE).min(end - start)];
-                            match (&mut tiles, <&mut [_; TILE]>::try_from(&mut *totals)) {
-                                (Some(tiles), Ok(totals)) => tiles.multiply(format, group, left, totals),
-                                _ => avx512::multiply(format, true, group, left, totals),
+                    let from = codes.wrapping_add(block * format.block_bytes());
+                    let scales = scales.wrapping_add(unit * format.scale_bytes());
+                    // SAFETY: the set is there; the group has `here` blocks from `block` on.
+                    unsafe { self.isa.run(Unpack { bits: format.bits, from, to: &mut plain.0[..here] }) };
+                    let group = GroupAt { codes: plain.0.as_ptr().cast(), scales, blocks: here };
+                    for first in (start..end).step_by(TILE) {
+                        let left = self.left.at(first, 0, block);
+                        let totals = &mut totals[first - start..(first - start + TILE).min(end - start)];
+                        // SAFETY: as above, and so has each left row.
+                        unsafe {
+                            if !tiles.multiply(format, group, left, totals) {
+                                self.isa.run(Multiply { format, plain: true, group, left, totals });
                             }
                         }
                     }
@@ -234,7 +225,6 @@ impl Part<'_> {
     }
 
     /// Addresses of a group's codes and scales.
-    #[cfg(target_arch = "x86_64")]
     fn split(&self, n: usize) -> (*const u8, *const u8) {
         let (codes, scales) =
             self.matrix.group(n).split_at(self.left.blocks() * self.matrix.format.block_bytes());
@@ -257,13 +247,49 @@ impl Part<'_> {
 #[repr(align(64))]
 struct Plain([[[u8; LINE_BYTES]; 8]; PANEL_BLOCKS]);
 
-/// Whether this processor has the instructions of the vector kernels.
-pub(crate) fn is_fast() -> bool {
+/// The matrix unit's tiles, where there is one.
+struct Tiles {
     #[cfg(target_arch = "x86_64")]
-    return avx512::is_available();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    tiles: Option<amx::Tiles>,
+}
+
+impl Tiles {
+    /// Shaped for a format.
+    fn configure(isa: Isa, format: Format) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set is one that is there.
+        return Self { tiles: (isa == Isa::Amx).then(|| unsafe { amx::Tiles::configure(format) }) };
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = (isa, format);
+            Self {}
+        }
+    }
+
+    /// Adds the products of a panel that was unpacked with left rows, if there is a unit and they are whole tiles.
+    ///
+    /// # Safety
+    /// As for [`Multiply`].
+    unsafe fn multiply(
+        &mut self,
+        format: Format,
+        group: GroupAt,
+        left: LeftAt,
+        totals: &mut [Lanes],
+    ) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if let (Some(tiles), Ok(totals)) = (&mut self.tiles, <&mut [_; TILE]>::try_from(totals)) {
+            // SAFETY: the caller's.
+            unsafe { tiles.multiply(format, group, left, totals) };
+            return true;
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (format, group, left, totals);
+        false
+    }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twin;
