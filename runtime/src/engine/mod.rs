@@ -16,7 +16,7 @@ use crate::arch::{self, Decoder};
 use crate::chat_template::{ChatMessage, ChatTemplate};
 use crate::error::Error;
 use crate::gguf::Gguf;
-use crate::kv::{self, Identity, KvOptions, KvStore, SequenceKv, Shape};
+use crate::kv::{self, Identity, KvOptions, KvStore, SequenceKv};
 use crate::tokenizer::Tokenizer;
 use grammar::Grammars;
 use reply::Reply;
@@ -184,7 +184,7 @@ impl Engine {
             &text_of("tokenizer.ggml.bos_token_id"),
             &text_of("tokenizer.ggml.eos_token_id"),
         )?;
-        let model = arch::load(&gguf, device.as_ref())?;
+        let model = arch::load(&gguf, device.as_ref(), options.kv.format)?;
         let meta = ModelMeta {
             name: header.string("general.name").unwrap_or_default().to_owned(),
             architecture: header.string("general.architecture").unwrap_or_default().to_owned(),
@@ -231,7 +231,7 @@ impl Engine {
         if ids.is_empty() || wanted > ids.len() {
             return Err(Error::PromptEmpty);
         }
-        let mut kv = SequenceKv::new(self.model.dims().layers, self.model.dims().kv_row());
+        let mut kv = SequenceKv::new(self.model.kv_shape());
         self.model.forward_one(&mut kv, ids, wanted)
     }
 
@@ -302,10 +302,10 @@ fn open_kv(
     gguf: &Gguf,
     options: &KvOptions,
 ) -> Result<KvStore, Error> {
-    let shape = Shape { layers: model.dims().layers, row: model.dims().kv_row() };
+    let shape = model.kv_shape();
     let mut identity = None;
     if options.snapshots.as_ref().is_some_and(|s| s.bytes_max > 0) {
-        let mut probe = SequenceKv::new(shape.layers, shape.row);
+        let mut probe = SequenceKv::new(shape);
         model.forward_one(&mut probe, &kv::PROBE, 1)?;
         let kv_key = kv::kv_key(gguf, shape, &probe.copy_out(0, kv::PROBE.len()))?;
         identity = Some(Identity { kv_key, model: meta.name.clone(), model_bytes: meta.file_bytes });

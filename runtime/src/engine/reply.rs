@@ -11,7 +11,7 @@ use super::sample::{self, Sampler};
 use super::stop::StopFilter;
 use super::{Finish, GenerateRequest, Generation, Progress};
 use crate::error::Error;
-use crate::kv::{Found, SequenceKv};
+use crate::kv::{Found, SequenceKv, common_prefix};
 use crate::tokenizer::Tokenizer;
 
 /// What a pass computes for a reply: tokens behind those that are present, and of how many of the last the logits are wanted.
@@ -141,6 +141,30 @@ impl Reply {
     /// Whether there are any.
     pub(super) fn is_reading(&self) -> bool {
         self.left_to_read() > 0
+    }
+
+    /// Copies rows of its prompt that another's sequence has and its own lacks. The last token is left to be computed.
+    pub(super) fn take_rows(&mut self, other: &Self) {
+        if !self.is_reading() {
+            return;
+        }
+        let common = common_prefix(self.needed(), &other.kv.ids);
+        let taken = common.saturating_sub(self.kv.ids.len());
+        if taken > 0 {
+            self.kv.copy_from(&other.kv, common);
+            self.out.reused_tokens += taken;
+            self.out.reused_ram_tokens += taken;
+        }
+    }
+
+    /// Whether another is about to compute rows that it lacks.
+    pub(super) fn gets_rows_from(&self, other: &Self) -> bool {
+        other.is_reading() && common_prefix(self.needed(), &other.present) > self.kv.ids.len()
+    }
+
+    /// Its prompt without the last token, whose logits choose the next.
+    fn needed(&self) -> &[u32] {
+        &self.present[..self.present.len() - 1]
     }
 
     /// Nobody wants it any more.

@@ -4,6 +4,9 @@
 //! A pass has the next tokens of every reply that is being written, and at most one piece of a prompt: a long prompt slows
 //! others down and does not stop them. Prompts take turns between the oldest, which so comes to its end, and the one of which
 //! least is left, so that a short question does not wait for a long one. Results do not depend on what else a pass computes.
+//!
+//! What one reply computed of its prompt the others need not: rows are copied from sequence to sequence, and a reply whose
+//! prompt goes on like that of an older one waits for it.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -156,6 +159,7 @@ impl Table {
     fn pass(&mut self) {
         let writing = self.replies.iter().any(|(reply, _)| !reply.is_reading());
         let chunk = if writing { SHARED_CHUNK } else { PREFILL_CHUNK };
+        self.share_rows();
         let reader = self.reader();
         let mut next = Vec::with_capacity(self.replies.len());
         for (n, (mut reply, job)) in std::mem::take(&mut self.replies).into_iter().enumerate() {
@@ -182,9 +186,25 @@ impl Table {
         }
     }
 
-    /// Whose piece of a prompt is computed next.
+    /// Gives each prompt the rows of it that another reply's sequence has.
+    fn share_rows(&mut self) {
+        for n in 0..self.replies.len() {
+            for other in (0..self.replies.len()).filter(|other| *other != n) {
+                let [(reply, _), (other, _)] =
+                    self.replies.get_disjoint_mut([n, other]).expect("two that are there");
+                reply.take_rows(other);
+            }
+        }
+    }
+
+    /// Whose piece of a prompt is computed next. The oldest never waits for another.
     fn reader(&mut self) -> Option<usize> {
-        let reading = || self.replies.iter().enumerate().filter(|(_, (reply, _))| reply.is_reading());
+        let waits =
+            |n: usize, reply: &Reply| self.replies[..n].iter().any(|(older, _)| reply.gets_rows_from(older));
+        let reading = || {
+            let all = self.replies.iter().enumerate();
+            all.filter(|(n, (reply, _))| reply.is_reading() && !waits(*n, reply))
+        };
         let oldest = reading().next()?.0;
         let shortest = reading().min_by_key(|(_, (reply, _))| reply.left_to_read())?.0;
         self.oldest = !self.oldest;

@@ -1,4 +1,4 @@
-//! The keys and values of the live sequence: contiguous f16 rows per layer, so that attention needs no page table.
+//! The keys and values of the live sequence: contiguous rows per layer, so that attention needs no page table.
 //!
 //! Buffers are anonymous maps and at least double when they grow. The system commits such memory when it is first
 //! touched, so room for a long sequence costs nothing until there is one.
@@ -6,7 +6,6 @@
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut, Range};
 
-use half::f16;
 use memmap2::MmapMut;
 
 use super::page::Shape;
@@ -20,7 +19,7 @@ pub(crate) struct SequenceKv {
     /// The tokens whose rows are present, in order.
     pub ids: Vec<u32>,
     layers: Vec<LayerKv>,
-    row: usize,
+    row_bytes: usize,
 }
 
 /// One layer: row `p` belongs to position `p`; each row holds all KV heads.
@@ -35,11 +34,12 @@ pub(crate) struct LayerKv {
 pub(crate) struct Rows(Option<MmapMut>);
 
 /// Consecutive rows of every layer, keys and values, to be filled.
-pub(super) struct RowsMut<'a>(Vec<[&'a mut [f16]; 2]>);
+pub(super) struct RowsMut<'a>(Vec<[&'a mut [u8]; 2]>);
 
 impl SequenceKv {
-    pub(crate) fn new(layers: usize, row: usize) -> Self {
-        Self { ids: Vec::new(), layers: (0..layers).map(|_| LayerKv::default()).collect(), row }
+    pub(crate) fn new(shape: Shape) -> Self {
+        let layers = (0..shape.layers).map(|_| LayerKv::default()).collect();
+        Self { ids: Vec::new(), layers, row_bytes: shape.row_bytes() }
     }
 
     /// Forgets everything from position `len` on; later rows are overwritten, not freed.
@@ -48,25 +48,39 @@ impl SequenceKv {
     }
 
     /// Writes rows at position `at` of a layer and returns the layer.
-    pub(crate) fn write(&mut self, layer: usize, at: usize, k: &[f16], v: &[f16]) -> &LayerKv {
-        let (start, end) = (at * self.row, at * self.row + k.len());
+    pub(crate) fn write(&mut self, layer: usize, at: usize, k: &[u8], v: &[u8]) -> &LayerKv {
+        let (start, end) = (at * self.row_bytes, at * self.row_bytes + k.len());
         let layer = &mut self.layers[layer];
-        layer.reserve(end, start, self.row);
+        layer.reserve(end, start, self.row_bytes);
         layer.k[start..end].copy_from_slice(k);
         layer.v[start..end].copy_from_slice(v);
         layer
     }
 
+    /// Appends the rows that another sequence has between the end of this one and position `end`, up to which their ids are
+    /// the same.
+    pub(crate) fn copy_from(&mut self, other: &Self, end: usize) {
+        let start = self.ids.len();
+        debug_assert!(other.ids[..start] == self.ids && self.row_bytes == other.row_bytes);
+        for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+            let range = start * self.row_bytes..end * self.row_bytes;
+            mine.reserve(range.end, range.start, self.row_bytes);
+            mine.k[range.clone()].copy_from_slice(&theirs.k[range.clone()]);
+            mine.v[range.clone()].copy_from_slice(&theirs.v[range]);
+        }
+        self.ids.extend_from_slice(&other.ids[start..end]);
+    }
+
     /// Keys and values of some positions of a layer.
-    pub(crate) fn rows(&self, layer: usize, positions: Range<usize>) -> [&[f16]; 2] {
-        let range = positions.start * self.row..positions.end * self.row;
+    pub(crate) fn rows(&self, layer: usize, positions: Range<usize>) -> [&[u8]; 2] {
+        let range = positions.start * self.row_bytes..positions.end * self.row_bytes;
         let LayerKv { k, v } = &self.layers[layer];
         [&k[range.clone()], &v[range]]
     }
 
     /// A page's worth of rows, in the order of [`Shape`].
-    pub(crate) fn copy_out(&self, from: usize, to: usize) -> Vec<f16> {
-        let range = from * self.row..to * self.row;
+    pub(crate) fn copy_out(&self, from: usize, to: usize) -> Vec<u8> {
+        let range = from * self.row_bytes..to * self.row_bytes;
         let mut out = Vec::with_capacity(2 * self.layers.len() * range.len());
         for layer in &self.layers {
             out.extend_from_slice(&layer.k[range.clone()]);
@@ -77,7 +91,7 @@ impl SequenceKv {
 
     /// The rows from `from` on as consecutive parts of the given lengths, made room for. `ids` does not change.
     pub(super) fn parts_mut(&mut self, from: usize, rows: &[usize]) -> Vec<RowsMut<'_>> {
-        let row = self.row;
+        let row = self.row_bytes;
         let end = (from + rows.iter().sum::<usize>()) * row;
         let mut parts: Vec<_> = rows.iter().map(|_| RowsMut(Vec::with_capacity(self.layers.len()))).collect();
         for layer in &mut self.layers {
@@ -95,7 +109,7 @@ impl SequenceKv {
 }
 
 impl LayerKv {
-    /// Makes room for `len` elements; of the old ones the first `used` are kept.
+    /// Makes room for `len` bytes; of the old ones the first `used` are kept.
     fn reserve(&mut self, len: usize, used: usize, row: usize) {
         if self.k.len() >= len {
             return;
@@ -112,9 +126,8 @@ impl LayerKv {
 
 impl Rows {
     fn zeroed(len: usize) -> Self {
-        let bytes = len * size_of::<f16>();
-        let Ok(map) = MmapMut::map_anon(bytes) else {
-            handle_alloc_error(Layout::array::<f16>(len).unwrap_or(Layout::new::<f16>()));
+        let Ok(map) = MmapMut::map_anon(len) else {
+            handle_alloc_error(Layout::array::<u8>(len).unwrap_or(Layout::new::<u8>()));
         };
         // Fewer faults where the system has huge pages; the same bytes where not.
         #[cfg(target_os = "linux")]
@@ -124,25 +137,25 @@ impl Rows {
 }
 
 impl Deref for Rows {
-    type Target = [f16];
+    type Target = [u8];
 
-    fn deref(&self) -> &[f16] {
-        self.0.as_ref().map_or(&[], |map| bytemuck::cast_slice(map))
+    fn deref(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |map| map)
     }
 }
 
 impl DerefMut for Rows {
-    fn deref_mut(&mut self) -> &mut [f16] {
-        self.0.as_mut().map_or(&mut [], |map| bytemuck::cast_slice_mut(map))
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.0.as_mut().map_or(&mut [], |map| map)
     }
 }
 
 impl RowsMut<'_> {
     /// Fills the rows from those of a page that begin at its row `offset`.
-    pub(super) fn fill(&mut self, page: &[f16], page_rows: usize, offset: usize, shape: Shape) {
-        let pieces = page.chunks_exact(page_rows * shape.row);
+    pub(super) fn fill(&mut self, page: &[u8], page_rows: usize, offset: usize, shape: Shape) {
+        let pieces = page.chunks_exact(page_rows * shape.row_bytes());
         for (mine, theirs) in self.0.iter_mut().flatten().zip(pieces) {
-            let start = offset * shape.row;
+            let start = offset * shape.row_bytes();
             mine.copy_from_slice(&theirs[start..start + mine.len()]);
         }
     }
