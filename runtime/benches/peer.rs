@@ -1,7 +1,7 @@
 //! Speed of prefill and decode, alone or in turns with llama.cpp's `llama-bench` and `llama-batched-bench` on the same files.
 //!
 //! `cargo bench -p edvac-runtime --bench peer -- --models DIR [--llama DIR] [--names a,b] [--depths 0,2048,8192]
-//! [--rounds N]`: prints the median tokens per second of a 512-token prefill, of 64 decoded tokens at each depth, and of
+//! [--rounds N] [--kv f16|q8_0]`: prints the median tokens per second of a 512-token prefill, of 64 decoded tokens at each depth, and of
 //! four sequences that decode 64 tokens each together, with ratios where `--llama` names a directory with those programs.
 //! What decoding reads of the weights is compared with what the machine's memory gives. With `--rewrite FILE --rename A=B` it
 //! is also measured how much faster guesses make the reply that is the file with a name changed. Run it on an idle machine; both engines are measured in every round, so that a slower minute slows both.
@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use edvac_runtime::chat_template::ChatMessage;
+use edvac_runtime::kv::{KvFormat, KvOptions};
 use edvac_runtime::{Engine, EngineOptions, GenerateRequest, Progress, SharedEngine};
 
 /// Tokens of the prefill that is measured.
@@ -30,6 +31,8 @@ struct Arguments {
     names: Vec<String>,
     depths: Vec<usize>,
     rounds: usize,
+    /// How both engines keep keys and values.
+    kv: KvFormat,
     rewrite: Option<PathBuf>,
     rename: Option<(String, String)>,
 }
@@ -41,6 +44,7 @@ fn arguments() -> Arguments {
         names: ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"].map(str::to_owned).to_vec(),
         depths: vec![0, 2048, 8192],
         rounds: 3,
+        kv: KvFormat::F16,
         rewrite: None,
         rename: None,
     };
@@ -62,6 +66,10 @@ fn arguments() -> Arguments {
             "--rewrite" => found.rewrite = Some(PathBuf::from(value)),
             "--rename" => {
                 found.rename = value.split_once('=').map(|(old, new)| (old.to_owned(), new.to_owned()));
+            }
+            "--kv" => {
+                let known = [KvFormat::F16, KvFormat::Q8].into_iter().find(|format| format.name() == value);
+                found.kv = known.expect("f16 or q8_0");
             }
             "--rounds" => found.rounds = value.parse().expect("rounds are a number"),
             other => panic!("{other} is not an option of this benchmark"),
@@ -112,11 +120,11 @@ fn ours(engine: &mut Engine, depth: Option<usize>, seed: u32) -> (f64, Vec<f64>)
 }
 
 /// The same of llama.cpp; `None` where the program fails.
-fn theirs(dir: &Path, model: &Path, depth: Option<usize>) -> Option<f64> {
+fn theirs(dir: &Path, model: &Path, kv: KvFormat, depth: Option<usize>) -> Option<f64> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     let (prompt, decode) = if depth.is_none() { (PREFILL_TOKENS, 0) } else { (0, DECODE_TOKENS) };
     let output = Command::new(dir.join("llama-bench"))
-        .args(["-t", &threads, "-r", "1", "-fa", "1", "-o", "json"])
+        .args(["-t", &threads, "-r", "1", "-fa", "1", "-o", "json", "-ctk", kv.name(), "-ctv", kv.name()])
         .args(["-p", &prompt.to_string(), "-n", &decode.to_string(), "-d", &depth.unwrap_or(0).to_string()])
         .arg("-m")
         .arg(model)
@@ -233,11 +241,13 @@ fn main() {
     let wanted = ["avx2", "avx512f", "avx512_vnni", "amx_int8"];
     let has: Vec<_> = wanted.into_iter().filter(|f| flags.split(' ').any(|flag| flag == *f)).collect();
     println!("{}; {}; load {}", line("model name"), has.join(" "), read("/proc/loadavg").trim());
+    println!("edvac computes with {}", edvac_runtime::instruction_set());
     for name in &arguments.names {
         let path = arguments.models.join(format!("{name}.gguf"));
         let started = Instant::now();
         // Without guesses, which `llama-bench` does not make either.
-        let options = EngineOptions { draft_tokens_max: 0, ..EngineOptions::default() };
+        let kv = KvOptions { format: arguments.kv, ..KvOptions::default() };
+        let options = EngineOptions { draft_tokens_max: 0, kv, ..EngineOptions::default() };
         let mut engine =
             Engine::open(&path, &options).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         println!("{name}: loaded in {:.2} s", started.elapsed().as_secs_f64());
@@ -250,7 +260,8 @@ fn main() {
                 let (whole, of_parts) = ours(&mut engine, point, (n * 100 + round) as u32 + 7);
                 mine.push(whole);
                 parts.extend(of_parts);
-                other.extend(arguments.llama.as_ref().and_then(|dir| theirs(dir, &path, point)));
+                other
+                    .extend(arguments.llama.as_ref().and_then(|dir| theirs(dir, &path, arguments.kv, point)));
             }
             let what = point.map_or(format!("prefill {PREFILL_TOKENS}"), |d| format!("decode at {d}"));
             let (mine, other) = (median(mine), median(other));

@@ -60,6 +60,14 @@ pub enum Error {
         /// What is missing and how to get it.
         why: String,
     },
+    /// Keys and values cannot be kept so.
+    #[error("keys and values cannot be kept as {format}: {why}")]
+    KvFormat {
+        /// Its name in settings.
+        format: &'static str,
+        /// What is in the way.
+        why: String,
+    },
     /// The grammar is not one, or the reply could not follow it.
     #[error("grammar: {0}")]
     Grammar(String),

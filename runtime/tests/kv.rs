@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use edvac_runtime::kv::{self, KvOptions, SnapshotOptions};
+use edvac_runtime::kv::{self, KvFormat, KvOptions, SnapshotOptions};
 use edvac_runtime::{Engine, EngineOptions, GenerateRequest, Generation};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -16,10 +16,13 @@ fn file() -> PathBuf {
 }
 
 fn engine(model: &Path, dir: &Path) -> Engine {
-    let snapshots = Some(SnapshotOptions { dir: dir.to_owned(), bytes_max: 1 << 30 });
-    let options =
-        EngineOptions { kv: KvOptions { snapshots, ..KvOptions::default() }, ..EngineOptions::default() };
-    Engine::open(model, &options).expect("the test model loads")
+    engine_keeping(KvFormat::F16, model, Some(dir))
+}
+
+fn engine_keeping(format: KvFormat, model: &Path, dir: Option<&Path>) -> Engine {
+    let snapshots = dir.map(|dir| SnapshotOptions { dir: dir.to_owned(), bytes_max: 1 << 30 });
+    let kv = KvOptions { snapshots, format, ..KvOptions::default() };
+    Engine::open(model, &EngineOptions { kv, ..EngineOptions::default() }).expect("the test model loads")
 }
 
 fn tokens(random: &mut StdRng, len: usize) -> Vec<u32> {
@@ -39,18 +42,25 @@ fn bits(logits: &[f32]) -> Vec<u32> {
 /// run, bit for bit.
 #[test]
 fn cached_logits_are_cold_logits() {
+    // In one directory: neither finds the other's rows.
     let dir = tempfile::tempdir().unwrap();
+    for format in [KvFormat::F16, KvFormat::Q8] {
+        cached_logits_are_cold_logits_keeping(format, dir.path());
+    }
+}
+
+fn cached_logits_are_cold_logits_keeping(format: KvFormat, dir: &Path) {
     let mut random = StdRng::seed_from_u64(3);
     let mut compared = 0;
     let (mut memory, mut disk) = (0, 0);
-    let mut warm = engine(&file(), dir.path());
-    let mut cold = Engine::open(&file(), &EngineOptions::default()).unwrap();
+    let mut warm = engine_keeping(format, &file(), Some(dir));
+    let mut cold = engine_keeping(format, &file(), None);
     for _trace in 0..10 {
         let mut seen: Vec<Vec<u32>> = vec![tokens(&mut random, 40)];
         for _step in 0..7 {
             if random.random_bool(0.3) {
                 drop(warm);
-                warm = engine(&file(), dir.path());
+                warm = engine_keeping(format, &file(), Some(dir));
             }
             let origin = &seen[random.random_range(0..seen.len())];
             let mut prompt = origin[..random.random_range(0..=origin.len())].to_vec();

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use edvac_runtime::chat_template::ChatMessage;
+use edvac_runtime::kv::{KvFormat, KvOptions};
 use edvac_runtime::{
     Engine, EngineOptions, Error, Finish, GenerateRequest, Generation, Progress, REPLIES_MAX, Sampling,
     SharedEngine,
@@ -142,6 +143,10 @@ fn text_goes_round_and_cannot_forge_control_tokens() {
 
 #[test]
 fn what_cannot_run_is_named() {
+    let kv = KvOptions { format: KvFormat::Q8, ..KvOptions::default() };
+    let elsewhere = EngineOptions { device: "candle-cpu".to_owned(), kv, ..EngineOptions::default() };
+    let error = Engine::open(&file(), &elsewhere).err().unwrap().to_string();
+    assert!(error.contains("q8_0"), "{error}");
     let mut engine =
         Engine::open(&file(), &EngineOptions { window_tokens_max: Some(8), ..EngineOptions::default() })
             .unwrap();
@@ -210,6 +215,34 @@ fn replies_made_together_are_those_made_alone() {
     assert!(matches!(shared.generate(&bad, &mut |_| ControlFlow::Continue(())), Err(Error::Stopped(_))));
     let next = shared.generate(&requests[1], &mut |_| ControlFlow::Continue(()));
     assert_eq!(next.unwrap().ids, expected[1], "a bad request ends no other");
+}
+
+/// However late each of them comes: what they share is computed once, also while it is being computed.
+#[test]
+fn replies_that_begin_alike_compute_their_beginning_once() {
+    let mut alone = engine();
+    let shared_text = "The shelf has apples, pears and plums. ".repeat(40);
+    let requests: Vec<_> = (0..REPLIES_MAX)
+        .map(|n| {
+            let prompt = prompt(&alone, &format!("{shared_text}Name {n} of them."));
+            GenerateRequest { prompt, tokens_max: 12, ..GenerateRequest::default() }
+        })
+        .collect();
+    let common = (0..).find(|&n| requests.iter().any(|r| r.prompt[n] != requests[0].prompt[n])).unwrap();
+    let needed: usize = common + requests.iter().map(|r| r.prompt.len() - common).sum::<usize>();
+    let shared = SharedEngine::new(engine()).unwrap();
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let generate =
+            |request| shared.generate(request, &mut |_| ControlFlow::Continue(())).expect("a reply");
+        let threads: Vec<_> = requests.iter().map(|request| scope.spawn(move || generate(request))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(common > 300);
+    assert_eq!(made.iter().map(|made| made.prefilled_tokens).sum::<usize>(), needed);
+    for (made, request) in made.iter().zip(&requests) {
+        let expected = alone.generate(request, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(made.ids, expected.ids);
+    }
 }
 
 /// A reply is the same with and without guesses, bound by a grammar or not, greedy or sampled; it takes fewer passes.

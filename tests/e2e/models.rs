@@ -67,18 +67,28 @@ fn what_one_process_computed_the_next_restores() {
     std::fs::write(home.path().join("program.toml"), PROGRAM).unwrap();
     std::fs::write(home.path().join("config.toml"), "[limits]\nreply_tokens_max = 60\nturns_max = 1\n")
         .unwrap();
-    let reused = |name: &str| {
+    let reused_keeping = |format: &str, name: &str| {
         let args = ["run", "Notes", "--program", "program.toml", "--model", "smollm2-135m", "--name", name];
-        let said: crate::home::Said =
-            home.edvac(&args).env("EDVAC_MODELS", models()).output().unwrap().into();
+        let mut edvac = home.edvac(&args);
+        edvac.env("EDVAC_MODELS", models()).env("EDVAC_KV_FORMAT", format);
+        let said: crate::home::Said = edvac.output().unwrap().into();
         assert!(matches!(said.code, Some(0 | 1)), "{}\n{}", said.stdout, said.stderr);
         let report = home.say(&["status", "--json"]).expect(0).json();
         report["report"]["totals"]["reused_tokens"].as_u64().unwrap()
     };
+    let reused = |name: &str| reused_keeping("f16", name);
     let (first, second) = (reused("one"), reused("two"));
     assert!(second > first + 200, "{first} then {second}");
+    let (first, second) = (reused_keeping("q8_0", "three"), reused_keeping("q8_0", "four"));
+    assert!(second > first + 200, "kept otherwise, they are others: {first} then {second}");
     let listed = home.say(&["kv", "ls", "--json"]).expect(0).json();
     assert!(listed["snapshots"].as_array().unwrap().iter().any(|s| s["hits"].as_u64() > Some(0)), "{listed}");
+    for format in ["f16", "q8_0"] {
+        assert!(listed["snapshots"].as_array().unwrap().iter().any(|s| s["format"] == format), "{listed}");
+    }
+    let refused = home.edvac(&["kv", "ls"]).env("EDVAC_KV_FORMAT", "q4").output().unwrap();
+    let refused = crate::home::Said::from(refused);
+    assert!(refused.code == Some(2) && refused.stderr.contains("kv.format"), "{}", refused.stderr);
     assert_eq!(
         home.say(&["kv", "verify", "--json"]).expect(0).json()["damaged"].as_array().unwrap().len(),
         0

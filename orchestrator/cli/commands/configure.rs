@@ -21,9 +21,12 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 # base_url = "http://127.0.0.1:8080/v1"
 # api_key_env = "OPENAI_API_KEY"    # the variable that holds the key; the key itself never stands here
 # window_tokens = 8192
+# device = "cpu"                    # the local model's; "cuda" and "metal" need a build with that feature
+# threads = 0                       # that compute it; 0 is one for each processor
 
 [kv]
 # memory_mib = 2048                 # what the local model remembers of prompts and replies, in memory
+# format = "f16"                    # or "q8_0": half the memory, rounded a little more
 # disk_mib = 8192                   # and on disk, for the next process; 0 writes nothing
 
 [limits]

@@ -46,7 +46,8 @@ fn list(dir: &Path, all: &[SnapshotInfo], json: bool) -> u8 {
             .iter()
             .map(|s| {
                 json!({
-                    "name": s.name, "path": s.path, "model": s.model, "kv_key": s.kv_key, "tokens": s.tokens,
+                    "name": s.name, "path": s.path, "model": s.model, "kv_key": s.kv_key, "format": s.format.name(),
+                    "tokens": s.tokens,
                     "first_token": s.first_token, "bytes": s.bytes, "age_s": s.age.as_secs(),
                     "idle_s": s.idle.as_secs(), "hits": s.hits,
                 })
@@ -61,15 +62,16 @@ fn list(dir: &Path, all: &[SnapshotInfo], json: bool) -> u8 {
         return 0;
     }
     println!(
-        "{:<13}  {:<28} {:>13} {:>8} {:>6} {:>6} {:>5}",
-        "snapshot", "model", "tokens", "size", "age", "idle", "hits"
+        "{:<13}  {:<28} {:<4} {:>13} {:>8} {:>6} {:>6} {:>5}",
+        "snapshot", "model", "kept", "tokens", "size", "age", "idle", "hits"
     );
     for s in all {
         let model: String = s.model.chars().take(28 - KEY_SHOWN - 1).collect();
         println!(
-            "{:<13}  {:<28} {:>13} {:>5} MB {:>6} {:>6} {:>5}",
+            "{:<13}  {:<28} {:<4} {:>13} {:>5} MB {:>6} {:>6} {:>5}",
             s.name.get(..12).unwrap_or(&s.name),
             format!("{model} {}", s.kv_key.get(..KEY_SHOWN).unwrap_or_default()),
+            s.format.name(),
             format!("{}-{}", s.first_token, s.first_token + s.tokens),
             s.bytes.div_ceil(1 << 20),
             span(s.age),

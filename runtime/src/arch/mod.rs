@@ -4,27 +4,30 @@
 //! RoPE (`rope`) pairs adjacent elements in Llama GGUF files and halves apart in Qwen ones.
 
 mod on_device;
+mod parameters;
 mod rope;
 
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use crate::error::Error;
 use crate::gguf::Gguf;
 use crate::kernels::{
     AttentionShape, add_to_rows, attention, by_rows, by_two_rows, rms_norm, rotate, silu_times,
 };
-use crate::kv::SequenceKv;
-use crate::weights::{Left, Matrix, RowReader, Weights};
+use crate::kv::{KvFormat, SequenceKv, Shape};
+use crate::weights::{Left, Matrix, Weights};
+use parameters::{Layer, Parameters, Place};
 use rope::Rope;
 
 /// A loaded model: what computes, on whatever device.
 pub(crate) trait Decoder: Send {
     /// Its sizes.
     fn dims(&self) -> &Dims;
+
+    /// What a token's keys and values take.
+    fn kv_shape(&self) -> Shape;
 
     /// Bytes of weights that a pass reads, as far as they are packed by us.
     fn packed_bytes(&self) -> usize {
@@ -57,15 +60,23 @@ impl dyn Decoder + '_ {
 }
 
 /// Loads a file's model: for our kernels on the CPU, or, on a `device`, for the tensor library's operations there.
-pub(crate) fn load(gguf: &Gguf, device: Option<&Device>) -> Result<Box<dyn Decoder>, Error> {
+pub(crate) fn load(
+    gguf: &Gguf,
+    device: Option<&Device>,
+    format: KvFormat,
+) -> Result<Box<dyn Decoder>, Error> {
     Ok(match device {
-        None => Box::new(Model::load(gguf)?),
-        Some(device) => Box::new(on_device::DeviceModel::load(gguf, device)?),
+        None => Box::new(Model::load(gguf, format)?),
+        Some(device) => Box::new(on_device::DeviceModel::load(gguf, device, format)?),
     })
 }
 
 /// Architectures that can be loaded, as GGUF names them.
 pub const KNOWN: &[&str] = &["llama", "qwen2", "qwen3"];
+
+/// How far elements of keys that are large are made small before keys are rounded; by their bias to this power. Of 0, 0.5,
+/// 0.75 and 1 it leaves the 0.5b nearest to llama.cpp.
+const SMOOTHING: f32 = 0.75;
 
 /// Sizes and constants of a model.
 #[derive(Clone, Debug)]
@@ -84,32 +95,34 @@ pub struct Dims {
     rope: Rope,
 }
 
-struct Layer {
-    attention_norm: Vec<f32>,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    q_norm: Option<Vec<f32>>,
-    k_norm: Option<Vec<f32>>,
-    out: Matrix,
-    ffn_norm: Vec<f32>,
-    gate: Matrix,
-    up: Matrix,
-    down: Matrix,
-}
+/// Our kernels, on the CPU.
+struct Host;
 
-struct Linear {
-    matrix: Matrix,
-    bias: Option<Vec<f32>>,
+impl Place for Host {
+    type Matrix = Matrix;
+    type Vector = Vec<f32>;
+
+    fn matrix(
+        &self,
+        weights: &Weights<'_>,
+        name: &str,
+        shape: (Option<usize>, usize),
+    ) -> Result<Matrix, Error> {
+        weights.matrix(name, shape)
+    }
+
+    fn vector(&self, numbers: Vec<f32>) -> Result<Vec<f32>, Error> {
+        Ok(numbers)
+    }
 }
 
 /// A model for our kernels.
 struct Model {
     dims: Dims,
-    embedding: RowReader,
-    layers: Vec<Layer>,
-    norm: Vec<f32>,
-    head: Matrix,
+    shape: Shape,
+    parameters: Parameters<Host>,
+    /// What keys of each layer are divided by, and queries multiplied with, before keys are rounded; see [`smoothing`].
+    smoothing: Vec<Option<Vec<f32>>>,
     /// Memory of the last forward pass, for the next.
     scratch: Mutex<Scratch>,
 }
@@ -123,8 +136,8 @@ struct Scratch {
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
-    k16: Vec<f16>,
-    v16: Vec<f16>,
+    /// Keys and values as they are kept.
+    kept: [Vec<u8>; 2],
     /// Results of attention.
     mixed: Vec<f32>,
     gate: Vec<f32>,
@@ -168,42 +181,47 @@ impl Dims {
         })
     }
 
-    /// Elements of one position's keys (and of its values) in one layer.
-    pub(crate) fn kv_row(&self) -> usize {
-        self.kv_heads * self.head_dim
+    /// What a token's keys and values take in a format.
+    fn kv_shape(&self, format: KvFormat) -> Result<Shape, Error> {
+        if !format.takes(self.head_dim) {
+            return Err(Error::KvFormat {
+                format: format.name(),
+                why: format!(
+                    "this model's heads have {} elements, which are no whole blocks of 32",
+                    self.head_dim
+                ),
+            });
+        }
+        Ok(Shape { layers: self.layers, row: self.kv_heads * self.head_dim, format })
     }
 }
 
 impl Model {
-    fn load(gguf: &Gguf) -> Result<Self, Error> {
+    fn load(gguf: &Gguf, format: KvFormat) -> Result<Self, Error> {
         let dims = Dims::read(gguf)?;
-        let weights = Weights { gguf };
-        let embedding = RowReader::new(&weights, "token_embd.weight")?;
-        let width = embedding.columns();
-        let layers =
-            (0..dims.layers).map(|n| Layer::load(&weights, &dims, width, n)).collect::<Result<_, _>>()?;
-        let own = gguf.header.tensors.contains_key("output.weight");
-        let head = weights.matrix(if own { "output.weight" } else { "token_embd.weight" }, width)?;
-        let norm = weights.vector("output_norm.weight", width)?;
-        Ok(Self { dims, embedding, layers, norm, head, scratch: Mutex::default() })
+        let shape = dims.kv_shape(format)?;
+        let parameters = Parameters::load(gguf, &dims, &Host)?;
+        let smoothing = parameters.layers.iter().map(|layer| smoothing(layer, &dims, format)).collect();
+        Ok(Self { dims, shape, parameters, smoothing, scratch: Mutex::default() })
     }
 
     fn run(&self, s: &mut Scratch, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
-        let (width, epsilon) = (self.embedding.columns(), self.dims.epsilon);
+        let Parameters { embedding, layers, norm, head } = &self.parameters;
+        let (width, epsilon) = (embedding.columns(), self.dims.epsilon);
         let positions: usize = parts.iter().map(|part| part.ids.len()).sum();
         s.x.resize(positions * width, 0.0);
         s.delta.resize(positions * width, 0.0);
         let ids = parts.iter().flat_map(|part| part.ids);
         for (id, row) in ids.zip(s.x.chunks_exact_mut(width)) {
-            self.embedding.read(*id as usize, row)?;
+            embedding.read(*id as usize, row)?;
         }
         // After reading, so that no row of a changed file gets any further.
-        self.embedding.is_as_opened()?;
+        embedding.is_as_opened()?;
         s.turns.clear();
         for Part { kv, ids, .. } in parts.iter() {
             self.dims.rope.turns(kv.ids.len()..kv.ids.len() + ids.len(), &mut s.turns);
         }
-        for (number, layer) in self.layers.iter().enumerate() {
+        for (number, layer) in layers.iter().enumerate() {
             s.normed.clone_from(&s.x);
             by_rows(&mut s.normed, width, |rows| rms_norm(rows, &layer.attention_norm, epsilon));
             self.attend(s, layer, number, parts)?;
@@ -224,10 +242,10 @@ impl Model {
             end += ids.len();
             s.normed.extend_from_slice(&s.x[(end - wanted) * width..end * width]);
         }
-        rms_norm(&mut s.normed, &self.norm, epsilon);
-        let mut logits = vec![0.0; s.normed.len() / width * self.head.rows()];
-        s.left.products(&s.normed, [(&self.head, &mut logits)])?;
-        let mut rows = logits.chunks_exact(self.head.rows()).map(<[f32]>::to_vec);
+        rms_norm(&mut s.normed, norm, epsilon);
+        let mut logits = vec![0.0; s.normed.len() / width * head.rows()];
+        s.left.products(&s.normed, [(head, &mut logits)])?;
+        let mut rows = logits.chunks_exact(head.rows()).map(<[f32]>::to_vec);
         Ok(parts
             .iter_mut()
             .map(|Part { kv, ids, wanted }| {
@@ -241,7 +259,7 @@ impl Model {
     fn attend(
         &self,
         s: &mut Scratch,
-        layer: &Layer,
+        layer: &Layer<Host>,
         number: usize,
         parts: &mut [Part<'_>],
     ) -> Result<(), Error> {
@@ -271,19 +289,24 @@ impl Model {
                 rotate(row, turns, rope.adjacent);
             }
         }
-        s.k16.resize(s.k.len(), f16::ZERO);
-        s.v16.resize(s.v.len(), f16::ZERO);
-        s.k16.convert_from_f32_slice(&s.k);
-        s.v16.convert_from_f32_slice(&s.v);
+        if let Some(factors) = &self.smoothing[number] {
+            smooth(&mut s.q, &mut s.k, factors, head_dim);
+        }
+        let (format, row_bytes) = (self.shape.format, self.shape.row_bytes());
+        for (rows, kept) in [&s.k, &s.v].into_iter().zip(&mut s.kept) {
+            kept.clear();
+            format.encode(rows, self.shape.row, kept);
+        }
         s.mixed.resize(s.q.len(), 0.0);
         let mut end = 0;
         for Part { kv, ids, .. } in parts {
             let (at, first) = (end, kv.ids.len());
             end += ids.len();
-            let of = |heads: usize| at * heads * head_dim..end * heads * head_dim;
-            let stored = kv.write(number, first, &s.k16[of(kv_heads)], &s.v16[of(kv_heads)]);
-            let shape = AttentionShape { heads, kv_heads, head_dim, first };
-            attention(&s.q[of(heads)], &stored.k, &stored.v, shape, &mut s.mixed[of(heads)]);
+            let [k, v] = s.kept.each_ref().map(|kept| &kept[at * row_bytes..end * row_bytes]);
+            let stored = kv.write(number, first, k, v);
+            let shape = AttentionShape { heads, kv_heads, head_dim, first, format };
+            let of = at * heads * head_dim..end * heads * head_dim;
+            attention(&s.q[of.clone()], &stored.k, &stored.v, shape, &mut s.mixed[of]);
         }
         s.left.products(&s.mixed, [(&layer.out, &mut s.delta)])
     }
@@ -294,13 +317,17 @@ impl Decoder for Model {
         &self.dims
     }
 
+    fn kv_shape(&self) -> Shape {
+        self.shape
+    }
+
     fn packed_bytes(&self) -> usize {
-        let of_layer = |layer: &Layer| {
+        let of_layer = |layer: &Layer<Host>| {
             let Layer { q, k, v, out, gate, up, down, .. } = layer;
             let matrices = [&q.matrix, &k.matrix, &v.matrix, out, gate, up, down];
             matrices.iter().map(|matrix| matrix.packed_bytes()).sum::<usize>()
         };
-        self.layers.iter().map(of_layer).sum::<usize>() + self.head.packed_bytes()
+        self.parameters.layers.iter().map(of_layer).sum::<usize>() + self.parameters.head.packed_bytes()
     }
 
     fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
@@ -309,36 +336,53 @@ impl Decoder for Model {
     }
 }
 
-impl Layer {
-    fn load(weights: &Weights<'_>, dims: &Dims, width: usize, number: usize) -> Result<Self, Error> {
-        let name = |part: &str| format!("blk.{number}.{part}");
-        let linear = |part: &str, heads: usize| -> Result<Linear, Error> {
-            let rows = heads * dims.head_dim;
-            let matrix = weights.matrix(&name(&format!("{part}.weight")), width)?;
-            if matrix.rows() != rows {
-                return Err(Error::BadGguf(format!("{} does not match its {heads} heads", name(part))));
+/// What the keys of a layer are divided by before they are rounded to eight bits, and its queries multiplied with, so that
+/// their products stay (smoothed attention, after Lin et al. 2024, "QServe"). Qwen2's biases make a few elements of a key
+/// hundreds of times larger than the others, which share a scale with them and would be lost.
+fn smoothing(layer: &Layer<Host>, dims: &Dims, format: KvFormat) -> Option<Vec<f32>> {
+    let bias = layer.k.bias.as_ref().filter(|_| format == KvFormat::Q8)?;
+    let (head_dim, half) = (dims.head_dim, dims.head_dim / 2);
+    let factor = |n: usize| {
+        let (head, at) = (n / head_dim * head_dim, n % head_dim);
+        // Both elements that a rotation mixes have one factor.
+        let other = head + if dims.rope.adjacent { at ^ 1 } else { (at + half) % head_dim };
+        bias[n].abs().max(bias[other].abs()).powf(SMOOTHING).max(1.0)
+    };
+    Some((0..bias.len()).map(factor).collect())
+}
+
+/// Moves factors of each KV head from its keys to the queries of its group.
+fn smooth(q: &mut [f32], k: &mut [f32], factors: &[f32], head_dim: usize) {
+    let group = q.len() / k.len();
+    for keys in k.chunks_exact_mut(factors.len()) {
+        keys.iter_mut().zip(factors).for_each(|(key, factor)| *key /= factor);
+    }
+    for queries in q.chunks_exact_mut(factors.len() * group) {
+        let heads = queries.chunks_exact_mut(head_dim * group).zip(factors.chunks_exact(head_dim));
+        for (queries, factors) in heads {
+            for (x, factor) in queries.iter_mut().zip(factors.iter().cycle()) {
+                *x *= factor;
             }
-            Ok(Linear { matrix, bias: weights.vector_optional(&name(&format!("{part}.bias")), rows)? })
-        };
-        let gate = weights.matrix(&name("ffn_gate.weight"), width)?;
-        let layer = Self {
-            attention_norm: weights.vector(&name("attn_norm.weight"), width)?,
-            q: linear("attn_q", dims.heads)?,
-            k: linear("attn_k", dims.kv_heads)?,
-            v: linear("attn_v", dims.kv_heads)?,
-            q_norm: weights.vector_optional(&name("attn_q_norm.weight"), dims.head_dim)?,
-            k_norm: weights.vector_optional(&name("attn_k_norm.weight"), dims.head_dim)?,
-            out: weights.matrix(&name("attn_output.weight"), dims.heads * dims.head_dim)?,
-            ffn_norm: weights.vector(&name("ffn_norm.weight"), width)?,
-            up: weights.matrix(&name("ffn_up.weight"), width)?,
-            down: weights.matrix(&name("ffn_down.weight"), gate.rows())?,
-            gate,
-        };
-        let shapes =
-            [layer.up.rows() == layer.gate.rows(), layer.out.rows() == width, layer.down.rows() == width];
-        if shapes.contains(&false) {
-            return Err(Error::BadGguf(format!("the matrices of layer {number} do not fit each other")));
         }
-        Ok(layer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoothing_leaves_products_as_they_are() {
+        let factors = [2.0, 1.0, 4.0, 8.0];
+        // Two KV heads of two elements, two query heads for each.
+        let (mut q, mut k) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1.0, 2.0, 3.0, 4.0]);
+        let dots = |q: &[f32; 8], k: &[f32; 4]| -> Vec<f32> {
+            let head = |n: usize| q[2 * n] * k[n / 2 * 2] + q[2 * n + 1] * k[n / 2 * 2 + 1];
+            (0..4).map(head).collect()
+        };
+        let before = dots(&q, &k);
+        smooth(&mut q, &mut k, &factors, 2);
+        assert_eq!(dots(&q, &k), before);
+        assert_eq!(k, [0.5, 2.0, 0.75, 0.5]);
     }
 }

@@ -13,11 +13,12 @@ use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::{rope, rope_i};
 use half::f16;
 
+use super::parameters::{Layer, Linear, Parameters, Place};
 use super::{Decoder, Dims, Part};
 use crate::error::Error;
 use crate::gguf::Gguf;
-use crate::kv::{SequenceKv, common_prefix};
-use crate::weights::{RowReader, Weights};
+use crate::kv::{KvFormat, SequenceKv, Shape, common_prefix};
+use crate::weights::Weights;
 
 /// Positions a device's buffers have room for at first.
 const ROWS_MIN: usize = 1024;
@@ -25,32 +26,10 @@ const ROWS_MIN: usize = 1024;
 /// A model on a device.
 pub(crate) struct DeviceModel {
     dims: Dims,
+    shape: Shape,
     device: Device,
-    /// On the host: a few rows of it are used.
-    embedding: RowReader,
-    layers: Vec<Layer>,
-    norm: Tensor,
-    head: QMatMul,
+    parameters: Parameters<Device>,
     live: Mutex<Live>,
-}
-
-struct Layer {
-    attention_norm: Tensor,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    q_norm: Option<Tensor>,
-    k_norm: Option<Tensor>,
-    out: QMatMul,
-    ffn_norm: Tensor,
-    gate: QMatMul,
-    up: QMatMul,
-    down: QMatMul,
-}
-
-struct Linear {
-    matrix: QMatMul,
-    bias: Option<Tensor>,
 }
 
 /// The sequence whose rows the device has.
@@ -62,21 +41,35 @@ struct Live {
     rows: Vec<[Tensor; 2]>,
 }
 
+impl Place for Device {
+    type Matrix = QMatMul;
+    type Vector = Tensor;
+
+    fn matrix(
+        &self,
+        weights: &Weights<'_>,
+        name: &str,
+        shape: (Option<usize>, usize),
+    ) -> Result<QMatMul, Error> {
+        weights.device_matrix(name, shape, self)
+    }
+
+    fn vector(&self, numbers: Vec<f32>) -> Result<Tensor, Error> {
+        Ok(Tensor::new(numbers, self)?)
+    }
+}
+
 impl DeviceModel {
     /// Copies the weights to the device.
-    pub(crate) fn load(gguf: &Gguf, device: &Device) -> Result<Self, Error> {
+    pub(crate) fn load(gguf: &Gguf, device: &Device, format: KvFormat) -> Result<Self, Error> {
+        if format != KvFormat::F16 {
+            let why = "on this device they are f16".to_owned();
+            return Err(Error::KvFormat { format: format.name(), why });
+        }
         let dims = Dims::read(gguf)?;
-        let weights = Weights { gguf };
-        let embedding = RowReader::new(&weights, "token_embd.weight")?;
-        let width = embedding.columns();
-        let layers = (0..dims.layers)
-            .map(|n| Layer::load(&weights, &dims, width, n, device))
-            .collect::<Result<_, _>>()?;
-        let own = gguf.header.tensors.contains_key("output.weight");
-        let head = if own { "output.weight" } else { "token_embd.weight" };
-        let head = weights.device_matrix(head, (None, width), device)?;
-        let norm = Tensor::new(weights.vector("output_norm.weight", width)?, device)?;
-        Ok(Self { dims, device: device.clone(), embedding, layers, norm, head, live: Mutex::default() })
+        let shape = dims.kv_shape(format)?;
+        let parameters = Parameters::load(gguf, &dims, device)?;
+        Ok(Self { dims, shape, device: device.clone(), parameters, live: Mutex::default() })
     }
 
     fn run(
@@ -86,18 +79,19 @@ impl DeviceModel {
         ids: &[u32],
         wanted: usize,
     ) -> Result<Vec<Vec<f32>>, Error> {
-        let (first, width) = (kv.ids.len(), self.embedding.columns());
+        let Parameters { embedding, layers, norm, head } = &self.parameters;
+        let (first, width) = (kv.ids.len(), embedding.columns());
         live.catch_up(kv, first + ids.len(), &self.dims, &self.device)?;
         let mut x = vec![0.0; ids.len() * width];
         for (id, row) in ids.iter().zip(x.chunks_exact_mut(width)) {
-            self.embedding.read(*id as usize, row)?;
+            embedding.read(*id as usize, row)?;
         }
         // After reading, so that no row of a changed file gets any further.
-        self.embedding.is_as_opened()?;
+        embedding.is_as_opened()?;
         let mut x = Tensor::from_vec(x, (ids.len(), width), &self.device)?;
         let turns = Turns::of(&self.dims, first, ids.len(), &self.device)?;
         let epsilon = self.dims.epsilon;
-        for (layer, rows) in self.layers.iter().zip(&live.rows) {
+        for (layer, rows) in layers.iter().zip(&live.rows) {
             let normed = rms_norm(&x, &layer.attention_norm, epsilon)?;
             x = (x + self.attend(layer, rows, &normed, first, &turns)?)?;
             let normed = rms_norm(&x, &layer.ffn_norm, epsilon)?;
@@ -106,7 +100,7 @@ impl DeviceModel {
         }
         live.hand_over(kv, first, ids.len())?;
         let last = x.narrow(0, ids.len() - wanted, wanted)?.contiguous()?;
-        let logits = self.head.forward(&rms_norm(&last, &self.norm, epsilon)?)?.to_vec2()?;
+        let logits = head.forward(&rms_norm(&last, norm, epsilon)?)?.to_vec2()?;
         live.ids.extend_from_slice(ids);
         kv.ids.extend_from_slice(ids);
         Ok(logits)
@@ -115,7 +109,7 @@ impl DeviceModel {
     /// From normed rows `[positions][width]` to what attention adds to the residual stream.
     fn attend(
         &self,
-        layer: &Layer,
+        layer: &Layer<Device>,
         [keys, values]: &[Tensor; 2],
         normed: &Tensor,
         first: usize,
@@ -124,14 +118,15 @@ impl DeviceModel {
         let Dims { heads, kv_heads, head_dim, epsilon, .. } = self.dims;
         let positions = normed.dim(0)?;
         // [1][heads][positions][head_dim]
-        let by_heads = |linear: &Linear, heads: usize, norm: &Option<Tensor>| -> Result<Tensor, Error> {
-            let x = linear.forward(normed)?.reshape((1, positions, heads, head_dim))?;
-            let x = match norm {
-                Some(norm) => rms_norm(&x.contiguous()?, norm, epsilon)?,
-                None => x,
+        let by_heads =
+            |linear: &Linear<Device>, heads: usize, norm: &Option<Tensor>| -> Result<Tensor, Error> {
+                let x = linear.forward(normed)?.reshape((1, positions, heads, head_dim))?;
+                let x = match norm {
+                    Some(norm) => rms_norm(&x.contiguous()?, norm, epsilon)?,
+                    None => x,
+                };
+                Ok(x.transpose(1, 2)?.contiguous()?)
             };
-            Ok(x.transpose(1, 2)?.contiguous()?)
-        };
         let q = turns.turn(&by_heads(&layer.q, heads, &layer.q_norm)?)?;
         let k = turns.turn(&by_heads(&layer.k, kv_heads, &layer.k_norm)?)?;
         let v = by_heads(&layer.v, kv_heads, &None)?;
@@ -159,6 +154,10 @@ impl DeviceModel {
 impl Decoder for DeviceModel {
     fn dims(&self) -> &Dims {
         &self.dims
+    }
+
+    fn kv_shape(&self) -> Shape {
+        self.shape
     }
 
     /// One sequence after the other: the device has the rows of one.
@@ -194,6 +193,7 @@ impl Live {
         }
         for (layer, rows) in self.rows.iter().enumerate() {
             for (rows, host) in rows.iter().zip(kv.rows(layer, common..kv.ids.len())) {
+                let host: &[f16] = bytemuck::cast_slice(host);
                 let new = Tensor::from_slice(host, (missing, dims.kv_heads, dims.head_dim), device)?;
                 rows.slice_set(&new.transpose(0, 1)?.contiguous()?, 1, common)?;
             }
@@ -210,7 +210,7 @@ impl Live {
         let each = new.len() / (2 * self.rows.len());
         for (layer, rows) in new.chunks_exact(2 * each).enumerate() {
             let (k, v) = rows.split_at(each);
-            kv.write(layer, first, k, v);
+            kv.write(layer, first, bytemuck::cast_slice(k), bytemuck::cast_slice(v));
         }
         Ok(())
     }
@@ -250,55 +250,12 @@ impl Turns {
     }
 }
 
-impl Linear {
+impl Linear<Device> {
     fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         let y = self.matrix.forward(x)?;
         Ok(match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
-        })
-    }
-}
-
-impl Layer {
-    fn load(
-        weights: &Weights<'_>,
-        dims: &Dims,
-        width: usize,
-        number: usize,
-        device: &Device,
-    ) -> Result<Self, Error> {
-        let name = |part: &str| format!("blk.{number}.{part}");
-        let vector = |part: &str, len: usize| -> Result<Tensor, Error> {
-            Ok(Tensor::new(weights.vector(&name(part), len)?, device)?)
-        };
-        let optional = |part: &str, len: usize| -> Result<Option<Tensor>, Error> {
-            let found = weights.vector_optional(&name(part), len)?;
-            Ok(found.map(|numbers| Tensor::new(numbers, device)).transpose()?)
-        };
-        let matrix = |part: &str, rows: Option<usize>, columns: usize| {
-            weights.device_matrix(&name(part), (rows, columns), device)
-        };
-        let linear = |part: &str, heads: usize| -> Result<Linear, Error> {
-            let rows = heads * dims.head_dim;
-            Ok(Linear {
-                matrix: matrix(&format!("{part}.weight"), Some(rows), width)?,
-                bias: optional(&format!("{part}.bias"), rows)?,
-            })
-        };
-        let hidden = weights.info(&name("ffn_gate.weight"))?.dims.first().copied().unwrap_or_default();
-        Ok(Self {
-            attention_norm: vector("attn_norm.weight", width)?,
-            q: linear("attn_q", dims.heads)?,
-            k: linear("attn_k", dims.kv_heads)?,
-            v: linear("attn_v", dims.kv_heads)?,
-            q_norm: optional("attn_q_norm.weight", dims.head_dim)?,
-            k_norm: optional("attn_k_norm.weight", dims.head_dim)?,
-            out: matrix("attn_output.weight", Some(width), dims.heads * dims.head_dim)?,
-            ffn_norm: vector("ffn_norm.weight", width)?,
-            gate: matrix("ffn_gate.weight", None, width)?,
-            up: matrix("ffn_up.weight", Some(hidden), width)?,
-            down: matrix("ffn_down.weight", Some(width), hidden)?,
         })
     }
 }

@@ -1,7 +1,5 @@
 //! What rows depend on besides their tokens. Rows are used again only under the same key.
 
-use half::f16;
-
 use super::page::Shape;
 use crate::error::Error;
 use crate::gguf::Gguf;
@@ -15,7 +13,7 @@ pub(crate) const PROBE: [u32; 4] = [0, 1, 2, 3];
 /// The key of a loaded model: its weights as they were read, what the architecture says, the rows' format, and how
 /// this machine computes. The last is measured: `probe` are the rows of [`PROBE`], and another processor, kernel or
 /// library that changes a bit of them makes another key. Tokenizer and chat template have no part in it.
-pub(crate) fn kv_key(gguf: &Gguf, shape: Shape, probe: &[f16]) -> Result<[u8; 32], Error> {
+pub(crate) fn kv_key(gguf: &Gguf, shape: Shape, probe: &[u8]) -> Result<[u8; 32], Error> {
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -23,7 +21,7 @@ pub(crate) fn kv_key(gguf: &Gguf, shape: Shape, probe: &[f16]) -> Result<[u8; 32
     };
     part(b"edvac kv 1");
     part(NUMERICS.as_bytes());
-    part(if cfg!(target_endian = "little") { b"f16 little" } else { b"f16 big" });
+    part(if cfg!(target_endian = "little") { b"little" } else { b"big" });
     part(&gguf.weights_digest()?);
     let architecture = gguf.header.string("general.architecture").unwrap_or_default();
     part(architecture.as_bytes());
@@ -32,6 +30,6 @@ pub(crate) fn kv_key(gguf: &Gguf, shape: Shape, probe: &[f16]) -> Result<[u8; 32
         part(format!("{key}={value:?}").as_bytes());
     }
     part(format!("{shape:?}").as_bytes());
-    part(bytemuck::cast_slice(probe));
+    part(probe);
     Ok(*hasher.finalize().as_bytes())
 }

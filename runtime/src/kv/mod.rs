@@ -17,6 +17,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use crate::kernels::KvFormat;
 pub(crate) use key::{PROBE, kv_key};
 pub(crate) use page::Shape;
 pub(crate) use sequence::SequenceKv;
@@ -30,6 +31,8 @@ pub(crate) use store::{Found, Identity, KvStore};
 pub struct KvOptions {
     /// Bytes of remembered rows in memory, the live sequence aside.
     pub memory_bytes_max: u64,
+    /// How rows are kept.
+    pub format: KvFormat,
     /// Where rows outlive the process; nowhere if absent.
     pub snapshots: Option<SnapshotOptions>,
 }
@@ -45,7 +48,7 @@ pub struct SnapshotOptions {
 
 impl Default for KvOptions {
     fn default() -> Self {
-        Self { memory_bytes_max: 2 << 30, snapshots: None }
+        Self { memory_bytes_max: 2 << 30, format: KvFormat::default(), snapshots: None }
     }
 }
 

@@ -2,31 +2,32 @@
 
 use std::sync::Arc;
 
-use half::f16;
-
 use super::snapshot::{Id, Snapshot};
+use crate::kernels::KvFormat;
 
 /// Most rows of a page. Pages end where the position is a multiple of this, or where a branch or a reply does.
 pub(crate) const PAGE_TOKENS: usize = 32;
 
-/// What one token takes. A page's elements are ordered layer, keys before values, row.
+/// What one token takes. A page's bytes are ordered layer, keys before values, row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Decoder layers.
     pub layers: usize,
     /// Elements of one position's keys, and of its values, in one layer.
     pub row: usize,
+    /// How rows are kept.
+    pub format: KvFormat,
 }
 
 impl Shape {
-    /// f16 elements of one token.
-    pub(crate) fn token_elements(self) -> usize {
-        2 * self.layers * self.row
+    /// Bytes of one position's keys, and of its values, in one layer.
+    pub(crate) fn row_bytes(self) -> usize {
+        self.format.row_bytes(self.row)
     }
 
     /// Bytes of one token.
     pub(crate) fn token_bytes(self) -> u64 {
-        (self.token_elements() * size_of::<f16>()) as u64
+        (2 * self.layers * self.row_bytes()) as u64
     }
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Page {
     /// How many rows.
     pub rows: usize,
     /// The rows in memory.
-    pub memory: Option<Arc<[f16]>>,
+    pub memory: Option<Arc<[u8]>>,
     /// The rows on disk.
     pub disk: Disk,
 }
@@ -91,9 +92,14 @@ impl Page {
     /// Keeps the first `rows` and returns the others.
     pub(super) fn split_off(&mut self, rows: usize, shape: Shape) -> Self {
         let whole = self.memory.take();
-        let part = |from: usize, to: usize| -> Option<Arc<[f16]>> {
-            let pieces = whole.as_ref()?.chunks_exact(self.rows * shape.row);
-            Some(pieces.flat_map(|piece| &piece[from * shape.row..to * shape.row]).copied().collect())
+        let part = |from: usize, to: usize| -> Option<Arc<[u8]>> {
+            let pieces = whole.as_ref()?.chunks_exact(self.rows * shape.row_bytes());
+            Some(
+                pieces
+                    .flat_map(|piece| &piece[from * shape.row_bytes()..to * shape.row_bytes()])
+                    .copied()
+                    .collect(),
+            )
         };
         let (head, tail) = (part(0, rows), part(rows, self.rows));
         let rest = Self { rows: self.rows - rows, memory: tail, disk: self.disk.later(rows) };

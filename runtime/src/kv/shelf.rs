@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::snapshot::{self, EXTENSION, Head, Id, Snapshot, SnapshotError, UNFINISHED, file_name, id_of};
+use crate::kernels::KvFormat;
 
 /// Most files; beyond them the least valuable go as if bytes were short.
 const SNAPSHOTS_MAX: usize = 4096;
@@ -31,6 +32,8 @@ pub struct SnapshotInfo {
     pub model: String,
     /// What the rows depend on besides their tokens, in hexadecimal.
     pub kv_key: String,
+    /// How they are kept.
+    pub format: KvFormat,
     /// Tokens whose rows it has.
     pub tokens: usize,
     /// Position of the first of them: those before are in other snapshots.
@@ -236,6 +239,7 @@ pub fn list(dir: &Path) -> Vec<SnapshotInfo> {
                 path,
                 model: head.model,
                 kv_key: blake3::Hash::from_bytes(head.kv_key).to_hex().to_string(),
+                format: head.shape.format,
                 tokens: head.ids.len() - head.start,
                 first_token: head.start,
                 bytes: entry.bytes,

@@ -11,7 +11,7 @@
 //! 56   4  layers                         96  8  bytes of the model's file
 //! 60   4  elements of a row             104 64  name of the model
 //! 64   4  pages                         168     token ids, 4 each
-//! 68   4  element type, 1 is f16                pages: rows 4, checksum 8
+//! 68   4  format: 1 f16, 2 q8_0                  pages: rows 4, checksum 8
 //!                                               zeros, up to a multiple of 4096 with the checksum
 //! ```
 
@@ -21,10 +21,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use half::f16;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::page::{PAGE_TOKENS, Shape};
+use crate::kernels::KvFormat;
 
 const MAGIC: &[u8; 8] = b"EDVACKV1";
 const FIXED_BYTES: usize = 168;
@@ -32,7 +32,8 @@ const MODEL_BYTES: usize = 64;
 const CHECKSUM_BYTES: usize = 8;
 const ENTRY_BYTES: usize = 12;
 const HEAD_ALIGNMENT: usize = 4096;
-const F16: u32 = 1;
+/// Formats by their numbers, from 1 on.
+const FORMATS: [KvFormat; 2] = [KvFormat::F16, KvFormat::Q8];
 /// Longest sequence, most layers and widest row that are believed.
 const TOKENS_MAX: u64 = 1 << 24;
 const LAYERS_MAX: u32 = 1 << 12;
@@ -121,7 +122,9 @@ impl Head {
         let mut out = MAGIC.to_vec();
         out.extend(self.kv_key);
         out.extend(self.before.unwrap_or_default());
-        for number in [self.shape.layers, self.shape.row, pages.len(), F16 as usize] {
+        let format =
+            FORMATS.iter().position(|format| *format == self.shape.format).expect("all are there") + 1;
+        for number in [self.shape.layers, self.shape.row, pages.len(), format] {
             out.extend((number as u32).to_le_bytes());
         }
         for number in [self.start as u64, self.ids.len() as u64, self.created_s, self.model_bytes] {
@@ -180,16 +183,17 @@ pub(super) fn read_head(path: &Path) -> Result<(Head, Snapshot), SnapshotError> 
         return Err(SnapshotError::NotASnapshot);
     }
     file.read_exact_at(&mut fixed, 0)?;
-    if &fixed[..8] != MAGIC || u32_at(&fixed, 68) != F16 {
+    let format = FORMATS.get((u32_at(&fixed, 68) as usize).wrapping_sub(1));
+    let Some(format) = format.copied().filter(|_| &fixed[..8] == MAGIC) else {
         return Err(SnapshotError::NotASnapshot);
-    }
+    };
     let (layers, row, page_count) = (u32_at(&fixed, 56), u32_at(&fixed, 60), u32_at(&fixed, 64));
     let (start, end) = (u64_at(&fixed, 72), u64_at(&fixed, 80));
     let plausible = (1..=LAYERS_MAX).contains(&layers) && (1..=ROW_MAX).contains(&row) && end <= TOKENS_MAX;
     if !plausible || start >= end || u64::from(page_count) > end - start {
         return Err(SnapshotError::BadHead("impossible sizes"));
     }
-    let shape = Shape { layers: layers as usize, row: row as usize };
+    let shape = Shape { layers: layers as usize, row: row as usize, format };
     let (start, end, page_count) = (start as usize, end as usize, page_count as usize);
     let head_bytes = head_bytes(end, page_count);
     let wanted = u128::from(shape.token_bytes()) * (end - start) as u128 + head_bytes as u128;
@@ -237,15 +241,14 @@ pub(super) fn read_head(path: &Path) -> Result<(Head, Snapshot), SnapshotError> 
 }
 
 /// Writes a snapshot so that it is there as a whole or not at all, also after a power cut.
-pub(super) fn write(dir: &Path, head: &Head, pages: &[Arc<[f16]>]) -> Result<Snapshot, std::io::Error> {
+pub(super) fn write(dir: &Path, head: &Head, pages: &[Arc<[u8]>]) -> Result<Snapshot, std::io::Error> {
     let mut offset = head_bytes(head.ids.len(), pages.len()) as u64;
     let stored: Vec<_> = pages
         .iter()
         .map(|page| {
-            let bytes: &[u8] = bytemuck::cast_slice(page);
-            let rows = page.len() / head.shape.token_elements();
-            let stored = Stored { rows, checksum: xxh3_64(bytes), offset };
-            offset += bytes.len() as u64;
+            let rows = page.len() / head.shape.token_bytes() as usize;
+            let stored = Stored { rows, checksum: xxh3_64(page), offset };
+            offset += page.len() as u64;
             stored
         })
         .collect();
@@ -253,7 +256,7 @@ pub(super) fn write(dir: &Path, head: &Head, pages: &[Arc<[f16]>]) -> Result<Sna
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
     file.write_all(&head.encode(&stored))?;
     for page in pages {
-        file.write_all(bytemuck::cast_slice(page))?;
+        file.write_all(page)?;
     }
     file.as_file().sync_all()?;
     let id = head.id();
@@ -271,13 +274,12 @@ impl Snapshot {
         file: &File,
         index: usize,
         shape: Shape,
-        page: &mut Vec<f16>,
+        page: &mut Vec<u8>,
     ) -> Result<usize, SnapshotError> {
         let stored = self.pages[index];
-        page.resize(stored.rows * shape.token_elements(), f16::ZERO);
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(page);
-        file.read_exact_at(bytes, stored.offset)?;
-        if xxh3_64(bytes) != stored.checksum {
+        page.resize(stored.rows * shape.token_bytes() as usize, 0);
+        file.read_exact_at(page, stored.offset)?;
+        if xxh3_64(page) != stored.checksum {
             return Err(SnapshotError::BadPage(index));
         }
         Ok(stored.rows)

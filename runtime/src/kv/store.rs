@@ -5,7 +5,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use half::f16;
 use rayon::prelude::*;
 
 use super::page::{Disk, PAGE_TOKENS, Page, Shape};
@@ -65,7 +64,7 @@ impl KvStore {
                 .inspect_err(|error| no_snapshots(&options.dir, error))
                 .ok()
         });
-        Self { tree, live: SequenceKv::new(shape.layers, shape.row), disk }
+        Self { tree, live: SequenceKv::new(shape), disk }
     }
 
     /// Makes the live sequence the longest remembered prefix of `prompt`, which is not empty, and lends it until
@@ -86,7 +85,7 @@ impl KvStore {
         }
         // One that is not given back, because a computation panicked, is not missed.
         let shape = self.tree.shape;
-        (std::mem::replace(&mut self.live, SequenceKv::new(shape.layers, shape.row)), found)
+        (std::mem::replace(&mut self.live, SequenceKv::new(shape)), found)
     }
 
     /// Takes the live sequence back and remembers its rows: valid up to its last id, also after an error.
@@ -264,7 +263,7 @@ fn fill(
     piece: &Piece<'_>,
     files: &HashMap<Id, Option<File>>,
     shape: Shape,
-    scratch: &mut Vec<f16>,
+    scratch: &mut Vec<u8>,
 ) -> Result<From, (Arc<Snapshot>, SnapshotError)> {
     if let Some(memory) = &piece.page.memory {
         part.fill(memory, piece.page.rows, piece.rows.start, shape);

@@ -305,8 +305,8 @@ impl Tree {
                 bytes += page.memory_bytes(self.shape);
                 assert!(page.rows > 0 && page.rows <= super::page::PAGE_TOKENS);
                 assert!(page.memory.is_some() || page.is_on_disk(), "a page is somewhere");
-                let elements = page.rows * self.shape.token_elements();
-                assert!(page.memory.as_ref().is_none_or(|m| m.len() == elements));
+                let whole = page.rows * self.shape.token_bytes() as usize;
+                assert!(page.memory.as_ref().is_none_or(|m| m.len() == whole));
                 let boundary = at / super::page::PAGE_TOKENS;
                 at += page.rows;
                 assert_eq!(boundary, (at - 1) / super::page::PAGE_TOKENS, "no page crosses a boundary");

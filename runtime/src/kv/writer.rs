@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use half::f16;
-
 use super::shelf::Shelf;
 use super::snapshot::{self, Head, Id, Snapshot};
 
@@ -15,7 +13,7 @@ const JOBS_MAX: usize = 16;
 
 /// What the writer is asked for.
 enum Job {
-    Write { head: Head, pages: Vec<Arc<[f16]>> },
+    Write { head: Head, pages: Vec<Arc<[u8]>> },
     Used { ids: Vec<Id> },
     Answer { when_done: SyncSender<()> },
 }
@@ -46,7 +44,7 @@ impl Writer {
     }
 
     /// Hands pages over; false if there is no place. `wait` waits for one.
-    pub(super) fn write(&self, head: Head, pages: Vec<Arc<[f16]>>, wait: bool) -> bool {
+    pub(super) fn write(&self, head: Head, pages: Vec<Arc<[u8]>>, wait: bool) -> bool {
         let job = Job::Write { head, pages };
         let Some(jobs) = &self.jobs else { return false };
         if wait { jobs.send(job).is_ok() } else { jobs.try_send(job).is_ok() }
@@ -109,7 +107,7 @@ impl Desk {
         }
     }
 
-    fn write(&mut self, head: &Head, pages: &[Arc<[f16]>]) -> Option<Snapshot> {
+    fn write(&mut self, head: &Head, pages: &[Arc<[u8]>]) -> Option<Snapshot> {
         if self.broken {
             return None;
         }

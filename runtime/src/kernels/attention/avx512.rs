@@ -5,14 +5,15 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{GROUP_MAX, Lanes, State, TILE};
+use super::format::{BLOCK, KvFormat};
+use super::{GROUP_MAX, HeadRows, Lanes, State, TILE};
 
 /// Numbers of a vector.
 const LANES: usize = 16;
 /// How far ahead of what is read rows are asked for.
 const AHEAD_ROWS: usize = TILE;
 /// What memory is read in.
-const LINE_ELEMENTS: usize = 64 / size_of::<f16>();
+const LINE_BYTES: usize = 64;
 
 /// # Safety
 /// AVX-512; `q` and `state.out` have a length of 64, 128 or 256, `k` and `v` [`TILE`] rows of it, `rows <= TILE`.
@@ -100,26 +101,111 @@ unsafe fn weigh(
     }
 }
 
-/// As [`one_tile`] for each query of a group, from rows of f16 that lie `stride` apart; bit for bit the same. `ahead` asks
-/// for the rows of the next tile.
+/// A way in which sixteen elements of a row are read.
+trait Kept {
+    /// Elements at the row's beginning take so many bytes each.
+    const ELEMENT_BYTES: usize;
+
+    /// Elements `16 * c` to `16 * c + 15` of a head. `codes` is where its elements lie in the row, `scales` its scales.
+    ///
+    /// # Safety
+    /// AVX-512; the row has them.
+    unsafe fn load16(codes: *const u8, scales: *const u8, c: usize) -> __m512;
+}
+
+struct Halves;
+
+impl Kept for Halves {
+    const ELEMENT_BYTES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load16(codes: *const u8, _: *const u8, c: usize) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(codes.add(2 * c * LANES).cast())) }
+    }
+}
+
+struct Codes;
+
+impl Kept for Codes {
+    const ELEMENT_BYTES: usize = 1;
+
+    #[inline(always)]
+    unsafe fn load16(codes: *const u8, scales: *const u8, c: usize) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe {
+            let scale = scales.cast::<u16>().add(c * LANES / BLOCK).read_unaligned();
+            let scale = _mm512_cvtph_ps(_mm256_set1_epi16(scale.cast_signed()));
+            let codes = _mm512_cvtepi8_epi32(_mm_loadu_si128(codes.add(c * LANES).cast()));
+            _mm512_mul_ps(_mm512_cvtepi32_ps(codes), scale)
+        }
+    }
+}
+
+/// Where a head's elements and scales lie, row by row.
+#[derive(Clone, Copy)]
+struct HeadAt {
+    codes: *const u8,
+    scales: *const u8,
+    row_bytes: usize,
+}
+
+impl HeadAt {
+    /// `rows` rows are there, with `d` elements of the head.
+    fn new(kept: HeadRows<'_>, rows: usize, d: usize) -> Self {
+        let row_bytes = kept.row_bytes();
+        assert!(rows * row_bytes <= kept.bytes.len() && kept.first + d <= kept.elements);
+        let (codes, scales) = match kept.format {
+            KvFormat::F16 => (2 * kept.first, 0),
+            KvFormat::Q8 => (kept.first, kept.elements + kept.first / BLOCK * size_of::<f16>()),
+        };
+        let start = kept.bytes.as_ptr();
+        Self { codes: start.wrapping_add(codes), scales: start.wrapping_add(scales), row_bytes }
+    }
+
+    #[inline(always)]
+    fn row(self, n: usize) -> (*const u8, *const u8) {
+        (self.codes.wrapping_add(n * self.row_bytes), self.scales.wrapping_add(n * self.row_bytes))
+    }
+}
+
+/// As [`one_tile`] for each query of a group, from rows as they are kept; bit for bit the same. `ahead` asks for the rows of
+/// the next tile.
 ///
 /// # Safety
 /// AVX-512.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
 pub(super) unsafe fn group_tile(
     q: &[f32],
-    (k, v): (&[f16], &[f16]),
-    stride: usize,
+    kept: [HeadRows<'_>; 2],
     rows: usize,
     mut states: Lanes<'_>,
     ahead: bool,
 ) {
     // SAFETY: the caller's.
     unsafe {
+        match kept[0].format {
+            KvFormat::F16 => group_of::<Halves>(q, kept, rows, &mut states, ahead),
+            KvFormat::Q8 => group_of::<Codes>(q, kept, rows, &mut states, ahead),
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+unsafe fn group_of<K: Kept>(
+    q: &[f32],
+    kept: [HeadRows<'_>; 2],
+    rows: usize,
+    states: &mut Lanes<'_>,
+    ahead: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
         match q.len() / states.max.len() / LANES {
-            4 => group::<4, 6>(q, (k, v), stride, rows, &mut states, ahead),
-            8 => group::<8, 3>(q, (k, v), stride, rows, &mut states, ahead),
-            _ => group::<16, 1>(q, (k, v), stride, rows, &mut states, ahead),
+            4 => group::<K, 4, 6>(q, kept, rows, states, ahead),
+            8 => group::<K, 8, 3>(q, kept, rows, states, ahead),
+            _ => group::<K, 16, 1>(q, kept, rows, states, ahead),
         }
     }
 }
@@ -127,25 +213,23 @@ pub(super) unsafe fn group_tile(
 /// `L` queries at once fit into the registers with their results.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn group<const C: usize, const L: usize>(
+unsafe fn group<K: Kept, const C: usize, const L: usize>(
     q: &[f32],
-    (k, v): (&[f16], &[f16]),
-    stride: usize,
+    kept: [HeadRows<'_>; 2],
     rows: usize,
     states: &mut Lanes<'_>,
     ahead: bool,
 ) {
     let (d, lanes) = (C * LANES, states.max.len());
-    let needed = rows.saturating_sub(1) * stride + d;
     assert!(
         q.len() == lanes * d
             && states.out.len() == q.len()
             && states.sum.len() == lanes
             && (1..=TILE).contains(&rows)
             && lanes <= GROUP_MAX
-            && k.len() >= needed
-            && v.len() >= needed
+            && kept[0].format == kept[1].format
     );
+    let [k, v] = kept.map(|kept| HeadAt::new(kept, rows, d));
     // SAFETY: all addresses are of whole vectors within the slices, by the assertion; what is asked for ahead is not read.
     unsafe {
         let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
@@ -154,11 +238,14 @@ unsafe fn group<const C: usize, const L: usize>(
             let count = LANES.min(rows - first);
             let mut sums = [[_mm512_setzero_ps(); LANES]; GROUP_MAX];
             for r in 0..count {
-                let at = k.as_ptr().add((first + r) * stride);
+                let (codes, scales) = k.row(first + r);
                 if ahead {
-                    ask_for::<C>(at.wrapping_add(AHEAD_ROWS * stride));
+                    ask_for::<K, C>(codes.wrapping_add(AHEAD_ROWS * k.row_bytes));
                 }
-                let key: [__m512; C] = std::array::from_fn(|c| load16(at.add(c * LANES)));
+                let mut key = [_mm512_setzero_ps(); C];
+                for (c, key) in key.iter_mut().enumerate() {
+                    *key = K::load16(codes, scales, c);
+                }
                 for (lane, sums) in sums[..lanes].iter_mut().enumerate() {
                     let q = q.as_ptr().add(lane * d);
                     let mut sum = _mm512_setzero_ps();
@@ -182,12 +269,12 @@ unsafe fn group<const C: usize, const L: usize>(
         for lane in (0..whole).step_by(L) {
             let out = states.out.as_mut_ptr().add(lane * d);
             let of = lane..lane + L;
-            values::<C, L>((v, stride, rows), &weights[of.clone()], &shrinks[of], out, ahead && lane == 0);
+            values::<K, C, L>((v, rows), &weights[of.clone()], &shrinks[of], out, ahead && lane == 0);
         }
         for lane in whole..lanes {
             let out = states.out.as_mut_ptr().add(lane * d);
             let of = lane..=lane;
-            values::<C, 1>((v, stride, rows), &weights[of.clone()], &shrinks[of], out, ahead && lane == 0);
+            values::<K, C, 1>((v, rows), &weights[of.clone()], &shrinks[of], out, ahead && lane == 0);
         }
     }
 }
@@ -195,8 +282,8 @@ unsafe fn group<const C: usize, const L: usize>(
 /// Adds weighted values to the results of `L` queries.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn values<const C: usize, const L: usize>(
-    (v, stride, rows): (&[f16], usize, usize),
+unsafe fn values<K: Kept, const C: usize, const L: usize>(
+    (v, rows): (HeadAt, usize),
     weights: &[[f32; TILE]],
     shrinks: &[__m512],
     to: *mut f32,
@@ -208,13 +295,13 @@ unsafe fn values<const C: usize, const L: usize>(
             std::array::from_fn(|c| _mm512_mul_ps(_mm512_loadu_ps(to.add((l * C + c) * LANES)), shrinks[l]))
         });
         for r in 0..rows {
-            let at = v.as_ptr().add(r * stride);
+            let (codes, scales) = v.row(r);
             if ahead {
-                ask_for::<C>(at.wrapping_add(AHEAD_ROWS * stride));
+                ask_for::<K, C>(codes.wrapping_add(AHEAD_ROWS * v.row_bytes));
             }
             let weight: [__m512; L] = std::array::from_fn(|l| _mm512_set1_ps(weights[l][r]));
             for c in 0..C {
-                let value = load16(at.add(c * LANES));
+                let value = K::load16(codes, scales, c);
                 for (out, weight) in out.iter_mut().zip(&weight) {
                     out[c] = _mm512_fmadd_ps(*weight, value, out[c]);
                 }
@@ -228,27 +315,19 @@ unsafe fn values<const C: usize, const L: usize>(
     }
 }
 
-/// Sixteen f16 as f32.
+/// Asks for a head's elements of a row that is soon read; also ones that are not there.
 #[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn load16(from: *const f16) -> __m512 {
-    // SAFETY: the caller's: sixteen elements.
-    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
-}
-
-/// Asks for a row that is soon read; also one that is not there.
-#[inline]
-fn ask_for<const C: usize>(row: *const f16) {
-    for at in (0..C * LANES).step_by(LINE_ELEMENTS) {
+fn ask_for<K: Kept, const C: usize>(codes: *const u8) {
+    for at in (0..C * LANES * K::ELEMENT_BYTES).step_by(LINE_BYTES) {
         // SAFETY: nothing is read.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(at).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(at).cast()) };
     }
 }
 
-/// Converts a row.
+/// Converts f16.
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn widen(from: &[f16], to: &mut [f32]) {
-    let (from, from_tail) = from.as_chunks::<LANES>();
+pub(super) fn widen(from: &[u8], to: &mut [f32]) {
+    let (from, from_tail) = from.as_chunks::<{ 2 * LANES }>();
     let (to, to_tail) = to.as_chunks_mut::<LANES>();
     for (from, to) in from.iter().zip(to) {
         // SAFETY: sixteen f16 and sixteen f32.
@@ -256,7 +335,8 @@ pub(super) fn widen(from: &[f16], to: &mut [f32]) {
             _mm512_storeu_ps(to.as_mut_ptr(), _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())));
         };
     }
-    from_tail.iter().zip(to_tail).for_each(|(from, to)| *to = from.to_f32());
+    let tail = from_tail.as_chunks().0.iter().zip(to_tail);
+    tail.for_each(|(from, to)| *to = f16::from_ne_bytes(*from).to_f32());
 }
 
 /// The first `count` lanes.

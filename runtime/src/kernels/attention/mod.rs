@@ -1,4 +1,4 @@
-//! Causal attention of grouped queries over f16 keys and values on the CPU.
+//! Causal attention of grouped queries over kept keys and values on the CPU.
 //!
 //! Online softmax over tiles of keys (Milakov and Gimelshein 2018; Dao et al. 2022). Keys are cut into spans that start
 //! at multiples of [`SPAN`] from position 0; every query goes over the tiles of a span with fresh sums, and spans are
@@ -7,16 +7,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod format;
 mod portable;
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use super::{Disjoint, team};
+pub use format::KvFormat;
 
 /// Keys converted to f32 at once: 32 rows of 128 keys and values are 32 KiB, which stays in the first-level cache.
 const TILE: usize = 32;
@@ -42,6 +41,8 @@ pub(crate) struct AttentionShape {
     pub head_dim: usize,
     /// Position of the first query; rows `0..first + queries` of keys and values are present.
     pub first: usize,
+    /// How keys and values are kept; it takes `head_dim`.
+    pub format: KvFormat,
 }
 
 impl AttentionShape {
@@ -55,10 +56,18 @@ impl AttentionShape {
     fn group(self) -> usize {
         self.heads / self.kv_heads
     }
+
+    /// A head of the rows from a position on.
+    fn head_rows(self, bytes: &[u8], position: usize, head: usize) -> HeadRows<'_> {
+        let elements = self.kv_heads * self.head_dim;
+        let bytes = &bytes[position * self.format.row_bytes(elements)..];
+        HeadRows { bytes, format: self.format, elements, first: head * self.head_dim }
+    }
 }
 
-/// `q` is `[queries][heads][head_dim]`, `k` and `v` are `[positions][kv_heads][head_dim]`; `out` is shaped as `q`.
-pub(crate) fn attention(q: &[f32], k: &[f16], v: &[f16], shape: AttentionShape, out: &mut [f32]) {
+/// `q` is `[queries][heads][head_dim]`, `k` and `v` are `[positions]` rows of `[kv_heads][head_dim]` in the format; `out` is
+/// shaped as `q`.
+pub(crate) fn attention(q: &[f32], k: &[u8], v: &[u8], shape: AttentionShape, out: &mut [f32]) {
     let queries = q.len() / (shape.heads * shape.head_dim);
     let call = Call { q, k, v, shape };
     let out = Disjoint::new(out);
@@ -160,15 +169,38 @@ thread_local! {
 
 struct Call<'a> {
     q: &'a [f32],
-    k: &'a [f16],
-    v: &'a [f16],
+    k: &'a [u8],
+    v: &'a [u8],
     shape: AttentionShape,
+}
+
+/// Rows of keys or of values from some position on, of which one KV head is looked at.
+#[derive(Clone, Copy)]
+struct HeadRows<'a> {
+    bytes: &'a [u8],
+    format: KvFormat,
+    /// Elements of a whole row.
+    elements: usize,
+    /// The head's first.
+    first: usize,
+}
+
+impl HeadRows<'_> {
+    fn row_bytes(self) -> usize {
+        self.format.row_bytes(self.elements)
+    }
+
+    /// Row `n`, as far as the head's elements need it.
+    fn decode(self, n: usize, to: &mut [f32]) {
+        let bytes = self.row_bytes();
+        self.format.decode(&self.bytes[n * bytes..(n + 1) * bytes], self.elements, self.first, to);
+    }
 }
 
 impl Call<'_> {
     /// All query heads of one KV head, for some queries, with the keys of one span.
     fn span(&self, head: usize, range: Range<usize>, span: usize, states: &mut States) {
-        let AttentionShape { heads, kv_heads, head_dim: d, first } = self.shape;
+        let AttentionShape { heads, head_dim: d, first, .. } = self.shape;
         let (group, dim) = (self.shape.group(), self.shape.padded());
         let end = (first + range.end).min((span + 1) * SPAN);
         let scale = 1.0 / (d as f32).sqrt();
@@ -192,9 +224,12 @@ impl Call<'_> {
             let as_they_are = dim == d && group <= GROUP_MAX && has_group_tile(d);
             for tile in (span * SPAN..end).step_by(TILE) {
                 let rows = TILE.min(end - tile);
-                let at = (tile * kv_heads + head) * d;
+                let [keys, values] = [self.k, self.v].map(|bytes| self.shape.head_rows(bytes, tile, head));
                 if !as_they_are {
-                    self.widen_tile(at, rows, dim, (&mut *k, &mut *v));
+                    for r in 0..rows {
+                        keys.decode(r, &mut k[r * dim..r * dim + d]);
+                        values.decode(r, &mut v[r * dim..r * dim + d]);
+                    }
                 }
                 for (n, query) in range.clone().enumerate() {
                     // Causal: a query sees its own position and those before it.
@@ -204,8 +239,7 @@ impl Call<'_> {
                     match states.lanes(lanes) {
                         _ if visible == 0 => {}
                         states if as_they_are => {
-                            let rows = (&self.k[at..], &self.v[at..]);
-                            group_tile(q, rows, kv_heads * d, visible, states, n == 0);
+                            group_tile(q, [keys, values], visible, states, n == 0);
                         }
                         states => {
                             let each = q.chunks_exact(dim).zip(states.each());
@@ -215,17 +249,6 @@ impl Call<'_> {
                 }
             }
         });
-    }
-
-    /// Converts the rows of a tile that begins at `at`.
-    fn widen_tile(&self, at: usize, rows: usize, dim: usize, (k, v): (&mut [f32], &mut [f32])) {
-        let AttentionShape { kv_heads, head_dim: d, .. } = self.shape;
-        for r in 0..rows {
-            let at = at + r * kv_heads * d;
-            let to = r * dim..r * dim + d;
-            widen(&self.k[at..at + d], &mut k[to.clone()]);
-            widen(&self.v[at..at + d], &mut v[to]);
-        }
     }
 
     /// Writes the results of some queries.
@@ -271,7 +294,7 @@ struct State<'a> {
 fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
     assert!(k.len() == TILE * q.len() && v.len() == k.len() && state.out.len() == q.len() && rows <= TILE);
     #[cfg(target_arch = "x86_64")]
-    if super::packed::is_fast() && q.len() <= VECTOR_DIM_MAX {
+    if super::Isa::best().has_avx512() && q.len() <= VECTOR_DIM_MAX {
         // SAFETY: the instructions were just found, the lengths just checked; padded heads are a power of two up to
         // the largest.
         unsafe { avx512::one_tile(q, k, v, rows, state) };
@@ -282,34 +305,24 @@ fn one_tile(q: &[f32], k: &[f32], v: &[f32], rows: usize, state: State<'_>) {
 
 /// Whether there is a [`group_tile`] for heads of `dim` elements.
 fn has_group_tile(dim: usize) -> bool {
-    cfg!(target_arch = "x86_64") && super::packed::is_fast() && [64, 128, 256].contains(&dim)
+    #[cfg(target_arch = "x86_64")]
+    return super::Isa::best().has_avx512() && [64, 128, 256].contains(&dim);
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = dim;
+        false
+    }
 }
 
-/// Takes a tile in for one query and all its heads in a group, as [`one_tile`] does for each. Rows lie `stride` apart.
-fn group_tile(
-    q: &[f32],
-    (k, v): (&[f16], &[f16]),
-    stride: usize,
-    rows: usize,
-    states: Lanes<'_>,
-    ahead: bool,
-) {
+/// Takes a tile in for one query and all its heads in a group, as [`one_tile`] does for each.
+fn group_tile(q: &[f32], kept: [HeadRows<'_>; 2], rows: usize, states: Lanes<'_>, ahead: bool) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instructions by `has_group_tile`; all else is asserted.
     unsafe {
-        avx512::group_tile(q, (k, v), stride, rows, states, ahead);
+        avx512::group_tile(q, kept, rows, states, ahead);
     };
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (q, k, v, stride, rows, states, ahead);
-}
-
-fn widen(from: &[f16], to: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if super::packed::is_fast() {
-        // SAFETY: the instructions were just found.
-        return unsafe { avx512::widen(from, to) };
-    }
-    from.convert_to_f32_slice(to);
+    let _ = (q, kept, rows, states, ahead);
 }
 
 #[cfg(test)]
@@ -319,7 +332,7 @@ mod tests {
     use super::*;
 
     /// The definition, one query at a time, in f64.
-    fn reference(q: &[f32], k: &[f16], v: &[f16], s: AttentionShape) -> Vec<f32> {
+    fn reference(q: &[f32], k: &[f32], v: &[f32], s: AttentionShape) -> Vec<f32> {
         let row = s.heads * s.head_dim;
         let group = s.heads / s.kv_heads;
         let mut out = Vec::new();
@@ -347,22 +360,43 @@ mod tests {
         out
     }
 
+    fn encoded(format: KvFormat, rows: &[f32], elements: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        format.encode(rows, elements, &mut bytes);
+        bytes
+    }
+
+    /// What was kept, as f32.
+    fn decoded(format: KvFormat, rows: &[u8], elements: usize) -> Vec<f32> {
+        let mut all = Vec::new();
+        for row in rows.chunks_exact(format.row_bytes(elements)) {
+            let start = all.len();
+            all.resize(start + elements, 0.0);
+            format.decode(row, elements, 0, &mut all[start..]);
+        }
+        all
+    }
+
+    const FORMATS: [KvFormat; 2] = [KvFormat::F16, KvFormat::Q8];
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
         fn agrees_with_the_definition_and_with_any_split(
-            seed in any::<u32>(), kv_heads in 1usize..3, group in 1usize..10, head_dim in prop::sample::select(vec![24usize, 48, 64, 128, 256]), first in 0usize..700, queries in 1usize..24,
+            seed in any::<u32>(), kv_heads in 1usize..3, group in 1usize..10, head_dim in prop::sample::select(vec![24usize, 48, 64, 96, 128, 256]), first in 0usize..700, queries in 1usize..24, format in prop::sample::select(FORMATS.as_slice()),
         ) {
-            let shape = AttentionShape { heads: kv_heads * group, kv_heads, head_dim, first };
+            prop_assume!(format.takes(head_dim));
+            let shape = AttentionShape { heads: kv_heads * group, kv_heads, head_dim, first, format };
             let mut x = seed | 1;
             let mut next = || { x ^= x << 13; x ^= x >> 17; x ^= x << 5; (f64::from(x) / f64::from(u32::MAX) * 4.0 - 2.0) as f32 };
             let row = shape.heads * shape.head_dim;
             let q: Vec<f32> = (0..queries * row).map(|_| next()).collect();
-            let mut half = || (0..(first + queries) * kv_heads * shape.head_dim).map(|_| f16::from_f32(next())).collect::<Vec<_>>();
-            let (k, v) = (half(), half());
+            let elements = kv_heads * head_dim;
+            let mut kept = || encoded(format, &(0..(first + queries) * elements).map(|_| next()).collect::<Vec<_>>(), elements);
+            let (k, v) = (kept(), kept());
             let mut got = vec![0.0; q.len()];
             attention(&q, &k, &v, shape, &mut got);
-            for (a, b) in got.iter().zip(reference(&q, &k, &v, shape)) {
+            for (a, b) in got.iter().zip(reference(&q, &decoded(format, &k, elements), &decoded(format, &v, elements), shape)) {
                 prop_assert!((a - b).abs() < 1e-4, "{a} {b}");
             }
             let split = queries / 2;
@@ -375,22 +409,22 @@ mod tests {
 
         #[test]
         fn a_group_at_once_is_each_of_it(
-            numbers in prop::collection::vec(-2.0f32..2.0, TILE * 256), rows in 1..=TILE, dim in prop::sample::select(vec![64usize, 128, 256]), group in 1..=GROUP_MAX,
+            numbers in prop::collection::vec(-2.0f32..2.0, TILE * 256), rows in 1..=TILE, dim in prop::sample::select(vec![64usize, 128, 256]), group in 1..=GROUP_MAX, format in prop::sample::select(FORMATS.as_slice()),
         ) {
             if !has_group_tile(dim) {
                 return Ok(());
             }
             // Two KV heads lie side by side; the second is looked at.
-            let halves: Vec<f16> = numbers.iter().cycle().take(2 * TILE * dim).map(|x| f16::from_f32(*x)).collect();
-            let (k, v) = (&halves[dim..], &halves[dim - 8..]);
+            let many: Vec<f32> = numbers.iter().cycle().take(2 * TILE * dim).copied().collect();
+            let other: Vec<f32> = many.iter().rev().copied().collect();
+            let (k, v) = (encoded(format, &many, 2 * dim), encoded(format, &other, 2 * dim));
+            let kept = [&k, &v].map(|bytes| HeadRows { bytes, format, elements: 2 * dim, first: dim });
             let q: Vec<f32> = numbers.iter().rev().cycle().take(group * dim).copied().collect();
             let [mut all, mut each] = [(); 2].map(|()| States::new(group, dim));
-            group_tile(&q, (k, v), 2 * dim, rows, all.lanes(0..group), true);
+            group_tile(&q, kept, rows, all.lanes(0..group), true);
             let mut wide = [(); 2].map(|()| vec![0.0; TILE * dim]);
-            for (wide, halves) in wide.iter_mut().zip([k, v]) {
-                for (to, from) in wide.chunks_exact_mut(dim).zip(halves.chunks(2 * dim)).take(rows) {
-                    widen(&from[..dim], to);
-                }
+            for (wide, kept) in wide.iter_mut().zip(kept) {
+                wide.chunks_exact_mut(dim).take(rows).enumerate().for_each(|(n, to)| kept.decode(n, to));
             }
             let lanes = q.chunks_exact(dim).zip(each.lanes(0..group).each());
             lanes.for_each(|(q, state)| one_tile(q, &wide[0], &wide[1], rows, state));

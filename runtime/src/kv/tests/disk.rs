@@ -88,10 +88,11 @@ fn what_is_no_usable_snapshot_is_computed_again() {
     stored();
     assert_eq!(reused(ask(&mut foreign, &prompt, &[])), 0);
     assert_eq!(reused(ask(&mut open_as(&options, [9; 32]), &prompt, &[])), 0, "another key");
-    let narrow = Shape { layers: 3, row: 2 };
-    let mut store =
-        KvStore::open(narrow, &options, Some(Identity { kv_key: KEY, model: String::new(), model_bytes: 1 }));
-    assert_eq!(reused(store.begin(&prompt).1), 0, "another shape");
+    for other in [Shape { row: 2, ..SHAPE }, Shape { format: KvFormat::Q8, ..SHAPE }] {
+        let identity = Identity { kv_key: KEY, model: String::new(), model_bytes: 1 };
+        let mut store = KvStore::open(other, &options, Some(identity));
+        assert_eq!(reused(store.begin(&prompt).1), 0, "another shape");
+    }
     let change = |what: &dyn Fn(&Path)| {
         let path = stored();
         what(&path);
@@ -153,7 +154,7 @@ fn without_a_usable_directory_memory_works() {
         assert_eq!(reused(ask(&mut store, &prompt, &[])), 89);
         assert!(list(&none).is_empty());
     }
-    let mut store = open(&KvOptions { memory_bytes_max: 0, snapshots: None });
+    let mut store = open(&KvOptions { memory_bytes_max: 0, ..KvOptions::default() });
     ask(&mut store, &prompt, &[]);
     assert_eq!(reused(ask(&mut store, &prompt, &[])), 89, "the live sequence remains");
 }
@@ -240,14 +241,14 @@ fn two_stores_share_a_directory() {
 #[test]
 #[ignore = "a measurement: cargo test --release -p edvac-runtime how_long -- --ignored --nocapture"]
 fn how_long_storing_and_restoring_4096_tokens_takes() {
-    let shape = Shape { layers: 28, row: 256 };
+    let shape = Shape { layers: 28, row: 256, ..SHAPE };
     let dir = tempfile::tempdir().unwrap();
     let options = snapshots(dir.path(), NO_LIMIT);
     let identity = || Some(Identity { kv_key: KEY, model: "qwen2.5-coder-1.5b".to_owned(), model_bytes: 1 });
     let prompt = ids(1, 4097);
-    let row: Vec<_> = (0..256 * 4096).map(|n| f16::from_bits((n * 7919) as u16)).collect();
+    let row: Vec<_> = (0..256 * 4096).flat_map(|n| ((n * 7919) as u16).to_ne_bytes()).collect();
     let mut store = KvStore::open(shape, &options, identity());
-    let mut live = SequenceKv::new(shape.layers, shape.row);
+    let mut live = SequenceKv::new(shape);
     for layer in 0..shape.layers {
         live.write(layer, 0, &row, &row);
     }
