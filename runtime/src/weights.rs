@@ -45,7 +45,7 @@ impl Matrix {
     fn packed(&self) -> Option<&PackedMatrix> {
         match &self.form {
             Form::Packed(matrix) => Some(matrix),
-            _ => None,
+            Form::Library(_) => None,
         }
     }
 

@@ -372,6 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::float_cmp)] // powers of two change no bit
     fn smoothing_leaves_products_as_they_are() {
         let factors = [2.0, 1.0, 4.0, 8.0];
         // Two KV heads of two elements, two query heads for each.

@@ -134,7 +134,7 @@ impl Kept for Codes {
     unsafe fn load16(codes: *const u8, scales: *const u8, c: usize) -> __m512 {
         // SAFETY: the caller's.
         unsafe {
-            let scale = scales.cast::<u16>().add(c * LANES / BLOCK).read_unaligned();
+            let scale = scales.add(c * LANES / BLOCK * size_of::<f16>()).cast::<u16>().read_unaligned();
             let scale = _mm512_cvtph_ps(_mm256_set1_epi16(scale.cast_signed()));
             let codes = _mm512_cvtepi8_epi32(_mm_loadu_si128(codes.add(c * LANES).cast()));
             _mm512_mul_ps(_mm512_cvtepi32_ps(codes), scale)

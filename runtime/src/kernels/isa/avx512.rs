@@ -157,9 +157,10 @@ impl Vectors for Avx512 {
     unsafe fn add_dots_of_bytes(sum: __m512i, quads: [__m512i; 2], numbers: *const i8) -> __m512i {
         unsafe {
             // Read one by one, which is part of the instruction.
-            let numbers = numbers.cast::<i32>();
-            let sum = _mm512_dpbusd_epi32(sum, quads[0], _mm512_set1_epi32(numbers.read_unaligned()));
-            _mm512_dpbusd_epi32(sum, quads[1], _mm512_set1_epi32(numbers.add(1).read_unaligned()))
+            let four = numbers.cast::<i32>().read_unaligned();
+            let sum = _mm512_dpbusd_epi32(sum, quads[0], _mm512_set1_epi32(four));
+            let four = numbers.add(4).cast::<i32>().read_unaligned();
+            _mm512_dpbusd_epi32(sum, quads[1], _mm512_set1_epi32(four))
         }
     }
 

@@ -163,7 +163,7 @@ unsafe fn panel<const SCALING: u8>(
             }
         }
         if is_wide {
-            finish::<Avx512, SCALING, TILE>(group.scales, left, 0, &sums, &mut totals.each_mut());
+            finish::<Avx512, SCALING, TILE>(group.scales, left, 0, &sums, totals);
         } else {
             for r in 0..TILE {
                 _mm512_storeu_ps(totals[r].as_mut_ptr(), sums[r]);

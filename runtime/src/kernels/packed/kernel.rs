@@ -98,14 +98,16 @@ impl Multiply<'_> {
         unsafe {
             while done < totals.len() {
                 let (left, rest) = (left.skip(done), &mut totals[done..]);
-                done += match rest {
-                    [a, b, c, d, e, f, g, h, ..] if V::ROWS >= 8 => {
-                        span::<V, BITS, SCALING, 8>(format, group, left, [a, b, c, d, e, f, g, h])
-                    }
-                    [a, b, c, d, ..] => span::<V, BITS, SCALING, 4>(format, group, left, [a, b, c, d]),
-                    [a, b, ..] => span::<V, BITS, SCALING, 2>(format, group, left, [a, b]),
-                    [a, ..] => span::<V, BITS, SCALING, 1>(format, group, left, [a]),
-                    [] => 0,
+                done += if let (true, Some((eight, _))) = (V::ROWS >= 8, rest.split_first_chunk_mut()) {
+                    span::<V, BITS, SCALING, 8>(format, group, left, eight)
+                } else if let Some((four, _)) = rest.split_first_chunk_mut() {
+                    span::<V, BITS, SCALING, 4>(format, group, left, four)
+                } else if let Some((two, _)) = rest.split_first_chunk_mut() {
+                    span::<V, BITS, SCALING, 2>(format, group, left, two)
+                } else if let Some((one, _)) = rest.split_first_chunk_mut() {
+                    span::<V, BITS, SCALING, 1>(format, group, left, one)
+                } else {
+                    return;
                 };
             }
         }
@@ -118,7 +120,7 @@ unsafe fn span<V: Vectors, const BITS: u8, const SCALING: u8, const M: usize>(
     format: Format,
     group: GroupAt,
     left: LeftAt,
-    totals: [&mut Lanes; M],
+    totals: &mut [Lanes; M],
 ) -> usize {
     // SAFETY: the caller's.
     unsafe {
@@ -136,7 +138,7 @@ unsafe fn narrow<V: Vectors, const BITS: u8, const SCALING: u8, const M: usize>(
     offset_bits: u8,
     group: GroupAt,
     left: LeftAt,
-    totals: [&mut Lanes; M],
+    totals: &mut [Lanes; M],
 ) {
     let has_min = SCALING == BLOCK_MIN;
     let scale_bytes = if has_min { 4 * GROUP } else { 2 * GROUP };
@@ -181,7 +183,7 @@ unsafe fn narrow<V: Vectors, const BITS: u8, const SCALING: u8, const M: usize>(
 unsafe fn wide<V: Vectors, const BITS: u8, const SCALING: u8, const M: usize>(
     group: GroupAt,
     left: LeftAt,
-    mut totals: [&mut Lanes; M],
+    totals: &mut [Lanes; M],
 ) {
     let scale_bytes = if SCALING == PANEL_MIN { 20 * GROUP } else { 18 * GROUP };
     // SAFETY: the caller's: each address is of panel `p` or of a block in it, of a group or of a row.
@@ -213,7 +215,7 @@ unsafe fn wide<V: Vectors, const BITS: u8, const SCALING: u8, const M: usize>(
                     }
                 }
             }
-            finish::<V, SCALING, M>(scales, left, p, &sums, &mut totals);
+            finish::<V, SCALING, M>(scales, left, p, &sums, totals);
         }
     }
 }
@@ -225,7 +227,7 @@ pub(super) unsafe fn finish<V: Vectors, const SCALING: u8, const M: usize>(
     left: LeftAt,
     p: usize,
     sums: &[V::Floats; M],
-    totals: &mut [&mut Lanes; M],
+    totals: &mut [Lanes; M],
 ) {
     // SAFETY: the caller's.
     unsafe {
