@@ -91,13 +91,34 @@ impl Default for KvConfig {
 
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum KvFormat {
-    /// Two bytes a number.
-    #[serde(rename = "f16")]
+    /// `f16`: two bytes a number.
     F16,
-    /// 8.5 bits a number, rounded a little more: nearly twice as many tokens fit, and long prompts cost less to read.
-    #[serde(rename = "q8_0")]
+    /// `q8_0`: 8.5 bits a number, rounded a little more. Nearly twice as many tokens fit, and long prompts cost less to read.
     Q8,
+}
+
+impl TryFrom<String> for KvFormat {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "f16" => Ok(Self::F16),
+            "q8_0" => Ok(Self::Q8),
+            _ => Err(format!("{name:?} is neither \"f16\" nor \"q8_0\"")),
+        }
+    }
+}
+
+impl From<KvFormat> for String {
+    fn from(format: KvFormat) -> Self {
+        match format {
+            KvFormat::F16 => "f16",
+            KvFormat::Q8 => "q8_0",
+        }
+        .to_owned()
+    }
 }
 
 /// Bounds of a run; 0 is unlimited where a limit can be absent.
@@ -275,7 +296,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     Ok(load_with_origins(file)?.0)
 }
 
-/// Refuses numbers with which no run gets anywhere: better here than after a plan is paid for.
+/// Refuses what no run gets anywhere with: better here than after a plan is paid for.
 fn unusable(config: &Config) -> Result<(), ConfigError> {
     let LimitsConfig { plan_turns_max, attempts_max, turns_max, reply_tokens_max, .. } = config.limits;
     let least = [
@@ -285,6 +306,12 @@ fn unusable(config: &Config) -> Result<(), ConfigError> {
         ("limits.reply_tokens_max", reply_tokens_max as usize, 1),
         ("model.window_tokens", config.model.window_tokens, WINDOW_TOKENS_MIN),
     ];
+    if config.kv.format == KvFormat::Q8 && config.model.device != "cpu" {
+        return Err(ConfigError::Value {
+            name: "kv.format".to_owned(),
+            message: format!("\"q8_0\" needs model.device \"cpu\"; it is {:?}", config.model.device),
+        });
+    }
     match least.into_iter().find(|(_, found, least)| found < least) {
         None => Ok(()),
         Some((name, found, least)) => Err(ConfigError::Value {
@@ -311,6 +338,9 @@ pub fn load_with_origins(file: Option<&Path>) -> Result<(Config, Vec<Origin>), C
     for (variable, key) in ENVIRONMENT {
         if let Ok(value) = std::env::var(variable) {
             builder = builder.set_override(*key, value).map_err(|e| value_error(variable, &e))?;
+            // One by one, so that an error names the variable.
+            let so_far = builder.build_cloned().and_then(config::Config::try_deserialize::<Config>);
+            so_far.map_err(|e| value_error(variable, &e))?;
         }
     }
     let config: Config = builder

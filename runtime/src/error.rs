@@ -61,7 +61,7 @@ pub enum Error {
         why: String,
     },
     /// Keys and values cannot be kept so.
-    #[error("keys and values cannot be kept as {format}: {why}")]
+    #[error("keys and values cannot be kept as {format}, only as f16: {why}")]
     KvFormat {
         /// Its name in settings.
         format: &'static str,

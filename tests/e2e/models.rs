@@ -88,7 +88,13 @@ fn what_one_process_computed_the_next_restores() {
     }
     let refused = home.edvac(&["kv", "ls"]).env("EDVAC_KV_FORMAT", "q4").output().unwrap();
     let refused = crate::home::Said::from(refused);
-    assert!(refused.code == Some(2) && refused.stderr.contains("kv.format"), "{}", refused.stderr);
+    assert!(
+        refused.code == Some(2)
+            && refused.stderr.contains("EDVAC_KV_FORMAT")
+            && refused.stderr.contains("q8_0"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(
         home.say(&["kv", "verify", "--json"]).expect(0).json()["damaged"].as_array().unwrap().len(),
         0

@@ -94,9 +94,9 @@ fn processor() -> Probed {
     match edvac_runtime::instruction_set() {
         "portable" => (
             Standing::Warning,
-            "it has none of the instructions that the kernels are written for: a local model is very slow"
+            "the local model is computed without vector instructions: it is very slow".to_owned(),
+            "Unset EDVAC_ISA if it is set; otherwise use an endpoint (model.provider, model.base_url)."
                 .to_owned(),
-            "Use an endpoint: set model.provider to \"openai\" and model.base_url.".to_owned(),
         ),
         set => ok(format!("the local model is computed with {set}")),
     }

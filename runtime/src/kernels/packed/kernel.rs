@@ -98,20 +98,21 @@ impl Multiply<'_> {
         unsafe {
             while done < totals.len() {
                 let (left, rest) = (left.skip(done), &mut totals[done..]);
-                done += if let (true, Some((eight, _))) = (V::ROWS >= 8, rest.split_first_chunk_mut()) {
-                    span::<V, BITS, SCALING, 8>(format, group, left, eight)
-                } else if let Some((four, _)) = rest.split_first_chunk_mut() {
-                    span::<V, BITS, SCALING, 4>(format, group, left, four)
-                } else if let Some((two, _)) = rest.split_first_chunk_mut() {
-                    span::<V, BITS, SCALING, 2>(format, group, left, two)
-                } else if let Some((one, _)) = rest.split_first_chunk_mut() {
-                    span::<V, BITS, SCALING, 1>(format, group, left, one)
-                } else {
-                    return;
+                done += match rest.len() {
+                    8.. if V::ROWS >= 8 => span::<V, BITS, SCALING, 8>(format, group, left, first(rest)),
+                    4.. => span::<V, BITS, SCALING, 4>(format, group, left, first(rest)),
+                    2.. => span::<V, BITS, SCALING, 2>(format, group, left, first(rest)),
+                    _ => span::<V, BITS, SCALING, 1>(format, group, left, first(rest)),
                 };
             }
         }
     }
+}
+
+/// The first M totals, which are there.
+#[inline(always)]
+fn first<const M: usize>(totals: &mut [Lanes]) -> &mut [Lanes; M] {
+    totals.first_chunk_mut().expect("the caller counted")
 }
 
 /// One pass; returns its rows.
