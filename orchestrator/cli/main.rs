@@ -16,6 +16,9 @@ use args::Cli;
 const EXIT_UNREAD: i32 = 141;
 
 fn main() -> ExitCode {
+    if let Some(code) = edvac_orchestrator::sandbox::become_command_if_asked() {
+        return ExitCode::from(code);
+    }
     quiet_when_unread();
     let cli = Cli::parse();
     terminal::set_up(&cli);

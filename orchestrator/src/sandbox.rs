@@ -2,6 +2,8 @@
 
 mod bwrap;
 mod output;
+mod probes;
+mod shim;
 mod toolchains;
 
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 pub use bwrap::BwrapSandbox;
+pub use shim::become_command_if_asked;
 
 /// Why nothing may be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Job {
     pub file_bytes_max: u64,
     /// Processes and threads it can have at once.
     pub processes_max: u32,
+    /// Memory that each of its processes can write to.
+    pub memory_bytes_max: u64,
 }
 
 impl Job {
@@ -52,6 +57,7 @@ impl Job {
             output_bytes_max: 256 << 10,
             file_bytes_max: 64 << 20,
             processes_max: 256,
+            memory_bytes_max: 4 << 30,
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Bubblewrap, proven by a canary before anything runs.
 //!
 //! A tmpfs root with the system's programs and libraries bound read-only, every namespace unshared, no capability,
-//! no new user namespace, a clean environment. What limits it leaves open (socket families of the kernel, Landlock,
-//! memory) is named in ARCHITECTURE.md.
+//! no new user namespace, a clean environment; inside it the shim of [`super::shim`] closes what that leaves open.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::process::Command;
 
 use super::output::Bounded;
+use super::shim::{self, Walls};
 use super::toolchains::Toolchains;
 use super::{Job, Outcome, Refusal, Sandbox, SandboxError};
 
@@ -22,23 +24,17 @@ const TMP_BYTES_MAX: u64 = 256 << 20;
 const CANARY_MS_MAX: u64 = 10_000;
 /// Bytes read from a command's pipe at once.
 const READ_BYTES: usize = 16 << 10;
-/// Sets what a process may use, then becomes the command. `$1` and `$2` are the limits.
-const LIMITS: &str = "ulimit -c 0; ulimit -f \"$1\" && ulimit -p \"$2\" 2>/dev/null; shift 2; exec \"$@\"";
-/// Tries what must not work. Prints one word for each thing that did.
-const CANARY: &str = r#"
-test -w /project && touch /project/ok || echo "workspace-not-writable"
-touch /usr/edvac-canary 2>/dev/null && echo "system-writable"
-test -e "$1" && echo "host-visible"
-test -n "$EDVAC_CANARY" && echo "environment-leaks"
-test "$(ls /sys/class/net 2>/dev/null | grep -v '^lo$')" && echo "network"
-grep -qv '^\(Inter\| face\| *lo:\)' /proc/net/dev && echo "network"
-exit 0
-"#;
+/// Processors that one process may keep busy for all of its time.
+const CPUS_MAX: u64 = 8;
+/// Where the shim's program is inside.
+const SHIM: &str = "/edvac-shim";
 
 /// The sandbox of this machine.
 #[derive(Debug)]
 pub struct BwrapSandbox {
     program: PathBuf,
+    /// This program, which is the shim when it is started as such.
+    shim: PathBuf,
     toolchains: Toolchains,
 }
 
@@ -53,7 +49,11 @@ impl BwrapSandbox {
             });
         };
         let toolchains = tokio::task::spawn_blocking(Toolchains::find).await.unwrap_or_default();
-        let sandbox = Self { program, toolchains };
+        let shim = std::env::current_exe().map_err(|e| Refusal {
+            why: format!("there is no sandbox: where this program lies is not known ({e})."),
+            fix: "Start edvac by its full path.".to_owned(),
+        })?;
+        let sandbox = Self { program, shim, toolchains };
         sandbox.prove().await?;
         Ok(sandbox)
     }
@@ -64,13 +64,14 @@ impl BwrapSandbox {
             Refusal {
             why: format!("bubblewrap does not hold here: {why}."),
             fix: "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor \
-                  profile for bwrap); inside a container, run it with --security-opt seccomp=unconfined."
+                  profile for bwrap) and Landlock (Linux 5.13 or later, named in lsm= if that is set); inside a \
+                  container, run it with --security-opt seccomp=unconfined."
                 .to_owned(),
         }
         };
         let dir = tempfile::tempdir().map_err(|e| broken(format!("no scratch directory: {e}")))?;
         let witness = tempfile::NamedTempFile::new().map_err(|e| broken(format!("no scratch file: {e}")))?;
-        let command = ["sh", "-c", CANARY, "sh", &witness.path().to_string_lossy()].map(str::to_owned);
+        let command = [shim::PROBE, &witness.path().to_string_lossy()].map(str::to_owned);
         let job = Job { time_ms_max: CANARY_MS_MAX, ..Job::new(command.to_vec(), dir.path().to_owned()) };
         let ran = self.run(&job).await.map_err(|e| broken(e.0))?;
         let said = ran.output.trim().replace('\n', ", ");
@@ -110,6 +111,7 @@ impl BwrapSandbox {
             "--tmpfs",
             "/tmp",
         ]);
+        command.arg("--ro-bind").arg(&self.shim).arg(SHIM);
         for prefix in &self.toolchains.prefixes {
             command.arg("--ro-bind").arg(prefix).arg(prefix);
         }
@@ -133,13 +135,23 @@ impl BwrapSandbox {
         for (name, value) in &job.env {
             command.args(["--setenv", name, value]);
         }
-        // sh counts file sizes in blocks of 512 bytes.
-        let (blocks, processes) = (job.file_bytes_max / 512, job.processes_max);
-        command.args(["--", "sh", "-c", LIMITS, "sh", &blocks.to_string(), &processes.to_string()]);
-        command.args(&job.command);
+        command.args(["--", SHIM, shim::ARGUMENT]).args(&job.command);
         // The canary looks for it inside, where nothing of this environment may be.
         command.env("EDVAC_CANARY", "1");
         command
+    }
+}
+
+/// What a job is held in.
+fn walls(job: &Job) -> Walls {
+    let inside = job.writable.iter().map(|(_, inside)| PathBuf::from(inside));
+    Walls {
+        writable: ["/project", "/tmp", "/dev/shm"].map(PathBuf::from).into_iter().chain(inside).collect(),
+        file_bytes_max: job.file_bytes_max,
+        processes_max: u64::from(job.processes_max),
+        memory_bytes_max: job.memory_bytes_max,
+        // All of the wall time on this many processors.
+        cpu_s_max: (job.time_ms_max / 1000 + 1) * CPUS_MAX,
     }
 }
 
@@ -154,9 +166,12 @@ impl Sandbox for BwrapSandbox {
         let failed = |e: std::io::Error| SandboxError(e.to_string());
         let begun = Instant::now();
         let (mut reader, writer) = std::io::pipe().map_err(failed)?;
+        let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
+        let walls = serde_json::to_vec(&walls(job)).map_err(|e| SandboxError(e.to_string()))?;
+        ours.write_all(&walls).and_then(|()| ours.shutdown(Shutdown::Write)).map_err(failed)?;
         let mut command = self.command(job);
         command
-            .stdin(Stdio::null())
+            .stdin(OwnedFd::from(theirs))
             .stdout(writer.try_clone().map_err(failed)?)
             .stderr(writer)
             .kill_on_drop(true);
@@ -182,6 +197,12 @@ impl Sandbox for BwrapSandbox {
             (None, true)
         };
         let output = reading.await.map_err(|e| SandboxError(e.to_string()))?;
+        // Everyone who could have written has ended.
+        let mut said = String::new();
+        ours.read_to_string(&mut said).map_err(failed)?;
+        if said != shim::READY && !timed_out {
+            return Err(SandboxError(output.trim().to_owned()));
+        }
         Ok(Outcome {
             exit_status: status,
             timed_out,
