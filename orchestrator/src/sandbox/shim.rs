@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -128,9 +128,8 @@ fn landlock_as(version: ABI, walls: &Walls) -> Result<(), Box<dyn std::error::Er
         rules = rules.scope(Scope::from_all(version))?;
     }
     let mut rules = rules.create()?;
-    let device = all & (BitFlags::from(AccessFs::WriteFile) | AccessFs::from_file(version));
     rules = rules.add_rule(PathBeneath::new(PathFd::new("/")?, AccessFs::from_read(version)))?;
-    rules = rules.add_rule(PathBeneath::new(PathFd::new("/dev")?, device))?;
+    rules = rules.add_rule(PathBeneath::new(PathFd::new("/dev")?, AccessFs::from_file(version)))?;
     for path in &walls.writable {
         rules = rules.add_rule(PathBeneath::new(PathFd::new(path)?, all))?;
     }
