@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+pub use edvac_runtime::kv::KvFormat;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
@@ -86,38 +87,6 @@ pub struct KvConfig {
 impl Default for KvConfig {
     fn default() -> Self {
         Self { memory_mib: 2048, format: KvFormat::F16, disk_mib: 8192 }
-    }
-}
-
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum KvFormat {
-    /// `f16`: two bytes a number.
-    F16,
-    /// `q8_0`: 8.5 bits a number, rounded a little more. Nearly twice as many tokens fit, and long prompts cost less to read.
-    Q8,
-}
-
-impl TryFrom<String> for KvFormat {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        match name.as_str() {
-            "f16" => Ok(Self::F16),
-            "q8_0" => Ok(Self::Q8),
-            _ => Err(format!("{name:?} is neither \"f16\" nor \"q8_0\"")),
-        }
-    }
-}
-
-impl From<KvFormat> for String {
-    fn from(format: KvFormat) -> Self {
-        match format {
-            KvFormat::F16 => "f16",
-            KvFormat::Q8 => "q8_0",
-        }
-        .to_owned()
     }
 }
 

@@ -68,8 +68,7 @@ fn arguments() -> Arguments {
                 found.rename = value.split_once('=').map(|(old, new)| (old.to_owned(), new.to_owned()));
             }
             "--kv" => {
-                let known = [KvFormat::F16, KvFormat::Q8].into_iter().find(|format| format.name() == value);
-                found.kv = known.expect("f16 or q8_0");
+                found.kv = KvFormat::try_from(value).expect("f16 or q8_0");
             }
             "--rounds" => found.rounds = value.parse().expect("rounds are a number"),
             other => panic!("{other} is not an option of this benchmark"),

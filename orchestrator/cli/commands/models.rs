@@ -9,11 +9,11 @@ use edvac_agents::client::openai::{OpenAiClient, OpenAiOptions};
 use edvac_agents::client::recorded::{RecordingClient, ReplayingClient};
 use edvac_agents::client::scripted::ScriptedClient;
 use edvac_memory::index::Embedder;
-use edvac_orchestrator::config::{self, Config};
+use edvac_orchestrator::config::Config;
 use edvac_orchestrator::meaning::{self, Meaning};
 use edvac_runtime::EngineOptions;
 use edvac_runtime::embed::SentenceEmbedder;
-use edvac_runtime::kv::{KvFormat, KvOptions, SnapshotOptions};
+use edvac_runtime::kv::{KvOptions, SnapshotOptions};
 use edvac_runtime::models::{self, ModelSpec, ModelsError, Progress};
 use edvac_server::Embeddings;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -249,10 +249,7 @@ async fn open_local(config: &Config) -> Result<Arc<dyn ModelClient>, Failure> {
         threads: config.model.threads,
         kv: KvOptions {
             memory_bytes_max: config.kv.memory_mib.saturating_mul(MIB),
-            format: match config.kv.format {
-                config::KvFormat::F16 => KvFormat::F16,
-                config::KvFormat::Q8 => KvFormat::Q8,
-            },
+            format: config.kv.format,
             snapshots: config
                 .kv_dir()
                 .ok()

@@ -5,9 +5,11 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use serde::{Deserialize, Serialize};
 
 /// How keys and values are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum KvFormat {
     /// Two bytes an element.
     #[default]
@@ -88,6 +90,21 @@ impl KvFormat {
                 }
             }
         }
+    }
+}
+
+impl TryFrom<String> for KvFormat {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = [Self::F16, Self::Q8].into_iter().find(|format| format.name() == name);
+        known.ok_or_else(|| format!("{name:?} is neither \"f16\" nor \"q8_0\""))
+    }
+}
+
+impl From<KvFormat> for String {
+    fn from(format: KvFormat) -> Self {
+        format.name().to_owned()
     }
 }
 
