@@ -16,7 +16,24 @@ pub enum Verdict {
         /// One line for a person.
         reason: String,
     },
-    /// Nothing was shown either way: no test found, a missing tool, a time-out. Never counts as a pass.
+    /// The tests were weakened since they last counted, or the run was tampered with: what it says is worth nothing.
+    Integrity {
+        /// One line for a person.
+        reason: String,
+    },
+    /// It failed and passed on the same files.
+    Flaky {
+        /// One line for a person.
+        reason: String,
+    },
+    /// It was stopped by a limit, which shows nothing either way.
+    Stopped {
+        /// Which.
+        limit: Limit,
+        /// One line for a person.
+        reason: String,
+    },
+    /// Nothing was shown either way: no test found, a missing tool. Never counts as a pass.
     NoEvidence {
         /// One line for a person.
         reason: String,
@@ -28,6 +45,93 @@ impl Verdict {
     pub fn is_passed(&self) -> bool {
         matches!(self, Self::Passed)
     }
+
+    /// Whether something was executed whose outcome says that the thing checked is not as it should be.
+    pub fn speaks_against(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Integrity { .. })
+    }
+
+    /// Why it is no pass, in one line; empty for a pass.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Passed => "",
+            Self::Failed { reason }
+            | Self::Integrity { reason }
+            | Self::Flaky { reason }
+            | Self::Stopped { reason, .. }
+            | Self::NoEvidence { reason } => reason,
+        }
+    }
+
+    /// Its name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed { .. } => "failed",
+            Self::Integrity { .. } => "failed (integrity)",
+            Self::Flaky { .. } => "flaky",
+            Self::Stopped { limit, .. } => limit.verdict(),
+            Self::NoEvidence { .. } => "no evidence",
+        }
+    }
+
+    /// One sign for lists.
+    pub fn mark(&self) -> &'static str {
+        match self {
+            Self::Passed => "✓",
+            Self::Failed { .. } | Self::Integrity { .. } => "✗",
+            Self::Flaky { .. } => "~",
+            Self::Stopped { .. } | Self::NoEvidence { .. } => "?",
+        }
+    }
+}
+
+/// What a command may use only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Time by the clock.
+    WallTime,
+    /// Processor time of all its processes together.
+    CpuTime,
+    /// Memory of all its processes together, or of one.
+    Memory,
+    /// Processes and threads at once.
+    Processes,
+    /// The size of one file.
+    FileSize,
+    /// All that it writes.
+    DiskSpace,
+    /// What it prints.
+    Output,
+}
+
+impl Limit {
+    /// The verdict's name where this limit was hit.
+    pub fn verdict(self) -> &'static str {
+        match self {
+            Self::WallTime => "out of time",
+            Self::CpuTime => "out of processor time",
+            Self::Memory => "out of memory",
+            Self::Processes => "too many processes",
+            Self::FileSize => "file too large",
+            Self::DiskSpace => "out of disk space",
+            Self::Output => "too much output",
+        }
+    }
+}
+
+/// What a command used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processor time of all processes.
+    pub cpu_ms: u64,
+    /// Most memory at once, of all processes together, as far as it was looked at.
+    pub memory_bytes: u64,
+    /// Most processes at once, as far as they were looked at.
+    pub processes: u32,
+    /// Bytes printed.
+    pub output_bytes: u64,
 }
 
 /// One test as its runner reported it.
@@ -39,6 +143,9 @@ pub struct TestOutcome {
     pub outcome: Outcome,
     /// Requirements the test names (`test_r2_…` names `R2`).
     pub covers: Vec<RequirementId>,
+    /// Why its passing shows nothing: it asserts nothing, it touches nothing of the project. None for a sound test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaw: Option<String>,
 }
 
 /// What happened to one test.
@@ -51,6 +158,8 @@ pub enum Outcome {
     Failed,
     /// It did not run.
     Skipped,
+    /// It failed and passed on the same files.
+    Flaky,
 }
 
 /// A verdict with everything needed to believe it.
@@ -69,6 +178,9 @@ pub struct CheckReport {
     pub exit_status: Option<i32>,
     /// Wall time.
     pub duration_ms: u64,
+    /// What the command used, where one was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
     /// The tests that the runner named.
     pub tests: Vec<TestOutcome>,
     /// The useful part of the output, failures first, bounded; what a model is shown.

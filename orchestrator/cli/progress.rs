@@ -196,10 +196,13 @@ impl Progress {
 
     fn report(&self, report: &CheckReport) {
         let what = describe(&report.check.kind);
+        let (mark, reason) = (report.verdict.mark(), report.verdict.reason());
         match &report.verdict {
-            Verdict::Passed => self.line(&format!("  ✓ {what}")),
-            Verdict::Failed { reason } => self.line(&format!("  ✗ {what}: {reason}")),
-            Verdict::NoEvidence { reason } => self.line(&format!("  ? {what}: {reason}")),
+            Verdict::Passed => self.line(&format!("  {mark} {what}")),
+            Verdict::Failed { .. } | Verdict::NoEvidence { .. } => {
+                self.line(&format!("  {mark} {what}: {reason}"));
+            }
+            other => self.line(&format!("  {mark} {what}: {}: {reason}", other.name())),
         }
     }
 }

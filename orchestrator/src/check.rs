@@ -14,7 +14,7 @@ use edvac_memory::ids::TreeId;
 use edvac_memory::index::FileStoreView;
 use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::store::StoreError;
-use edvac_memory::verdict::{CheckReport, TestOutcome, Verdict};
+use edvac_memory::verdict::{CheckReport, Resources, TestOutcome, Verdict};
 
 pub use straight::straightened;
 
@@ -47,6 +47,7 @@ pub(crate) struct Found {
     verdict: Verdict,
     command: Vec<String>,
     exit_status: Option<i32>,
+    resources: Option<Resources>,
     tests: Vec<TestOutcome>,
     detail: String,
     causes: Vec<String>,
@@ -70,6 +71,7 @@ impl Found {
             verdict,
             command: Vec::new(),
             exit_status: None,
+            resources: None,
             tests: Vec::new(),
             detail: String::new(),
             causes: Vec::new(),
@@ -98,6 +100,7 @@ pub async fn run_check(check: &Check, ground: &Ground<'_>) -> CheckReport {
         command: found.command,
         exit_status: found.exit_status,
         duration_ms: begun.elapsed().as_millis() as u64,
+        resources: found.resources,
         tests: found.tests,
         detail: found.detail,
         causes: found.causes,

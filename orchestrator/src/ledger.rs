@@ -103,25 +103,27 @@ pub fn shows(id: &RequirementId, report: &CheckReport) -> bool {
 }
 
 /// A test run is evidence for what its tests name, one by one; every check for what it declares. A check that
-/// shows nothing (no test found, a time-out) is evidence for nothing. Neither are the passing tests of a run whose
-/// verdict is `NoEvidence`.
+/// shows nothing (no test found, a limit that stopped it) is evidence for nothing. Neither are the passing tests of such
+/// a run, nor a test that passes without showing anything, nor one that changes its mind. Where the tests were tampered
+/// with, none of them passes.
 fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
-    let passed = match report.verdict {
-        Verdict::Passed => true,
-        Verdict::Failed { .. } => false,
-        Verdict::NoEvidence { .. } => return Vec::new(),
-    };
+    if matches!(report.verdict, Verdict::Stopped { .. } | Verdict::NoEvidence { .. }) {
+        return Vec::new();
+    }
+    let is_sound = !matches!(report.verdict, Verdict::Integrity { .. });
     let mut evidence: Vec<_> = report
         .tests
         .iter()
-        .filter(|t| t.covers.contains(id) && t.outcome != Outcome::Skipped)
+        .filter(|t| t.covers.contains(id) && !matches!(t.outcome, Outcome::Skipped | Outcome::Flaky))
+        .filter(|t| t.outcome == Outcome::Failed || t.flaw.is_none())
         .map(|t| Evidence {
             what: t.name.clone(),
-            passed: t.outcome == Outcome::Passed,
+            passed: t.outcome == Outcome::Passed && is_sound,
             command: report.command.clone(),
         })
         .collect();
-    if report.check.covers.contains(id) {
+    if report.check.covers.contains(id) && !matches!(report.verdict, Verdict::Flaky { .. }) {
+        let passed = report.verdict.is_passed();
         let what = describe(&report.check.kind);
         evidence.push(Evidence { what, passed, command: report.command.clone() });
     }

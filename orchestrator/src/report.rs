@@ -91,12 +91,12 @@ impl Report {
                 .final_reports
                 .iter()
                 .flatten()
-                .filter_map(|r| match &r.verdict {
-                    Verdict::Passed => None,
-                    Verdict::Failed { reason } => Some((describe(&r.check.kind), reason.clone())),
-                    Verdict::NoEvidence { reason } => {
-                        Some((describe(&r.check.kind), format!("no evidence: {reason}")))
-                    }
+                .filter(|r| !r.verdict.is_passed())
+                .map(|r| {
+                    let (name, reason) = (r.verdict.name(), r.verdict.reason());
+                    let plain = matches!(r.verdict, Verdict::Failed { .. });
+                    let why = if plain { reason.to_owned() } else { format!("{name}: {reason}") };
+                    (describe(&r.check.kind), why)
                 })
                 .collect(),
             totals: state.totals,

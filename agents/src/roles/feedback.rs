@@ -5,7 +5,7 @@
 use edvac_memory::ids::RequirementId;
 use edvac_memory::index::Hit;
 use edvac_memory::program::{CheckKind, Requirement};
-use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_memory::verdict::CheckReport;
 use serde_json::json;
 
 use super::words;
@@ -99,10 +99,8 @@ pub fn applied(templates: &Templates, applied: &[String]) -> Text {
 pub fn failed(templates: &Templates, reports: &[CheckReport], language: &str) -> Text {
     let failures: Vec<_> = reports
         .iter()
-        .filter_map(|report| match &report.verdict {
-            Verdict::Passed => None,
-            Verdict::Failed { reason } | Verdict::NoEvidence { reason } => Some((report, reason)),
-        })
+        .filter(|report| !report.verdict.is_passed())
+        .map(|report| (report, report.verdict.reason()))
         .take(FAILURES_MAX)
         .map(|(report, reason)| {
             let detail: Vec<_> =

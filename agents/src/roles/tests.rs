@@ -212,6 +212,7 @@ fn report(kind: CheckKind, verdict: Verdict, detail: &str) -> CheckReport {
         command: ["python3", "-m", "unittest", "-v"].map(str::to_owned).to_vec(),
         exit_status: Some(1),
         duration_ms: 1,
+        resources: None,
         tests: vec![],
         detail: detail.into(),
         causes: vec![],

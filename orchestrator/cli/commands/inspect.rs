@@ -4,7 +4,6 @@ use edvac_memory::context::{Fitted, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::journal::RecordKind;
 use edvac_memory::store::{FileStore, GitStore};
-use edvac_memory::verdict::Verdict;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, Purpose, RunState};
 use edvac_orchestrator::ledger::describe;
@@ -133,11 +132,7 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
                 settled.settlement, settled.attempts, settled.commit
             );
             for report in &settled.reports {
-                let (mark, why) = match &report.verdict {
-                    Verdict::Passed => ("✓", ""),
-                    Verdict::Failed { reason } => ("✗", reason.as_str()),
-                    Verdict::NoEvidence { reason } => ("?", reason.as_str()),
-                };
+                let (mark, why) = (report.verdict.mark(), report.verdict.reason());
                 println!("  {mark} {} {why}", describe(&report.check.kind));
                 for test in &report.tests {
                     println!("      {:?} {}", test.outcome, test.name);

@@ -26,6 +26,7 @@ fn report(kind: CheckKind, causes: &[&str]) -> CheckReport {
         command: vec![],
         exit_status: Some(0),
         duration_ms: 0,
+        resources: None,
         tests: vec![],
         detail: String::new(),
         causes: causes.iter().map(|&cause| cause.to_owned()).collect(),

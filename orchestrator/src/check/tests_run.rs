@@ -107,12 +107,13 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         verdict: verdict(&results, &ran),
         command,
         exit_status: ran.exit_status,
+        resources: None,
         detail: detail(&causes, &results, &ran),
         causes: causes.iter().map(|(text, _)| some_lines(text, 0)).collect(),
         tests: results
             .tests
             .into_iter()
-            .map(|t| TestOutcome { covers: covers(&t.name), name: t.name, outcome: t.outcome })
+            .map(|t| TestOutcome { covers: covers(&t.name), name: t.name, outcome: t.outcome, flaw: None })
             .collect(),
     }
 }

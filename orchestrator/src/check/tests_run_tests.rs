@@ -39,7 +39,7 @@ async fn outcome(language: &str, files: &[(&str, &str)]) -> (Verdict, BTreeMap<S
 fn reason(verdict: &Verdict) -> &str {
     match verdict {
         Verdict::Passed => "passed",
-        Verdict::Failed { reason } | Verdict::NoEvidence { reason } => reason,
+        other => other.reason(),
     }
 }
 

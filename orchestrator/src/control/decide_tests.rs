@@ -98,6 +98,7 @@ impl World {
             command: vec![],
             exit_status: None,
             duration_ms: 0,
+            resources: None,
             tests: vec![],
             detail: String::new(),
             causes: vec![],
@@ -206,8 +207,9 @@ fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
 
 fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
     let outcome = |n| if n < passed { Outcome::Passed } else { Outcome::Failed };
-    let tests =
-        (0..ran).map(|n| TestOutcome { name: n.to_string(), outcome: outcome(n), covers: vec![] }).collect();
+    let tests = (0..ran)
+        .map(|n| TestOutcome { name: n.to_string(), outcome: outcome(n), covers: vec![], flaw: None })
+        .collect();
     let verdict =
         if passed == ran { Verdict::Passed } else { Verdict::Failed { reason: "some failed".into() } };
     let report = CheckReport {
@@ -217,6 +219,7 @@ fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
         command: vec![],
         exit_status: Some(0),
         duration_ms: 0,
+        resources: None,
         tests,
         detail: String::new(),
         causes: vec![],
