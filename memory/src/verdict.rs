@@ -185,6 +185,9 @@ pub struct CheckReport {
     pub tests: Vec<TestOutcome>,
     /// The useful part of the output, failures first, bounded; what a model is shown.
     pub detail: String,
+    /// All that the command printed, as far as it was kept, where it did not pass.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
     /// What failed, one text for each cause that could be told apart; bounded in number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,

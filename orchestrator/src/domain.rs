@@ -12,6 +12,9 @@ use serde::Deserialize;
 /// Words a text may have where the plan does not say.
 const WORDS_DEFAULT: (u32, u32) = (100, 5000);
 
+/// Stands in a domain's checks for the file that is checked.
+pub const ANY_FILE: &str = "*";
+
 /// Why a domain cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DomainError {
@@ -58,6 +61,9 @@ pub struct Domain {
     /// Fewest level-2 headings of a chapter.
     #[serde(default)]
     pub sections_min: u32,
+    /// Further checks of each chapter; where a path is [`ANY_FILE`], the chapter's stands.
+    #[serde(default, rename = "chapter_check")]
+    pub chapter_checks: Vec<CheckKind>,
     /// Languages to choose from, the default first.
     #[serde(default, rename = "language")]
     pub languages: Vec<Language>,
@@ -89,6 +95,9 @@ pub struct Language {
     pub runner: String,
     /// The same for people.
     pub tests_run_by: String,
+    /// Checks of each step besides: `builds`, `lints`, or any other that is about no single file.
+    #[serde(default, rename = "check")]
+    pub checks: Vec<CheckKind>,
 }
 
 impl Domain {
@@ -179,6 +188,7 @@ impl Domain {
                 if !beats.is_empty() {
                     checks.push(evidence(CheckKind::Outline { path: path.clone(), beats: beats.to_vec() }));
                 }
+                checks.extend(self.chapter_checks.iter().map(|kind| plain(about(kind, &path))));
                 if !self.canon.is_empty() {
                     checks.push(plain(CheckKind::Canon { path, canon: self.canon.clone() }));
                 }
@@ -187,6 +197,7 @@ impl Domain {
                 checks.push(plain(CheckKind::Parses { path }));
             }
         }
+        checks.extend(self.spec(language).into_iter().flat_map(|l| &l.checks).cloned().map(plain));
         if tested {
             let covers = covers.iter().filter(|id| tested_as_such.contains(*id)).cloned().collect();
             checks.push(Check { kind: CheckKind::Tests, covers });
@@ -198,6 +209,15 @@ impl Domain {
     pub fn is_chapter(&self, path: &str) -> bool {
         self.prose && !self.chapters.is_empty() && path.starts_with(&self.chapters) && path.ends_with(".md")
     }
+}
+
+/// A domain's check with a file in the place of [`ANY_FILE`].
+fn about(kind: &CheckKind, file: &str) -> CheckKind {
+    let mut kind = kind.clone();
+    if let Some(path) = kind.path_mut().filter(|path| *path == ANY_FILE) {
+        file.clone_into(path);
+    }
+    kind
 }
 
 #[cfg(test)]
@@ -251,7 +271,12 @@ mod tests {
         );
         let kinds: Vec<_> = checks.iter().map(|c| &c.kind).collect();
         assert!(matches!(kinds[0], CheckKind::Words { min: 300, max: 900, .. }), "{kinds:?}");
-        assert!(matches!(kinds[2], CheckKind::Outline { .. }) && matches!(kinds[3], CheckKind::Canon { .. }));
+        assert!(matches!(kinds[2], CheckKind::Outline { .. }));
+        assert!(
+            matches!(kinds[3], CheckKind::Repetition { path, .. } if path == "src/chapter-01.md"),
+            "{kinds:?}"
+        );
+        assert!(matches!(kinds.last().unwrap(), CheckKind::Canon { .. }));
         assert_eq!(checks[0].covers, ["R1".into()]);
     }
 
@@ -259,6 +284,15 @@ mod tests {
     fn an_unknown_domain_names_the_known_ones() {
         let error = Domain::load("opera", &Templates::load(None).unwrap()).unwrap_err().to_string();
         assert_eq!(error, "there is no domain \"opera\"; there are book, codebase, custom");
+    }
+
+    #[test]
+    fn a_language_adds_checks_of_its_own() {
+        let text = "[[language]]\nname = 'python'\nrunner = 'python'\ntests_run_by = 'x'\n[[language.check]]\nkind = 'lints'\n";
+        let domain: Domain = toml::from_str(text).unwrap();
+        let checks = domain.checks_for("python", &[], &[], &BTreeSet::new(), &[], None);
+        let kinds: Vec<_> = checks.into_iter().map(|c| c.kind).collect();
+        assert_eq!(kinds, [CheckKind::Lints, CheckKind::Tests]);
     }
 
     #[test]

@@ -142,5 +142,16 @@ pub fn describe(kind: &CheckKind) -> String {
         }
         CheckKind::Outline { path, beats } => format!("{path} speaks of its {} outline points", beats.len()),
         CheckKind::Canon { path, canon } => format!("{path} agrees with {canon}"),
+        CheckKind::Repetition { path, .. } => format!("{path} says nothing twice"),
+        CheckKind::Links { path } => format!("the links of {path} lead somewhere"),
+        CheckKind::Builds => "the project builds".to_owned(),
+        CheckKind::Lints => "the linter finds nothing".to_owned(),
+        CheckKind::Runs { command, .. } => format!("`{command}` does what it should"),
+        CheckKind::Http { start, requests, .. } => {
+            format!("`{start}` answers {} request(s)", requests.len())
+        }
+        CheckKind::Golden { files, .. } => {
+            format!("{} as expected", files.keys().cloned().collect::<Vec<_>>().join(", "))
+        }
     }
 }

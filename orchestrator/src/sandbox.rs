@@ -3,14 +3,17 @@
 mod bwrap;
 mod output;
 mod probes;
+mod service;
 mod shim;
 mod toolchains;
 
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use edvac_memory::verdict::{Limit, Resources};
 
 pub use bwrap::BwrapSandbox;
+pub use service::{Answer, Served, Service};
 pub use shim::become_command_if_asked;
 
 /// Why nothing may be executed.
@@ -27,6 +30,8 @@ pub struct Refusal {
 pub struct Job {
     /// Program and arguments; the program is found on the sandbox's own `PATH`.
     pub command: Vec<String>,
+    /// A service that is started and asked instead of the command.
+    pub service: Option<Service>,
     /// The only directory that the command can write to besides `/tmp`; it sees it as `/project` and starts in it.
     pub dir: PathBuf,
     /// Further directories, writable, as (host, inside).
@@ -50,6 +55,7 @@ impl Job {
     pub fn new(command: Vec<String>, dir: PathBuf) -> Self {
         Self {
             command,
+            service: None,
             dir,
             writable: Vec::new(),
             env: Vec::new(),
@@ -67,8 +73,12 @@ impl Job {
 pub struct Outcome {
     /// Its exit status; none when a signal ended it.
     pub exit_status: Option<i32>,
-    /// Whether it was killed for its time.
-    pub timed_out: bool,
+    /// The limit that ended it, if one did.
+    pub limit: Option<Limit>,
+    /// What it used.
+    pub resources: Resources,
+    /// What became of a job's service, where nothing stopped it before.
+    pub served: Option<Served>,
     /// What it printed, both streams as they came, without the middle where it was too much.
     pub output: String,
     /// Wall time.

@@ -61,8 +61,8 @@ pub struct Ran<'a> {
     pub command: &'a str,
     /// Its exit status; none when a signal ended it.
     pub exit_status: Option<i32>,
-    /// Whether it was stopped for its time limit.
-    pub timed_out: bool,
+    /// The limit that stopped it, in words, if one did.
+    pub stopped: Option<&'a str>,
     /// What it printed, both streams.
     pub output: &'a str,
 }
@@ -73,7 +73,7 @@ pub fn ran(templates: &Templates, ran: &Ran<'_>) -> Text {
     let left_out = lines.len().saturating_sub(OUTPUT_LINES_MAX);
     let output = lines[left_out..].join("\n");
     let view = json!({
-        "command": short_line(ran.command), "timed_out": ran.timed_out,
+        "command": short_line(ran.command), "stopped": ran.stopped,
         "exit_status": ran.exit_status.map(|s| s.to_string()).unwrap_or_default(),
         "lines_left_out": left_out, "fence": words::fence(&output), "output": output,
     });

@@ -215,6 +215,7 @@ fn report(kind: CheckKind, verdict: Verdict, detail: &str) -> CheckReport {
         resources: None,
         tests: vec![],
         detail: detail.into(),
+        output: String::new(),
         causes: vec![],
     }
 }
@@ -235,7 +236,7 @@ fn what_the_machine_says_back() {
         words,
     ];
     let long: String = (1..=63).map(|n| format!("line {n}\n")).collect();
-    let ran = |command, exit_status, output| feedback::Ran { command, exit_status, timed_out: false, output };
+    let ran = |command, exit_status, output| feedback::Ran { command, exit_status, stopped: None, output };
     let problems = ["`@@ write a.py` is empty.".to_owned(), "Second.".to_owned()];
     let parts = [
         feedback::read(&t, "a.py", "a\nb\nc\n", None),
@@ -246,7 +247,10 @@ fn what_the_machine_says_back() {
         feedback::ran(&t, &ran("ls", Some(0), "a.py\n")),
         feedback::ran(&t, &ran("true", Some(0), "")),
         feedback::ran(&t, &ran("seq 63", Some(2), &long)),
-        feedback::ran(&t, &feedback::Ran { command: "sleep 9", timed_out: true, ..Default::default() }),
+        feedback::ran(
+            &t,
+            &feedback::Ran { command: "sleep 9", stopped: Some("out of time"), ..Default::default() },
+        ),
         feedback::ran(&t, &ran("abort", None, "")),
         feedback::refused(&t, &problems),
         feedback::refused(&t, &problems[..1]),

@@ -1,7 +1,7 @@
 //! Plain words for what the machine knows as types: checks, requirements, test names, fences.
 
 use edvac_memory::ids::RequirementId;
-use edvac_memory::program::{CheckKind, Requirement};
+use edvac_memory::program::{CheckKind, Request, Requirement};
 use serde::Serialize;
 
 /// A requirement as templates see it.
@@ -44,7 +44,37 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
         }
         CheckKind::Outline { path, beats } => format!("{path} speaks of: {}", beats.join("; ")),
         CheckKind::Canon { path, canon } => format!("{path} spells every name as {canon} does"),
+        CheckKind::Repetition { path, .. } => format!("{path} says nothing twice"),
+        CheckKind::Links { path } => format!("every link in {path} leads to a file or heading that there is"),
+        CheckKind::Builds => "the project builds".to_owned(),
+        CheckKind::Lints => "the linter finds nothing".to_owned(),
+        CheckKind::Runs { command, input, exit_status, output } => {
+            let input = input.as_ref().map_or(String::new(), |text| format!(" with the input {text:?}"));
+            let output = if output.is_anything() {
+                String::new()
+            } else {
+                format!("; its output must {}", output.words())
+            };
+            format!("`{command}`{input} ends with exit code {exit_status}{output}")
+        }
+        CheckKind::Http { start, port, requests } => {
+            let asked: Vec<_> = requests.iter().map(request).collect();
+            format!("`{start}` listens on port {port} of 127.0.0.1, and {}", asked.join("; "))
+        }
+        CheckKind::Golden { command, files } => {
+            let made = command.as_ref().map_or(String::new(), |line| format!("after `{line}` "));
+            let each: Vec<_> = files.iter().map(|(path, text)| format!("{path} holds {text:?}")).collect();
+            format!("{made}{}", each.join("; "))
+        }
     }
+}
+
+fn request(request: &Request) -> String {
+    let Request { method, path, body, status, expect, .. } = request;
+    let body = body.as_ref().map_or(String::new(), |text| format!(" with the body {text:?}"));
+    let expect =
+        if expect.is_anything() { String::new() } else { format!(", which must {}", expect.words()) };
+    format!("{method} {path}{body} is answered with status {status}{expect}")
 }
 
 fn tests(covers: &[RequirementId], language: &str, tests_run_by: &str) -> String {

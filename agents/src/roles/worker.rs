@@ -179,20 +179,13 @@ fn check_words(instruction: &Instruction, language: &str, tests_run_by: &str) ->
         .checks
         .iter()
         .filter(|c| match &c.kind {
-            CheckKind::Exists { path } => !instruction.checks.iter().any(|o| says_more(&o.kind, path)),
+            CheckKind::Exists { path } => {
+                let says_more =
+                    |kind: &CheckKind| !matches!(kind, CheckKind::Exists { .. }) && kind.path() == Some(path);
+                !instruction.checks.iter().any(|o| says_more(&o.kind))
+            }
             _ => true,
         })
         .map(|c| words::check(&c.kind, &named(c), language, tests_run_by))
         .collect()
-}
-
-fn says_more(kind: &CheckKind, about: &str) -> bool {
-    match kind {
-        CheckKind::Parses { path }
-        | CheckKind::Words { path, .. }
-        | CheckKind::Headings { path, .. }
-        | CheckKind::Outline { path, .. }
-        | CheckKind::Canon { path, .. } => path == about,
-        CheckKind::Exists { .. } | CheckKind::Tests => false,
-    }
 }

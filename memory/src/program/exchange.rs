@@ -49,6 +49,19 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_key_of_a_check_is_an_error() {
+        let with =
+            |check: &str| format!("{}\n[[instructions.checks]]\n{check}\n", to_toml(&sample()).unwrap());
+        let runs = "kind = \"runs\"\ncommand = \"true\"\ncovers = [\"R1\"]\n";
+        let check = from_toml(&with(runs)).unwrap().instructions[0].checks.pop().unwrap();
+        assert_eq!(check.covers, ["R1".into()]);
+        let error = from_toml(&with(&format!("{runs}exit_stauts = 1"))).unwrap_err().to_string();
+        assert!(error.contains("exit_stauts"), "{error}");
+        let error = from_toml(&with(&format!("{runs}output = {{ contain = [\"x\"] }}"))).unwrap_err();
+        assert!(error.to_string().contains("contain"), "{error}");
+    }
+
+    #[test]
     fn a_misspelt_key_is_an_error() {
         let toml = to_toml(&sample()).unwrap().replace("writes = ", "write = ");
         let error = from_toml(&toml).unwrap_err().to_string();

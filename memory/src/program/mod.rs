@@ -1,8 +1,10 @@
 //! The prompt program: requirements taken from the task, and the instructions that are to meet them.
 
+pub mod check;
 pub mod exchange;
 pub mod validate;
 
+pub use check::{Check, CheckKind, Expected, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstructionId, RequirementId};
@@ -64,63 +66,4 @@ pub struct Instruction {
     pub checks: Vec<Check>,
     /// How often it may be tried.
     pub attempts_max: u32,
-}
-
-/// One thing that can be executed to find out whether a step did its work, and what it is evidence for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// What is executed.
-    #[serde(flatten)]
-    pub kind: CheckKind,
-    /// Requirements it is evidence for when it passes. A test run is evidence only for those that its tests name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub covers: Vec<RequirementId>,
-}
-
-/// The kinds of check this version executes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum CheckKind {
-    /// The file exists and is not empty.
-    Exists {
-        /// The file.
-        path: String,
-    },
-    /// The file parses in the language of its name.
-    Parses {
-        /// The file.
-        path: String,
-    },
-    /// The project's own tests run, at least one does, and none fails.
-    Tests,
-    /// The prose has between `min` and `max` words.
-    Words {
-        /// The file.
-        path: String,
-        /// Fewest words.
-        min: u32,
-        /// Most words.
-        max: u32,
-    },
-    /// The Markdown begins with one level-1 heading and has at least `sections_min` level-2 headings.
-    Headings {
-        /// The file.
-        path: String,
-        /// Fewest level-2 headings.
-        sections_min: u32,
-    },
-    /// Each beat's content words appear in the file.
-    Outline {
-        /// The file.
-        path: String,
-        /// What the text must speak of.
-        beats: Vec<String>,
-    },
-    /// The names and terms that the canon file fixes are spelt the same way in the file.
-    Canon {
-        /// The file.
-        path: String,
-        /// The canon file.
-        canon: String,
-    },
 }

@@ -130,28 +130,37 @@ fn check_instruction(instruction: &Instruction, known: &BTreeSet<RequirementId>,
             found.push(problem(&at, format!("{error}."), "Use a path like src/name.py."));
         }
     }
-    for check in &instruction.checks {
-        if let CheckKind::Words { min, max, .. } = check.kind
-            && min > max
-        {
-            found.push(problem(
-                &at,
-                format!("It wants {min} to {max} words."),
-                "Put the smaller number first.",
-            ));
+    found.extend(instruction.checks.iter().filter_map(|check| check_kind(&at, &check.kind)));
+}
+
+/// What makes a check one that cannot be executed, or that nothing could fail.
+fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
+    let empty = |text: &str| text.trim().is_empty();
+    match kind {
+        CheckKind::Words { min, max, .. } if min > max => {
+            Some(problem(at, format!("It wants {min} to {max} words."), "Put the smaller number first."))
         }
+        CheckKind::Runs { command: line, .. } | CheckKind::Http { start: line, .. } if empty(line) => {
+            Some(problem(at, "A check runs no command.", "Give it a command line."))
+        }
+        CheckKind::Http { requests, .. } if requests.is_empty() => {
+            Some(problem(at, "A service is started and asked nothing.", "Give the check a request."))
+        }
+        CheckKind::Http { requests, .. } if requests.iter().any(|r| !r.path.starts_with('/')) => {
+            Some(problem(at, "A request's path does not begin with /.", "Write it without host and port."))
+        }
+        CheckKind::Golden { files, .. } if files.is_empty() => {
+            Some(problem(at, "A golden check names no file.", "Say what a file must hold."))
+        }
+        _ => None,
     }
 }
 
 fn paths(kind: &CheckKind) -> Vec<&str> {
     match kind {
-        CheckKind::Exists { path }
-        | CheckKind::Parses { path }
-        | CheckKind::Words { path, .. }
-        | CheckKind::Headings { path, .. }
-        | CheckKind::Outline { path, .. } => vec![path],
         CheckKind::Canon { path, canon } => vec![path, canon],
-        CheckKind::Tests => Vec::new(),
+        CheckKind::Golden { files, .. } => files.keys().map(String::as_str).collect(),
+        other => other.path().into_iter().collect(),
     }
 }
 
@@ -210,5 +219,16 @@ pub(super) mod tests {
         assert!(faults(|p| p.title.clear()).contains("no title"));
         let words = CheckKind::Words { path: "a.md".into(), min: 9, max: 1 };
         assert!(faults(|p| p.instructions[0].checks[0].kind = words).contains("9 to 1 words"));
+        for (toml, fault) in [
+            ("kind = 'runs'\ncommand = ' '", "runs no command"),
+            ("kind = 'http'\nstart = 'x'\nport = 1\nrequests = []", "asked nothing"),
+            ("kind = 'http'\nstart = 'x'\nport = 1\nrequests = [{ path = 'a' }]", "does not begin with /"),
+            ("kind = 'golden'\nfiles = {}", "names no file"),
+            ("kind = 'golden'\nfiles = { '../x' = '' }", "../x"),
+        ] {
+            let kind = toml::from_str::<Check>(toml).unwrap().kind;
+            let found = faults(|p| p.instructions[0].checks[0].kind = kind);
+            assert!(found.contains(fault), "{toml}: {found}");
+        }
     }
 }

@@ -62,7 +62,7 @@ pub fn faults(
         .collect();
     Ok(reports
         .iter()
-        .filter(|r| matches!(r.verdict, Verdict::Failed { .. }))
+        .filter(|r| matches!(r.verdict, Verdict::Failed { .. } | Verdict::Flaky { .. }))
         .flat_map(|r| &r.causes)
         .map(|said| Fault { said: said.clone(), places: places(said, &sources, language) })
         .filter(|fault| !fault.places.is_empty())

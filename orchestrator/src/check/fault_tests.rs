@@ -29,6 +29,7 @@ fn report(kind: CheckKind, causes: &[&str]) -> CheckReport {
         resources: None,
         tests: vec![],
         detail: String::new(),
+        output: String::new(),
         causes: causes.iter().map(|&cause| cause.to_owned()).collect(),
     }
 }

@@ -6,23 +6,19 @@ mod python;
 mod rust;
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use edvac_memory::ids::RequirementId;
 use edvac_memory::verdict::{Outcome, TestOutcome, Verdict};
-use regex::Regex;
 
+use super::bench::{Bench, OUT, not_of_the_project};
+use super::text::{DETAIL_LINES_MAX, some_lines, steady};
 use super::{Found, Ground};
 use crate::sandbox::{Job, Outcome as Ran};
 
 /// Wall time of a whole test run.
 const TESTS_MS_MAX: u64 = 180_000;
-/// Lines of output that are kept for a model and for people.
-const DETAIL_LINES_MAX: usize = 60;
 /// Failed tests whose details are kept.
 const FAILURES_MAX: usize = 4;
-/// Where a runner of ours lies and writes its results, beside the project.
-const OUT: &str = "/out";
 
 /// How one language's tests are run and read.
 trait Runner: Sync {
@@ -69,46 +65,29 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
     let Some(runner) = runner(ground.domain.runner(ground.language)) else {
         return Found::nothing(format!("there is no way to run tests of {:?}", ground.language));
     };
-    let sandbox = match ground.sandbox {
-        Ok(sandbox) => sandbox,
-        Err(refusal) => return Found::nothing(refusal.why.clone()),
+    let tried = async {
+        let bench = Bench::of(ground)?;
+        bench.needs(runner.needs())?;
+        let command = runner.command(&bench.out);
+        let command = command.map_err(|e| Found::nothing(format!("no directory for the tests: {e}")))?;
+        let job = Job { env: runner.env(), ..bench.job(command, TESTS_MS_MAX) };
+        let ran = bench.run(&job).await?;
+        Ok((bench, ran))
     };
-    let (program, fix) = runner.needs();
-    if !sandbox.has(program) {
-        return Found::nothing(format!("{program} is not installed ({fix})"));
-    }
-    let made = tempfile::tempdir_in(ground.scratch).and_then(|dir| {
-        let (work, out) = (dir.path().join("work"), dir.path().join("out"));
-        std::fs::create_dir(&work)?;
-        std::fs::create_dir(&out)?;
-        Ok((runner.command(&out)?, work, out, dir))
-    });
-    let (command, work, out, _dir) = match made {
-        Ok(made) => made,
-        Err(error) => return Found::nothing(format!("no directory for the tests: {error}")),
+    let (bench, ran) = match tried.await {
+        Ok(tried) => tried,
+        Err(found) => return found,
     };
-    if let Err(error) = (ground.export)(&work) {
-        return Found::nothing(error.to_string());
-    }
-    let job = Job {
-        writable: vec![(out.clone(), OUT.to_owned())],
-        env: runner.env(),
-        time_ms_max: TESTS_MS_MAX,
-        ..Job::new(command, work)
-    };
-    let ran = match sandbox.run(&job).await {
-        Ok(ran) => ran,
-        Err(error) => return Found::nothing(error.to_string()),
-    };
-    let results = runner.read(&ran, &out);
+    let results = runner.read(&ran, &bench.out);
     let causes = causes(&results);
     let command = ground.domain.tests_run_by(ground.language).split_whitespace().map(str::to_owned).collect();
     Found {
-        verdict: verdict(&results, &ran),
+        verdict: verdict(&results, &ran, &bench.changed_code(ground)),
         command,
         exit_status: ran.exit_status,
-        resources: None,
+        resources: Some(ran.resources),
         detail: detail(&causes, &results, &ran),
+        output: ran.output,
         causes: causes.iter().map(|(text, _)| some_lines(text, 0)).collect(),
         tests: results
             .tests
@@ -118,13 +97,21 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
     }
 }
 
-fn verdict(results: &Results, ran: &Ran) -> Verdict {
+fn verdict(results: &Results, ran: &Ran, changed: &[String]) -> Verdict {
     let count = |outcome| results.tests.iter().filter(|t| t.outcome == outcome).count();
     let (passed, failed) = (count(Outcome::Passed), count(Outcome::Failed));
     let failure = |reason: String| Verdict::Failed { reason };
     let nothing = |reason: &str| Verdict::NoEvidence { reason: reason.to_owned() };
-    if ran.timed_out {
-        return nothing("the tests did not end in time; a test must not wait for input or for ever");
+    if ran.limit.is_some()
+        && let Some(stopped) = not_of_the_project(ran)
+    {
+        return stopped;
+    }
+    if let Some(path) = changed.first() {
+        let reason = format!(
+            "the tests changed {path} while they ran, so they did not test the files that there are; a test must leave code as it is"
+        );
+        return Verdict::Integrity { reason };
     }
     match (results.faults.first(), failed, passed, ran.exit_status) {
         (Some(fault), 0, ..) => failure(first_line(fault)),
@@ -177,31 +164,6 @@ fn detail(causes: &[(String, Vec<&str>)], results: &Results, ran: &Ran) -> Strin
     let nothing_read = results.faults.is_empty() && results.tests.is_empty();
     let from = if nothing_read { lines.saturating_sub(DETAIL_LINES_MAX) } else { 0 };
     some_lines(&text, from)
-}
-
-fn some_lines(text: &str, from: usize) -> String {
-    text.lines().skip(from).take(DETAIL_LINES_MAX).collect::<Vec<_>>().join("\n")
-}
-
-/// A text without what differs between two runs of the same thing: times, addresses, places of scratch files.
-fn steady(text: &str) -> String {
-    static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-        [
-            (r"0x[0-9a-fA-F]{6,}", "0x..."),
-            (r"\bin \d+(\.\d+)?m?s\b", "in some time"),
-            (r"\(\d+(\.\d+)?m?s\)", ""),
-            (r"/tmp/[A-Za-z0-9_./-]+", "/tmp/..."),
-            (r"(file://)?/project/", ""),
-        ]
-        .into_iter()
-        .filter_map(|(pattern, with)| Some((Regex::new(pattern).ok()?, with)))
-        .collect()
-    });
-    let mut out = text.to_owned();
-    for (pattern, with) in VOLATILE.iter() {
-        out = pattern.replace_all(&out, *with).into_owned();
-    }
-    out.trim().to_owned()
 }
 
 /// Requirements that a test's own name (not its file's) names: `test_r2_x`, `R2: x`, `TestR2X`, `r2_x`.

@@ -1,38 +1,15 @@
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
-use edvac_memory::program::{Check, CheckKind};
-use edvac_memory::store::{Edit, FileStore, GitStore};
+use edvac_memory::program::CheckKind;
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::run_check;
-use crate::domain::Domain;
-use crate::sandbox::BwrapSandbox;
+use crate::check::testing::report_on;
 
 /// The tests' verdict and outcomes for some files.
 async fn outcome(language: &str, files: &[(&str, &str)]) -> (Verdict, BTreeMap<String, Outcome>, String) {
-    let templates = edvac_agents::templates::Templates::load(None).unwrap();
-    let domain = Domain::load("codebase", &templates).unwrap();
-    let mut store = GitStore::ram().unwrap();
-    let empty = store.empty_tree().unwrap();
-    let edits: Vec<_> =
-        files.iter().map(|&(path, text)| Edit::Write { path: path.into(), content: text.into() }).collect();
-    let tree = store.apply(&empty, &edits).unwrap();
-    let store = Mutex::new(Box::new(store) as Box<dyn FileStore>);
-    let scratch = tempfile::tempdir().unwrap();
-    let sandbox = BwrapSandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
-    let export = |dir: &Path| store.lock().unwrap().export(&tree, dir);
-    let ground = Ground {
-        store: &store,
-        tree: &tree,
-        language,
-        sandbox: Ok(&sandbox),
-        export: &export,
-        scratch: scratch.path(),
-        domain: &domain,
-    };
-    let report = run_check(&Check { kind: CheckKind::Tests, covers: vec![] }, &ground).await;
+    let report = report_on(CheckKind::Tests, language, files).await;
     (report.verdict, report.tests.into_iter().map(|t| (t.name, t.outcome)).collect(), report.detail)
 }
 

@@ -101,6 +101,7 @@ impl World {
             resources: None,
             tests: vec![],
             detail: String::new(),
+            output: String::new(),
             causes: vec![],
         };
         vec![one(self.verdict()), one(self.verdict())]
@@ -222,6 +223,7 @@ fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
         resources: None,
         tests,
         detail: String::new(),
+        output: String::new(),
         causes: vec![],
     };
     let said = format!("a test failed:\n  File \"a.py\", line {ran}\n{error}");

@@ -155,7 +155,7 @@ impl Performer {
         let view = feedback::Ran {
             command,
             exit_status: ran.exit_status,
-            timed_out: ran.timed_out,
+            stopped: ran.limit.map(|limit| limit.verdict()),
             output: &ran.output,
         };
         Ok(feedback::ran(&self.templates, &view)?)

@@ -7,7 +7,7 @@ use edvac_memory::verdict::CheckReport;
 
 use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check::fault::faults;
-use crate::check::{Ground, run_check};
+use crate::check::{Ground, run_check, with_history};
 use crate::control::{Event, Purpose, RunState};
 use crate::ledger::{describe, shows};
 
@@ -49,7 +49,11 @@ impl Performer {
                 None => checks.push(check.clone()),
             }
         }
-        Ok(Event::FinalChecked { reports: self.run_all(&checks, tree, &program.language).await? })
+        let mut reports = self.run_all(&checks, tree, &program.language).await?;
+        for report in &mut reports {
+            with_history(report, state.settled.values().flat_map(|settled| &settled.reports));
+        }
+        Ok(Event::FinalChecked { reports })
     }
 
     async fn run_all(

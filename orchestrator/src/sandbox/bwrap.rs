@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::process::Command;
 
 use super::output::Bounded;
-use super::shim::{self, Walls};
+use super::shim::{self, Order, Walls};
 use super::toolchains::Toolchains;
 use super::{Job, Outcome, Refusal, Sandbox, SandboxError};
 
@@ -167,7 +167,8 @@ impl Sandbox for BwrapSandbox {
         let begun = Instant::now();
         let (mut reader, writer) = std::io::pipe().map_err(failed)?;
         let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let walls = serde_json::to_vec(&walls(job)).map_err(|e| SandboxError(e.to_string()))?;
+        let walls = serde_json::to_vec(&Order { walls: walls(job), service: job.service.clone() })
+            .map_err(|e| SandboxError(e.to_string()))?;
         ours.write_all(&walls).and_then(|()| ours.shutdown(Shutdown::Write)).map_err(failed)?;
         let mut command = self.command(job);
         command
@@ -200,12 +201,14 @@ impl Sandbox for BwrapSandbox {
         // Everyone who could have written has ended.
         let mut said = String::new();
         ours.read_to_string(&mut said).map_err(failed)?;
-        if said != shim::READY && !timed_out {
+        let Some(word) = said.strip_prefix(shim::READY).or(timed_out.then_some("")) else {
             return Err(SandboxError(output.trim().to_owned()));
-        }
+        };
         Ok(Outcome {
             exit_status: status,
-            timed_out,
+            limit: timed_out.then_some(edvac_memory::verdict::Limit::WallTime),
+            resources: edvac_memory::verdict::Resources::default(),
+            served: serde_json::from_str(word).ok(),
             output,
             duration_ms: begun.elapsed().as_millis() as u64,
         })

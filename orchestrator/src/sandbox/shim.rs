@@ -24,6 +24,7 @@ use seccompiler::{
 use serde::{Deserialize, Serialize};
 
 use super::probes;
+use super::service::{self, Service};
 
 /// The first argument of a process that is to be the shim.
 pub(super) const ARGUMENT: &str = "edvac-sandbox-shim";
@@ -40,6 +41,15 @@ const EXIT_NOT_FOUND: u8 = 127;
 const FILES_MAX: u64 = 4096;
 /// Landlock's versions that are asked for, best first. What one has, it must enforce.
 const VERSIONS: [ABI; 6] = [ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1];
+
+/// What the shim is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    /// What the command is held in.
+    pub walls: Walls,
+    /// What is started and asked instead of a command.
+    pub service: Option<Service>,
+}
 
 /// What the command is held in, besides what it can see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,9 +73,16 @@ pub fn become_command_if_asked() -> Option<u8> {
     if arguments.next()? != ARGUMENT {
         return None;
     }
-    if let Err(why) = raise() {
-        eprintln!("the sandbox does not hold: {why}");
-        return Some(EXIT_FAILED);
+    let (mut socket, service) = match raise() {
+        Ok(raised) => raised,
+        Err(why) => {
+            eprintln!("the sandbox does not hold: {why}");
+            return Some(EXIT_FAILED);
+        }
+    };
+    if let Some(service) = service {
+        let served = serde_json::to_vec(&service::serve(&service)).unwrap_or_default();
+        return Some(socket.write_all(&served).map_or(EXIT_FAILED, |()| 0));
     }
     let program = arguments.next().unwrap_or_default();
     if program == PROBE {
@@ -78,11 +95,12 @@ pub fn become_command_if_asked() -> Option<u8> {
     Some(if is_there { EXIT_NOT_STARTED } else { EXIT_NOT_FOUND })
 }
 
-/// Raises the walls and says so.
-fn raise() -> Result<(), String> {
+/// Raises the walls and says so, over the socket that comes back.
+fn raise() -> Result<(std::fs::File, Option<Service>), String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|e| format!("no word of what is allowed: {e}"))?;
-    let walls: Walls = serde_json::from_str(&text).map_err(|e| format!("what is allowed is unclear: {e}"))?;
+    let Order { walls, service }: Order =
+        serde_json::from_str(&text).map_err(|e| format!("what is allowed is unclear: {e}"))?;
     limits(&walls).map_err(|e| format!("limits: {e}"))?;
     landlock(&walls)?;
     let null = std::fs::File::open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
@@ -91,7 +109,8 @@ fn raise() -> Result<(), String> {
     );
     rustix::stdio::dup2_stdin(&null).map_err(|e| format!("standard input: {e}"))?;
     filter()?;
-    socket.write_all(READY.as_bytes()).map_err(|e| format!("nobody listens: {e}"))
+    socket.write_all(READY.as_bytes()).map_err(|e| format!("nobody listens: {e}"))?;
+    Ok((socket, service))
 }
 
 fn limits(walls: &Walls) -> rustix::io::Result<()> {

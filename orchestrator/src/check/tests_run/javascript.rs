@@ -67,7 +67,7 @@ pub(super) fn read_lines(ran: &Ran, file: &Path) -> Results {
             Err(_) => results.faults.push("a test wrote into the results of the test run".to_owned()),
         }
     }
-    if !ended && !ran.timed_out {
+    if !ended && ran.limit.is_none() {
         let end: Vec<_> = ran.output.trim().lines().rev().take(12).collect();
         let end: Vec<_> = end.into_iter().rev().collect();
         results.faults.push(format!("{}\nthe test run was ended before its end", end.join("\n")));

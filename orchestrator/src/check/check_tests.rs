@@ -1,0 +1,208 @@
+//! Checks that run commands, in the real sandbox.
+
+use edvac_memory::verdict::{CheckReport, Outcome, Verdict};
+
+use super::testing::{report_on, report_on_moody};
+use super::*;
+
+/// A check as a program's file would spell it.
+async fn report(toml: &str, files: &[(&str, &str)]) -> CheckReport {
+    let kind = toml::from_str::<Check>(toml).unwrap().kind;
+    report_on(kind, "python", files).await
+}
+
+/// `passed`, or the verdict's name and reason.
+async fn verdict(toml: &str, files: &[(&str, &str)]) -> String {
+    let verdict = report(toml, files).await.verdict;
+    if verdict.is_passed() {
+        "passed".to_owned()
+    } else {
+        format!("{}: {}", verdict.name(), verdict.reason())
+    }
+}
+
+#[tokio::test]
+async fn a_command_does_what_is_expected() {
+    let files = [("add.py", "import sys\nprint(sum(int(line) for line in sys.stdin))\n")];
+    let runs =
+        |more: &str| format!("kind = 'runs'\ncommand = 'python3 add.py'\ninput = \"1\\n2\\n\"\n{more}");
+    assert_eq!(verdict(&runs("output = { equals = '3' }"), &files).await, "passed");
+    assert_eq!(
+        verdict(&runs("output = { equals = '4' }"), &files).await,
+        "failed: its output is not \"4\"; it is \"3\""
+    );
+    assert_eq!(verdict(&runs("exit_status = 2"), &files).await, "failed: its exit code is 0, 2 was expected");
+    let exits = "kind = 'runs'\ncommand = 'exit 134'\nexit_status = 134";
+    assert_eq!(verdict(exits, &[]).await, "passed", "a status that is asked for is no accident");
+}
+
+#[tokio::test]
+async fn files_are_compared_with_texts_that_lie_elsewhere() {
+    let files = [("make.py", "open('out.txt', 'w').write('a\\nb\\n')\n"), ("kept.txt", "x\n")];
+    let golden = |line: &str| format!("kind = 'golden'\n{line}");
+    assert_eq!(verdict(&golden("files = { 'kept.txt' = 'x' }"), &files).await, "passed");
+    let made = "command = 'python3 make.py'\nfiles = { 'out.txt' = \"a\\nb\" }";
+    assert_eq!(verdict(&golden(made), &files).await, "passed");
+    let other =
+        report(&golden("command = 'python3 make.py'\nfiles = { 'out.txt' = \"a\\nc\" }"), &files).await;
+    assert_eq!(other.verdict.reason(), "out.txt is not what was expected");
+    assert!(other.detail.contains("-c\n+b"), "{}", other.detail);
+    let link = "command = 'ln -s /etc/hostname out.txt'\nfiles = { 'out.txt' = 'x' }";
+    assert_eq!(verdict(&golden(link), &files).await, "failed: out.txt does not exist");
+    let fails = "command = 'python3 none.py'\nfiles = { 'kept.txt' = 'x' }";
+    assert!(verdict(&golden(fails), &files).await.starts_with("failed: `python3 none.py` failed"));
+}
+
+const SERVICE: &str = r#"
+import http.server, json, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    kept = []
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def do_GET(self):
+        self.answer(200, self.kept) if self.path == "/all" else self.answer(404, "no")
+
+    def do_POST(self):
+        self.kept.append(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.answer(201, len(self.kept))
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+
+#[tokio::test]
+async fn a_service_is_started_and_asked() {
+    let files = [("serve.py", SERVICE)];
+    let http = |start: &str, last: &str| {
+        format!(
+            "kind = 'http'\nstart = '{start}'\nport = 8080\nrequests = [\n  {{ method = 'POST', path = '/', body = 'milk', status = 201, expect = {{ equals = '1' }} }},\n  {{ path = '/all', expect = {{ contains = ['milk'] }} }},\n  {last}\n]"
+        )
+    };
+    let serve = "python3 serve.py";
+    assert_eq!(verdict(&http(serve, "{ path = '/none', status = 404 }"), &files).await, "passed");
+    assert_eq!(
+        verdict(&http(serve, "{ path = '/none' }"), &files).await,
+        "failed: GET /none: its status is 404, 200 was expected"
+    );
+    assert_eq!(
+        verdict(&http(serve, "{ path = '/all', expect = { lacks = ['milk'] } }"), &files).await,
+        "failed: GET /all: its body contains \"milk\", which it must not"
+    );
+    assert_eq!(
+        verdict(&http("python3 none.py", ""), &files).await,
+        "failed: the service ended with exit code 2 before it listened: python3: can't open file 'none.py': [Errno 2] No such file or directory"
+    );
+    assert!(
+        verdict(&http("no-such-server", ""), &files)
+            .await
+            .starts_with("no evidence: a command is not installed")
+    );
+    let taken = "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 8080))\nimport serve\n";
+    let found = verdict(&http("python3 taken.py", ""), &[files[0], ("taken.py", taken)]).await;
+    assert!(
+        found.contains("exit code 1 before it listened") && found.contains("Address already in use"),
+        "{found}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_says_nothing_is_not_waited_for_for_ever() {
+    let mute = "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 8080))\ns.listen()\nkept = []\nwhile True:\n    kept.append(s.accept())\n";
+    let http = "kind = 'http'\nstart = 'python3 mute.py'\nport = 8080\nrequests = [{ path = '/' }]";
+    assert_eq!(verdict(http, &[("mute.py", mute)]).await, "failed: GET /: it did not answer in time");
+}
+
+#[tokio::test]
+async fn projects_build_or_do_not() {
+    let builds = |language: &'static str, files: Vec<(&'static str, &'static str)>| async move {
+        report_on(CheckKind::Builds, language, &files).await.verdict
+    };
+    let manifest = ("Cargo.toml", "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    assert_eq!(builds("python", vec![("a.py", "x = 1\n")]).await, Verdict::Passed);
+    assert!(builds("python", vec![("a.py", "x = = 1\n")]).await.reason().contains("SyntaxError"));
+    assert_eq!(builds("javascript", vec![("a.mjs", "export const x = 1;\n")]).await, Verdict::Passed);
+    assert!(builds("javascript", vec![("a.mjs", "export const x = ;\n")]).await.speaks_against());
+    assert_eq!(builds("rust", vec![manifest, ("src/lib.rs", "pub fn f() {}\n")]).await, Verdict::Passed);
+    let wrong = builds("rust", vec![manifest, ("src/lib.rs", "pub fn f() -> u8 {}\n")]).await;
+    assert!(wrong.speaks_against(), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn a_missing_tool_is_no_evidence() {
+    let report = report_on(CheckKind::Lints, "go", &[("a.go", "package a\n")]).await;
+    assert_eq!(report.verdict, Verdict::NoEvidence { reason: "go is not installed (install Go)".into() });
+    assert_eq!(
+        verdict("kind = 'runs'\ncommand = 'no-such-command --x'", &[]).await,
+        "no evidence: a command is not installed: sh: 1: no-such-command: not found"
+    );
+}
+
+#[tokio::test]
+async fn bad_commands_have_verdicts_of_their_own() {
+    for (command, begins) in [
+        ("python3 -c \"input()\"", "failed: it waits for input"),
+        ("python3 -c \"import os; os.get_terminal_size(0)\"", "failed: it wants a terminal"),
+        ("tty", "failed: it wants a terminal"),
+        ("kill -SEGV $$", "failed: signal 11 ended it"),
+        ("head -c 100000 /dev/urandom; exit 1", "failed: its exit code is 1"),
+        ("./none.sh", "no evidence: a command is not installed"),
+        ("touch plain; ./plain", "failed: a command cannot be started"),
+    ] {
+        let quoted = command.replace('\\', "\\\\").replace('"', "\\\"");
+        let found = verdict(&format!("kind = 'runs'\ncommand = \"{quoted}\""), &[]).await;
+        assert!(found.starts_with(begins), "{command}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn what_passes_at_a_second_try_is_flaky() {
+    let test = "import os\n\ndef test_r1_steady():\n    assert sorted([2, 1]) == [1, 2]\n\ndef test_r2_moody():\n    assert os.path.exists('mood')\n";
+    let files = [("test_a.py", test)];
+    let report = report_on_moody(CheckKind::Tests, "python", &files, "mood").await;
+    assert_eq!(
+        report.verdict.reason(),
+        "test_a.test_r2_moody failed and then passed on the same files; a test must not depend on time, chance or order"
+    );
+    assert_eq!(report.verdict.name(), "flaky");
+    let outcomes: Vec<_> = report.tests.iter().map(|t| t.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Passed, Outcome::Flaky]);
+    let steady = report_on(CheckKind::Tests, "python", &files).await;
+    assert_eq!(steady.verdict.reason(), "1 of 2 tests failed");
+}
+
+#[tokio::test]
+async fn what_passes_now_and_failed_before_on_the_same_files_is_flaky() {
+    let mut now = report("kind = 'exists'\npath = 'a'", &[("a", "x")]).await;
+    let before = CheckReport { verdict: Verdict::Failed { reason: "no".into() }, ..now.clone() };
+    with_history(&mut now, [&before].into_iter());
+    assert_eq!(now.verdict.name(), "flaky");
+    let mut other = report("kind = 'exists'\npath = 'a'", &[("a", "y")]).await;
+    with_history(&mut other, [&before].into_iter());
+    assert!(other.verdict.is_passed(), "those were other files");
+}
+
+#[tokio::test]
+async fn tests_that_change_the_code_they_test_are_caught() {
+    let test = "from calc import add\n\ndef test_r1():\n    open('calc.py', 'w').write('def add(a, b):\\n    return 3\\n')\n    assert add(1, 2) == 3\n";
+    let report = report_on(
+        CheckKind::Tests,
+        "python",
+        &[("calc.py", "def add(a, b):\n    return a + b\n"), ("test_calc.py", test)],
+    )
+    .await;
+    assert!(
+        matches!(&report.verdict, Verdict::Integrity { reason } if reason.starts_with("the tests changed calc.py")),
+        "{:?}",
+        report.verdict
+    );
+    let data = "def test_r1():\n    open('todo.json', 'w').write('[]')\n    assert open('todo.json').read() == '[]'\n";
+    let report = report_on(CheckKind::Tests, "python", &[("todo.json", "[1]"), ("test_a.py", data)]).await;
+    assert_eq!(report.verdict, Verdict::Passed, "data is there to be changed");
+}

@@ -1,0 +1,56 @@
+//! For tests: a check on some files, in the real sandbox.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use edvac_agents::templates::Templates;
+use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::store::{Edit, FileStore, GitStore};
+use edvac_memory::verdict::CheckReport;
+
+use super::{Ground, run_check};
+use crate::domain::Domain;
+use crate::sandbox::BwrapSandbox;
+
+/// Executes a check on `files`, in the domain for programs.
+pub(super) async fn report_on(kind: CheckKind, language: &str, files: &[(&str, &str)]) -> CheckReport {
+    report_on_moody(kind, language, files, "").await
+}
+
+/// The same; `mood` is a file that is there from the second time on that the files are put somewhere.
+pub(super) async fn report_on_moody(
+    kind: CheckKind,
+    language: &str,
+    files: &[(&str, &str)],
+    mood: &str,
+) -> CheckReport {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let mut store = GitStore::ram().unwrap();
+    let empty = store.empty_tree().unwrap();
+    let edits: Vec<_> =
+        files.iter().map(|&(path, text)| Edit::Write { path: path.into(), content: text.into() }).collect();
+    let tree = store.apply(&empty, &edits).unwrap();
+    let store = Mutex::new(Box::new(store) as Box<dyn FileStore>);
+    let scratch = tempfile::tempdir().unwrap();
+    let sandbox = BwrapSandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
+    let times = AtomicUsize::new(0);
+    let export = |dir: &Path| {
+        if times.fetch_add(1, Ordering::SeqCst) > 0 && !mood.is_empty() {
+            std::fs::write(dir.join(mood), "").unwrap();
+        }
+        store.lock().unwrap().export(&tree, dir)
+    };
+    let ground = Ground {
+        store: &store,
+        tree: &tree,
+        language,
+        sandbox: Ok(&sandbox),
+        export: &export,
+        scratch: scratch.path(),
+        domain: &domain,
+    };
+    let report = run_check(&Check { kind, covers: vec![] }, &ground).await;
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "a check leaves nothing behind");
+    report
+}
