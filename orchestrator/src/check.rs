@@ -96,7 +96,7 @@ pub async fn run_check(check: &Check, ground: &Ground<'_>) -> CheckReport {
     let begun = Instant::now();
     let mut found = execute(&check.kind, ground).await;
     if flaky::is_worth_another_run(&check.kind, &found, begun.elapsed()) {
-        found = flaky::of_two(found, execute(&check.kind, ground).await);
+        found = flaky::of_two(found, &execute(&check.kind, ground).await);
     }
     let is_passed = found.verdict.is_passed();
     CheckReport {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use edvac_memory::verdict::{Limit, Verdict};
 
-use super::{Found, Ground};
+use super::Ground;
 use crate::sandbox::{Job, Outcome, Sandbox};
 
 /// Where a check's own files lie, beside the project.
@@ -38,17 +38,17 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// A place with the files of the ground's tree, if there may be one.
-    pub fn of(ground: &Ground<'a>) -> Result<Self, Found> {
-        let sandbox = ground.sandbox.map_err(|refusal| Found::nothing(refusal.why.clone()))?;
+    /// A place with the files of the ground's tree, or why there is none, which is no evidence.
+    pub fn of(ground: &Ground<'a>) -> Result<Self, String> {
+        let sandbox = ground.sandbox.map_err(|refusal| refusal.why.clone())?;
         let made = tempfile::tempdir_in(ground.scratch).and_then(|dir| {
             let (work, out) = (dir.path().join("work"), dir.path().join("out"));
             std::fs::create_dir(&work)?;
             std::fs::create_dir(&out)?;
             Ok(Self { sandbox, work, out, _dir: dir })
         });
-        let bench = made.map_err(|error| Found::nothing(format!("no directory for the check: {error}")))?;
-        (ground.export)(&bench.work).map_err(|error| Found::nothing(error.to_string()))?;
+        let bench = made.map_err(|error| format!("no directory for the check: {error}"))?;
+        (ground.export)(&bench.work).map_err(|error| error.to_string())?;
         Ok(bench)
     }
 
@@ -62,17 +62,13 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs a command.
-    pub async fn run(&self, job: &Job) -> Result<Outcome, Found> {
-        self.sandbox.run(job).await.map_err(|error| Found::nothing(error.to_string()))
+    pub async fn run(&self, job: &Job) -> Result<Outcome, String> {
+        self.sandbox.run(job).await.map_err(|error| error.to_string())
     }
 
     /// Whether a program is there, or what there is to say where it is not.
-    pub fn needs(&self, (program, fix): (&str, &str)) -> Result<(), Found> {
-        if self.sandbox.has(program) {
-            Ok(())
-        } else {
-            Err(Found::nothing(format!("{program} is not installed ({fix})")))
-        }
+    pub fn needs(&self, (program, fix): (&str, &str)) -> Result<(), String> {
+        if self.sandbox.has(program) { Ok(()) } else { Err(format!("{program} is not installed ({fix})")) }
     }
 
     /// Files of the project that a command changed, as far as they are code: then it ran on other files than the tree's.

@@ -82,7 +82,7 @@ pub(super) async fn tool(tool: Option<Tool>, ground: &Ground<'_>) -> Found {
     };
     let ran = match tried.await {
         Ok(ran) => ran,
-        Err(found) => return found,
+        Err(reason) => return Found::nothing(reason),
     };
     let verdict = not_of_the_project(&ran).unwrap_or_else(|| match ran.exit_status {
         Some(0) => Verdict::Passed,
@@ -104,7 +104,7 @@ pub(super) async fn runs(
         let line = match input {
             Some(text) => {
                 let written = std::fs::write(bench.out.join("input"), text);
-                written.map_err(|e| Found::nothing(format!("its input cannot be written: {e}")))?;
+                written.map_err(|e| format!("its input cannot be written: {e}"))?;
                 format!("{{ {command}\n}} < {OUT}/input")
             }
             None => command.to_owned(),
@@ -113,7 +113,7 @@ pub(super) async fn runs(
     };
     let ran = match tried.await {
         Ok(ran) => ran,
-        Err(found) => return found,
+        Err(reason) => return Found::nothing(reason),
     };
     // A status that is asked for is no accident, whatever it means to a shell.
     let accident =
@@ -147,11 +147,11 @@ pub(super) async fn golden(
     };
     let bench = match Bench::of(ground) {
         Ok(bench) => bench,
-        Err(found) => return found,
+        Err(reason) => return Found::nothing(reason),
     };
     let ran = match bench.run(&bench.job(shell(command), COMMAND_MS_MAX)).await {
         Ok(ran) => ran,
-        Err(found) => return found,
+        Err(reason) => return Found::nothing(reason),
     };
     if let Some(verdict) = not_of_the_project(&ran) {
         return of_command(verdict, command, &ran);

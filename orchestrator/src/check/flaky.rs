@@ -22,7 +22,7 @@ pub(super) fn is_worth_another_run(kind: &CheckKind, found: &Found, took: Durati
 }
 
 /// A failed run, and what another one right after it makes of it. What fails both times has failed.
-pub(super) fn of_two(first: Found, again: Found) -> Found {
+pub(super) fn of_two(first: Found, again: &Found) -> Found {
     let changed = changed(&first.tests, &again.tests);
     let mut found = first;
     for test in &mut found.tests {
@@ -99,12 +99,12 @@ mod tests {
     fn what_changes_its_mind_is_flaky() {
         use Outcome::{Failed, Flaky, Passed};
         let first = || found(failed(), &[("a", Failed), ("b", Passed)]);
-        let both = of_two(first(), found(Verdict::Passed, &[("a", Passed), ("b", Passed)]));
+        let both = of_two(first(), &found(Verdict::Passed, &[("a", Passed), ("b", Passed)]));
         assert!(matches!(&both.verdict, Verdict::Flaky { reason } if reason.starts_with("a failed")));
         assert_eq!([both.tests[0].outcome, both.tests[1].outcome], [Flaky, Passed]);
-        let other = of_two(first(), found(failed(), &[("a", Passed), ("b", Failed)]));
+        let other = of_two(first(), &found(failed(), &[("a", Passed), ("b", Failed)]));
         assert!(matches!(other.verdict, Verdict::Flaky { .. }));
-        let same = of_two(first(), found(failed(), &[("a", Failed), ("b", Failed)]));
+        let same = of_two(first(), &found(failed(), &[("a", Failed), ("b", Failed)]));
         assert_eq!(same.verdict, failed());
         assert_eq!([same.tests[0].outcome, same.tests[1].outcome], [Failed, Flaky]);
     }

@@ -22,7 +22,7 @@ pub(super) async fn http(start: &str, port: u16, requests: &[Request], ground: &
     };
     let ran = match tried.await {
         Ok(ran) => ran,
-        Err(found) => return found,
+        Err(reason) => return Found::nothing(reason),
     };
     let verdict = match (ran.limit, &ran.served) {
         (Some(limit), _) => {

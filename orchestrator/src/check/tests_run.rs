@@ -69,14 +69,14 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         let bench = Bench::of(ground)?;
         bench.needs(runner.needs())?;
         let command = runner.command(&bench.out);
-        let command = command.map_err(|e| Found::nothing(format!("no directory for the tests: {e}")))?;
+        let command = command.map_err(|e| format!("no directory for the tests: {e}"))?;
         let job = Job { env: runner.env(), ..bench.job(command, TESTS_MS_MAX) };
         let ran = bench.run(&job).await?;
-        Ok((bench, ran))
+        Ok::<_, String>((bench, ran))
     };
     let (bench, ran) = match tried.await {
         Ok(tried) => tried,
-        Err(found) => return found,
+        Err(reason) => return Found::nothing(reason),
     };
     let results = runner.read(&ran, &bench.out);
     let causes = causes(&results);

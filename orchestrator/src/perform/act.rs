@@ -155,7 +155,7 @@ impl Performer {
         let view = feedback::Ran {
             command,
             exit_status: ran.exit_status,
-            stopped: ran.limit.map(|limit| limit.verdict()),
+            stopped: ran.limit.map(edvac_memory::verdict::Limit::verdict),
             output: &ran.output,
         };
         Ok(feedback::ran(&self.templates, &view)?)

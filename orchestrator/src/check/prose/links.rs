@@ -101,7 +101,7 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
                     .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
                     .map(|c| if c == ' ' { '-' } else { c })
                     .collect();
-                let again = (1..).map(|n| format!("{name}-{n}")).find(|n| !out.contains(n));
+                let again = (1..=out.len()).map(|n| format!("{name}-{n}")).find(|n| !out.contains(n));
                 let name = if out.contains(&name) { again.unwrap_or(name) } else { name };
                 out.insert(name);
             }
