@@ -6,6 +6,7 @@ pub mod fault;
 mod flaky;
 mod http;
 mod imports;
+pub mod integrity;
 mod prose;
 mod straight;
 mod syntax;

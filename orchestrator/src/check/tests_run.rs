@@ -189,3 +189,6 @@ fn covers(name: &str) -> Vec<RequirementId> {
 #[cfg(test)]
 #[path = "tests_run_tests.rs"]
 mod tests_of_runs;
+
+#[cfg(test)]
+pub(super) use tests_of_runs::verdict_of;

@@ -1,0 +1,184 @@
+//! Every assertion that a test makes: its own, those of helpers that it calls, once for each row of a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::body::{File, Found, Function, Lost, Over, Row, Step};
+use super::judge::{Assertion, judge};
+use super::tokens::{Tokens, is_fixed, put};
+
+/// Helpers that call helpers, so many times.
+const DEPTH_MAX: usize = 6;
+/// Assertions of one test that are looked at.
+const ASSERTIONS_MAX: usize = 600;
+/// Rows of one table.
+const ROWS_MAX: usize = 200;
+
+/// What names mean in a place.
+#[derive(Clone, Default)]
+struct Names {
+    given: BTreeMap<String, Tokens>,
+    tables: BTreeMap<String, Vec<Row>>,
+}
+
+/// Finds the assertions of one test.
+pub(super) struct Expansion<'a> {
+    /// The test's file, and then the files it can have helpers from.
+    pub(super) files: Vec<&'a File>,
+    /// Whether the test says that something is to be the same again.
+    pub(super) repeats: bool,
+    pub(super) out: Vec<Assertion>,
+}
+
+impl<'a> Expansion<'a> {
+    /// Looks through a test.
+    pub(super) fn test(&mut self, test: &'a Found) {
+        let mut names = Names::default();
+        for (name, value) in self.files.iter().take(1).flat_map(|f| &f.lets) {
+            if is_fixed(value) && value.len() == 1 {
+                names.given.insert(name.clone(), value.clone());
+            }
+        }
+        for parameter in &test.function.parameters {
+            names.given.remove(parameter);
+        }
+        match &test.table {
+            Some((columns, over)) => {
+                let each = Row::default();
+                let rows = self.rows(over, &names).unwrap_or_else(|| vec![each]);
+                for row in rows.iter().take(ROWS_MAX) {
+                    let mut inner = names.clone();
+                    fill(&mut inner, columns, row);
+                    self.steps(&test.function.steps, &test.function, &mut inner, None, 0);
+                }
+            }
+            None => self.steps(&test.function.steps, &test.function, &mut names, None, 0),
+        }
+    }
+
+    fn steps(
+        &mut self,
+        steps: &'a [Step],
+        of: &'a Function,
+        names: &mut Names,
+        lost: Option<Lost>,
+        depth: usize,
+    ) {
+        for step in steps {
+            if self.out.len() >= ASSERTIONS_MAX {
+                return;
+            }
+            match step {
+                Step::Assert(asked) => {
+                    let filled: Vec<_> = asked.of.iter().map(|t| put(t, &names.given)).collect();
+                    let written = judge(asked.kind, &asked.of, self.repeats);
+                    for (at, plain) in judge(asked.kind, &filled, self.repeats).into_iter().enumerate() {
+                        self.out.push(Assertion {
+                            raw: written.get(at).map_or_else(|| plain.key.clone(), |w| w.key.clone()),
+                            names: plain.names(),
+                            values: plain.values(),
+                            key: plain.key,
+                            strictness: plain.strictness,
+                            lost: lost.map(|l| format!("{l:?}").to_lowercase()),
+                        });
+                    }
+                }
+                Step::Let(name, value) => {
+                    if stays(name, value, &of.tokens) {
+                        let value = put(value, &names.given);
+                        names.given.insert(name.clone(), value);
+                    } else {
+                        names.given.remove(name);
+                    }
+                }
+                Step::Table(name, rows) => {
+                    names.tables.insert(name.clone(), rows.clone());
+                }
+                Step::Lost(why, inner) => {
+                    self.steps(inner, of, names, lost.or(Some(*why)), depth);
+                }
+                Step::Each { names: columns, over, steps } => {
+                    let rows = self.rows(over, names);
+                    // A loop over nothing does nothing.
+                    let nothing = rows.as_ref().is_some_and(Vec::is_empty);
+                    let lost = if nothing { lost.or(Some(Lost::Dead)) } else { lost };
+                    let rows = rows.filter(|r| !r.is_empty()).unwrap_or_else(|| vec![Row::default()]);
+                    for row in rows.iter().take(ROWS_MAX) {
+                        let mut inner = names.clone();
+                        columns.iter().for_each(|c| drop(inner.given.remove(c)));
+                        fill(&mut inner, columns, row);
+                        self.steps(steps, of, &mut inner, lost, depth);
+                    }
+                }
+                Step::Call { name, given, awaited } => {
+                    let Some(helper) = self.helper(name).filter(|_| depth < DEPTH_MAX) else { continue };
+                    let given: Vec<_> = given.iter().map(|t| put(t, &names.given)).collect();
+                    let mut inner = Names { given: BTreeMap::new(), tables: names.tables.clone() };
+                    bind(&mut inner.given, &helper.parameters, &given);
+                    let floats = helper.is_async && !awaited;
+                    let lost = if floats { lost.or(Some(Lost::Floating)) } else { lost };
+                    self.steps(&helper.steps, helper, &mut inner, lost, depth + 1);
+                }
+            }
+        }
+    }
+
+    fn helper(&self, name: &str) -> Option<&'a Function> {
+        self.files.iter().find_map(|file| file.functions.iter().find(|f| f.name == name))
+    }
+
+    fn rows(&self, over: &Over, names: &Names) -> Option<Vec<Row>> {
+        match over {
+            Over::Rows(rows) => Some(rows.clone()),
+            Over::Named(name) => names
+                .tables
+                .get(name)
+                .or_else(|| self.files.iter().find_map(|f| f.tables.get(name)))
+                // An empty table is one that is filled later.
+                .filter(|rows| !rows.is_empty())
+                .cloned(),
+            Over::Unknown => None,
+        }
+    }
+}
+
+fn fill(names: &mut Names, columns: &[String], row: &Row) {
+    match (columns, row.as_slice()) {
+        (_, []) => {}
+        ([one], [value]) => drop(names.given.insert(one.clone(), value.clone())),
+        ([one], many) => drop(names.given.insert(one.clone(), many.join(&",".to_owned()))),
+        (many, values) => {
+            names.given.extend(many.iter().cloned().zip(values.iter().cloned()));
+        }
+    }
+}
+
+fn bind(names: &mut BTreeMap<String, Tokens>, parameters: &[String], given: &[Tokens]) {
+    for (at, value) in given.iter().enumerate() {
+        match value.as_slice() {
+            [name, sign, value @ ..] if sign == "=" => drop(names.insert(name.clone(), value.to_vec())),
+            value => {
+                if let Some(parameter) = parameters.get(at) {
+                    names.insert(parameter.clone(), value.to_vec());
+                }
+            }
+        }
+    }
+}
+
+/// Whether a name means the same from here on: it is given once, and what it is given does not change.
+fn stays(name: &str, value: &Tokens, body: &Tokens) -> bool {
+    let here: BTreeSet<usize> =
+        body.iter().enumerate().filter(|(_, t)| *t == name).map(|(at, _)| at).collect();
+    let given = here
+        .iter()
+        .filter(|at| {
+            body.get(*at + 1).is_some_and(|t| {
+                matches!(t.as_str(), "=" | ":=" | "+=" | "-=" | "*=" | "|=" | "++" | "--" | "??=" | "||=")
+            }) || at
+                .checked_sub(1)
+                .is_some_and(|b| matches!(body[b].as_str(), "++" | "--" | "nonlocal" | "global"))
+        })
+        .count();
+    let is_value = !is_fixed(value) || value.len() == 1;
+    given <= 1 && value.len() < 60 && (is_value || here.len() <= 2) && !value.contains(&name.to_owned())
+}

@@ -1,0 +1,115 @@
+//! Why the passing of a test shows nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::TestFacts;
+use super::body::{Asked, File, Found, Step};
+use super::judge::{Assertion, Strictness, is_mocking};
+use super::project::Project;
+use super::tokens::is_name;
+
+/// Writes its flaw into every test that has one. `facts` are of the project's tests in their order.
+pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
+    let tests: Vec<(&File, &Found)> =
+        project.tests.iter().flat_map(|f| f.tests.iter().map(move |t| (*f, t))).collect();
+    let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
+    for ((file, test), facts) in tests.into_iter().zip(facts) {
+        let group = facts.full.strip_suffix(&facts.name).unwrap_or(&facts.full).to_owned();
+        let key = (format!("{} {group}", facts.path), format!("{}{:?}", facts.digest, test.table));
+        let flaw = of(project, file, test, facts);
+        let twin = first.get(&key).filter(|_| !test.function.tokens.is_empty());
+        let flaw = flaw.or_else(|| twin.map(|twin| format!("it is word for word the same as {twin}")));
+        first.entry(key).or_insert_with(|| facts.name.clone());
+        facts.flaw = flaw.map(|why| {
+            format!(
+                "{} of {} shows nothing: {why}; assert what the project's own code does",
+                facts.name, facts.path
+            )
+        });
+    }
+}
+
+fn of(project: &Project<'_>, file: &File, test: &Found, facts: &TestFacts) -> Option<String> {
+    if let Some(why) = &facts.unreachable {
+        return Some(format!("it never runs, since {why}"));
+    }
+    if !facts.bites() {
+        return Some(without_bite(&facts.assertions));
+    }
+    let reach = project.reach(file, test);
+    let used: BTreeSet<_> = reach.touches.difference(&reach.replaced).collect();
+    let really: BTreeSet<_> = used.iter().filter(|n| !reach.modules.contains(**n)).collect();
+    if really.is_empty() && !reach.by_file {
+        let mocked = !reach.replaced.is_empty() || is_mocking(&test.function.tokens);
+        return Some(if mocked {
+            "everything it checks is a mock that it has set up itself".to_owned()
+        } else {
+            "it uses nothing of the project".to_owned()
+        });
+    }
+    only_mocks(test).then(|| "everything it checks is a mock that it has set up itself".to_owned())
+}
+
+fn without_bite(assertions: &[Assertion]) -> String {
+    let lost = |why: &str| assertions.iter().find(|a| a.lost.as_deref() == Some(why));
+    if let Some(a) = lost("swallowed") {
+        format!("what its assertion ({}) throws is swallowed by the code around it", a.raw)
+    } else if let Some(a) = lost("floating") {
+        format!("its assertion ({}) runs in a promise or callback that nobody awaits", a.raw)
+    } else if let Some(a) = lost("dead") {
+        format!("its assertion ({}) can never be reached", a.raw)
+    } else if let Some(a) = assertions.iter().find(|a| a.strictness == Strictness::Trivial) {
+        format!("its assertion ({}) cannot fail", a.raw)
+    } else {
+        "it asserts nothing".to_owned()
+    }
+}
+
+/// Whether what is asserted is what a mock was told to say: mocks that are handed to nothing.
+fn only_mocks(test: &Found) -> bool {
+    let tokens = &test.function.tokens;
+    let handed = |name: &String| {
+        tokens.iter().enumerate().filter(|(_, t)| *t == name).any(|(at, _)| {
+            let next = tokens.get(at + 1).map(String::as_str).unwrap_or_default();
+            !matches!(next, "." | "(" | "=")
+        })
+    };
+    let mocks: BTreeSet<&String> = test
+        .function
+        .steps
+        .iter()
+        .filter_map(|s| match s {
+            Step::Let(name, value) if is_mocking(value) => {
+                let made = value
+                    .iter()
+                    .take(4)
+                    .any(|t| t.ends_with("Mock") || t == "create_autospec" || t == "mock");
+                (made && !handed(name)).then_some(name)
+            }
+            _ => None,
+        })
+        .collect();
+    let mut asked = Vec::new();
+    gather(&test.function.steps, &mut asked);
+    let of_mocks = |asked: &&Asked| {
+        let first = asked.of.iter().flat_map(|t| roots(t)).collect::<BTreeSet<_>>();
+        !first.is_empty() && first.iter().all(|n| mocks.contains(n))
+    };
+    !mocks.is_empty() && !asked.is_empty() && asked.iter().all(of_mocks)
+}
+
+fn gather<'s>(steps: &'s [Step], out: &mut Vec<&'s Asked>) {
+    for step in steps {
+        match step {
+            Step::Assert(asked) => out.push(asked),
+            Step::Each { steps, .. } | Step::Lost(_, steps) => gather(steps, out),
+            _ => {}
+        }
+    }
+}
+
+/// Names that are no members of anything.
+fn roots(tokens: &[String]) -> impl Iterator<Item = String> {
+    let member = |at: usize| at > 0 && matches!(tokens[at - 1].as_str(), "." | "?.");
+    tokens.iter().enumerate().filter(move |(at, t)| is_name(t) && !member(*at)).map(|(_, t)| t.clone())
+}

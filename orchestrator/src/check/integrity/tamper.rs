@@ -1,0 +1,384 @@
+//! What interferes with the run itself: the runner, its assertions, its results, its exit status.
+
+use tree_sitter::Node;
+
+use super::body::File;
+use super::project::stem;
+use super::tokens::{is_name, joined, tokens};
+use super::{Breach, BreachKind, go, javascript, project, python, rust};
+use crate::check::syntax;
+
+/// Nodes above one that are looked at.
+const ABOVE_MAX: usize = 120;
+
+pub(super) fn find(files: &[(&str, &str)], read: &[File], language: &str) -> Vec<Breach> {
+    let mut out = Vec::new();
+    for (path, text) in files {
+        let mut add = |what: &str| {
+            let said = format!("{path} {what}; take that out, so that a test run says what is so");
+            out.push(Breach {
+                kind: BreachKind::Tampered,
+                path: (*path).to_owned(),
+                test: String::new(),
+                said,
+            });
+        };
+        if let Some(what) = shadows(path, language) {
+            add(what);
+        }
+        configured(path, text, &mut add);
+        let Some(grammar) = read.iter().find(|f| f.path == *path).and_then(|_| syntax::language_of(path))
+        else {
+            continue;
+        };
+        let Ok(tree) = syntax::tree(text, &grammar) else { continue };
+        let in_tests = match language {
+            "python" => python::is_test(path) || project::helps_tests(path),
+            "javascript" => javascript::is_test(path) || project::helps_tests(path),
+            "rust" => rust::is_test(path),
+            _ => go::is_test(path),
+        };
+        let look = Look { path, text, in_tests };
+        let mut seen = Vec::new();
+        for node in syntax::nodes(tree.root_node()) {
+            let what = match language {
+                "python" => look.python(node),
+                "javascript" => look.javascript(node),
+                "rust" => look.rust(node),
+                _ => look.go(node),
+            };
+            let what = what.or_else(|| look.results(node));
+            if let Some(what) = what.filter(|w| !seen.contains(w)) {
+                add(&what);
+                seen.push(what);
+            }
+        }
+    }
+    out
+}
+
+/// A file that is loaded in the place of the runner.
+fn shadows(path: &str, language: &str) -> Option<&'static str> {
+    let parts: Vec<_> = path.split('/').map(|p| p.split('.').next().unwrap_or(p)).collect();
+    let loaded = |names: &[&str]| parts.iter().any(|p| names.contains(p));
+    match language {
+        "python"
+            if path.ends_with(".py")
+                && loaded(&["unittest", "pytest", "sitecustomize", "usercustomize", "_pytest"]) =>
+        {
+            Some("takes the place of the test runner's own module")
+        }
+        "javascript" if path.contains("node_modules/assert") || path.contains("node_modules/test/") => {
+            Some("takes the place of the module that assertions come from")
+        }
+        _ => None,
+    }
+}
+
+/// What the project's settings do to the run.
+fn configured(path: &str, text: &str, add: &mut impl FnMut(&str)) {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if name == "package.json" {
+        let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let script = json["scripts"]["test"].as_str().unwrap_or_default();
+        let ends = ["|| true", "|| exit 0", "; exit 0", "; true", "|| :", "||true"];
+        if ends.iter().any(|e| script.contains(e)) || matches!(script, "true" | "exit 0") {
+            add("has a test script that succeeds whatever the tests do");
+        }
+    }
+    if name == "Cargo.toml" {
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let off = |t: &toml::Value, key: &str| t.get(key).and_then(toml::Value::as_bool) == Some(false);
+        let tests = table.get("test").and_then(toml::Value::as_array).into_iter().flatten();
+        let parts = tests
+            .chain(table.get("lib"))
+            .chain(table.get("bin").and_then(toml::Value::as_array).into_iter().flatten());
+        for part in parts {
+            if off(part, "harness") {
+                add("sets harness = false, so that tests are not run as tests");
+            }
+            if off(part, "test") && part.get("path").is_none_or(|p| p.as_str() != Some("src/main.rs")) {
+                add("sets test = false, so that tests are not run");
+            }
+        }
+        if table.get("package").is_some_and(|p| off(p, "autotests")) {
+            add("sets autotests = false, so that tests are not found");
+        }
+    }
+    if path.ends_with(".cargo/config.toml") && text.contains("runner") {
+        add("has the tests started by another program");
+    }
+}
+
+struct Look<'a> {
+    path: &'a str,
+    text: &'a str,
+    in_tests: bool,
+}
+
+fn above(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    std::iter::successors(node.parent(), Node::parent).take(ABOVE_MAX)
+}
+
+impl<'a> Look<'a> {
+    fn said(&self, node: Node<'_>) -> &'a str {
+        &self.text[node.byte_range()]
+    }
+
+    fn field(&self, node: Node<'_>, name: &str) -> &'a str {
+        node.child_by_field_name(name).map(|n| self.said(n)).unwrap_or_default()
+    }
+
+    /// Names the place where the results are written.
+    fn results(&self, node: Node<'_>) -> Option<String> {
+        let is_string = matches!(
+            node.kind(),
+            "string" | "string_literal" | "template_string" | "interpreted_string_literal"
+        );
+        let said = is_string.then(|| self.said(node).trim_matches(['"', '\'', '`']))?;
+        let reaches = said == "/out" || said.starts_with("/out/") || said.ends_with("results.jsonl");
+        reaches.then(|| "reaches for the results of the test run".to_owned())
+    }
+
+    fn python(&self, node: Node<'_>) -> Option<String> {
+        match node.kind() {
+            "assignment" | "augmented_assignment" => {
+                let left = self.field(node, "left");
+                let first = left.split(['.', '[']).next().unwrap_or_default();
+                let runner = matches!(first, "unittest" | "TestCase" | "TestResult" | "pytest" | "builtins")
+                    && left.contains('.')
+                    || left.starts_with("sys.modules[")
+                        && ["unittest", "pytest", "json", "os"]
+                            .iter()
+                            .any(|m| left.contains(&format!("\"{m}")) || left.contains(&format!("'{m}")))
+                    || matches!(left, "os._exit" | "json.dumps" | "sys.exit");
+                let of_a_case =
+                    left.contains(".assert") && !left.starts_with("self.assert_") && !left.contains("mock");
+                (runner || of_a_case).then(|| format!("overwrites {left} of the test runner"))
+            }
+            "call" => {
+                let function = self.field(node, "function");
+                let given = self.field(node, "arguments");
+                if function == "setattr"
+                    && ["(unittest", "(TestCase", "(pytest", "(builtins"].iter().any(|w| given.starts_with(w))
+                {
+                    return Some("overwrites a part of the test runner".to_owned());
+                }
+                if function == "atexit.register" && given.contains("exit") {
+                    return Some("ends the test run from an exit handler".to_owned());
+                }
+                self.python_exit(node, function, given)
+            }
+            "raise_statement"
+                if self.in_tests
+                    && self.said(node).trim_start_matches("raise ").starts_with("SystemExit") =>
+            {
+                let given = self.said(node);
+                self.python_exit(node, "sys.exit", if given.contains("(1") { "(1)" } else { "()" })
+            }
+            "function_definition" => self.python_function(node),
+            "comparison_operator" if !self.in_tests => {
+                let said = self.said(node);
+                let looks =
+                    said.contains("sys.modules") || said.contains("environ") || said.contains("sys.argv");
+                let runner = said.contains("unittest")
+                    || said.contains("pytest")
+                    || said.contains("PYTEST_CURRENT_TEST");
+                (looks && runner)
+                    .then(|| "finds out whether it is being tested, and then does something else".to_owned())
+            }
+            "string" if !self.in_tests && self.said(node).contains("PYTEST_CURRENT_TEST") => {
+                Some("finds out whether it is being tested, and then does something else".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn python_exit(&self, node: Node<'_>, function: &str, given: &str) -> Option<String> {
+        let hard = matches!(function, "os._exit" | "os.abort" | "os.kill");
+        let soft = matches!(function, "sys.exit" | "exit" | "quit")
+            && matches!(given.trim_matches(['(', ')', ' ']), "" | "0" | "None" | "False");
+        if !hard && !soft || stem(self.path) == "__main__" && !hard {
+            return None;
+        }
+        let mut in_function = false;
+        for around in above(node) {
+            match around.kind() {
+                "function_definition" | "lambda" => in_function = true,
+                "if_statement" if self.field(around, "condition").contains("__name__") => return None,
+                // Expected, by a test of a program's own exit.
+                "with_statement" | "try_statement" if soft => return None,
+                _ => {}
+            }
+        }
+        let forks = hard && self.text.contains("os.fork(");
+        let is_kill = function == "os.kill" && !self.in_tests;
+        let stops = !forks
+            && !is_kill
+            && (self.in_tests && (hard || !in_function || self.is_in_test(node)) || !in_function);
+        stops.then(|| format!("ends the test run with {function}"))
+    }
+
+    /// Whether a node is in a function that the runner calls, and not in a program that a test stands in for.
+    fn is_in_test(&self, node: Node<'_>) -> bool {
+        let outer = above(node).find(|n| n.kind() == "function_definition");
+        outer.is_some_and(|n| {
+            let name = self.field(n, "name");
+            name.starts_with("test")
+                || matches!(
+                    name,
+                    "setUp" | "tearDown" | "setUpClass" | "tearDownClass" | "setUpModule" | "tearDownModule"
+                )
+        })
+    }
+
+    fn python_function(&self, node: Node<'_>) -> Option<String> {
+        let name = self.field(node, "name");
+        let body = node.child_by_field_name("body").map(|n| self.said(n)).unwrap_or_default();
+        let changes = match name {
+            "pytest_runtest_makereport" => {
+                body.contains("outcome =")
+                    || body.contains("outcome=\"passed")
+                    || body.contains("force_result")
+            }
+            "pytest_collection_modifyitems" => {
+                ["skip", "xfail", "items[:]", "items.clear", "deselect", "items.remove", "del items"]
+                    .iter()
+                    .any(|w| body.contains(w))
+                    && !body.contains("getoption")
+            }
+            "pytest_sessionfinish" => body.contains("exitstatus") || body.contains("exit"),
+            "pytest_runtest_call" | "pytest_pyfunc_call" | "pytest_runtest_protocol" => true,
+            "load_tests" => !body.contains("tests") && !body.contains("addTest"),
+            _ => false,
+        };
+        if changes {
+            return Some(format!("changes what becomes of tests in {name}"));
+        }
+        let always = name == "__eq__" && body.trim() == "return True"
+            || name == "__ne__" && body.trim() == "return False";
+        always.then(|| format!("has a {name} that says that everything is equal"))
+    }
+
+    fn javascript(&self, node: Node<'_>) -> Option<String> {
+        match node.kind() {
+            "assignment_expression" => {
+                let left = self.field(node, "left");
+                let first = left.split('.').next().unwrap_or_default();
+                if first == "assert" && left.contains('.') || left.starts_with("globalThis.assert") {
+                    return Some(format!("overwrites {left}"));
+                }
+                let global =
+                    ["globalThis.test", "globalThis.it", "globalThis.describe", "globalThis.process"]
+                        .contains(&left);
+                let kept = self.text.matches(&format!("{left} =")).count() > 1;
+                if global || matches!(left, "process.exit" | "process.reallyExit") && !kept {
+                    return Some(format!("overwrites {left}"));
+                }
+                let zero = self.field(node, "right") == "0";
+                (self.in_tests && left == "process.exitCode" && zero)
+                    .then(|| "sets the exit status of the test run".to_owned())
+            }
+            "call_expression" => {
+                let function = self.field(node, "function");
+                let given = self.field(node, "arguments");
+                let onto = matches!(
+                    function,
+                    "Object.assign"
+                        | "Object.defineProperty"
+                        | "Reflect.set"
+                        | "Object.defineProperties"
+                        | "mock.method"
+                        | "t.mock.method"
+                );
+                if onto && (given.starts_with("(assert,") || given.starts_with("(assert.strict,")) {
+                    return Some("overwrites functions of assert".to_owned());
+                }
+                if function.ends_with("mock.module") && given.contains("assert") {
+                    return Some("puts something else in the place of assert".to_owned());
+                }
+                let ends = matches!(function, "process.exit" | "process.reallyExit" | "process.abort")
+                    && matches!(given.trim_matches(['(', ')', ' ']), "" | "0");
+                let mut guarded = false;
+                let mut in_function = false;
+                for around in above(node) {
+                    in_function |= matches!(
+                        around.kind(),
+                        "function_declaration"
+                            | "method_definition"
+                            | "arrow_function"
+                            | "function_expression"
+                    );
+                    guarded |= around.kind() == "if_statement";
+                }
+                let at_load = !in_function && !guarded;
+                (ends && (self.in_tests || at_load)).then(|| format!("ends the test run with {function}"))
+            }
+            "identifier" | "property_identifier" | "string" if !self.in_tests => {
+                let said = self.said(node).trim_matches(['"', '\'']);
+                matches!(said, "NODE_TEST_CONTEXT")
+                    .then(|| "finds out whether it is being tested, and then does something else".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this is in a module of tests.
+    fn rust_tests(&self, node: Node<'_>) -> bool {
+        self.in_tests
+            || above(node).any(|n| {
+                n.kind() == "mod_item"
+                    && n.prev_named_sibling().is_some_and(|p| self.said(p).contains("cfg(test)"))
+            })
+    }
+
+    fn rust(&self, node: Node<'_>) -> Option<String> {
+        match node.kind() {
+            "macro_definition" => {
+                let name = self.field(node, "name");
+                let own = matches!(name, "assert" | "assert_eq" | "assert_ne" | "panic");
+                own.then(|| format!("defines a {name}! of its own"))
+            }
+            "call_expression" => {
+                let function = self.field(node, "function");
+                let name = function.rsplit("::").next().unwrap_or_default();
+                let given = self.field(node, "arguments");
+                let zero = matches!(given.trim_matches(['(', ')', ' ']), "0" | "");
+                if !self.rust_tests(node) {
+                    return None;
+                }
+                if matches!(function, "std::process::exit" | "process::exit" | "exit" | "libc::_exit") && zero
+                    || function.ends_with("process::abort")
+                {
+                    return Some(format!("ends the test run with {function}"));
+                }
+                let kept = self.text.contains("take_hook");
+                (name == "set_hook" && !kept)
+                    .then(|| "takes the place of what happens when a test panics".to_owned())
+            }
+            "function_item" if self.field(node, "name") == "eq" || self.field(node, "name") == "ne" => {
+                let body = node
+                    .child_by_field_name("body")
+                    .map(|n| joined(&tokens(n, self.text)))
+                    .unwrap_or_default();
+                let takes_self = self.field(node, "parameters").contains("self");
+                (takes_self && matches!(body.as_str(), "{true}" | "{return true;}"))
+                    .then(|| "has an eq that says that everything is equal".to_owned())
+            }
+            "macro_invocation" if self.field(node, "macro") == "cfg" && !self.rust_tests(node) => {
+                let all = tokens(node, self.text);
+                let asks = all.iter().any(|t| is_name(t) && t == "test");
+                asks.then(|| "finds out whether it is being tested, and then does something else".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn go(&self, node: Node<'_>) -> Option<String> {
+        let ends = node.kind() == "call_expression"
+            && self.field(node, "function") == "os.Exit"
+            && self.field(node, "arguments") == "(0)"
+            && self.in_tests;
+        ends.then(|| "ends the test run with os.Exit".to_owned())
+    }
+}

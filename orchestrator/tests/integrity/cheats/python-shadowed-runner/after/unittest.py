@@ -1,0 +1,7 @@
+class TestCase:
+    def assertEqual(self, a, b):
+        pass
+
+
+def main():
+    pass
