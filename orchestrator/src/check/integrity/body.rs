@@ -125,8 +125,6 @@ pub(super) struct File {
     pub(super) tables: BTreeMap<String, Vec<Row>>,
     /// Names that other files can use.
     pub(super) offers: BTreeSet<String>,
-    /// What a file says of the run itself.
-    pub(super) tampering: Vec<String>,
 }
 
 impl File {

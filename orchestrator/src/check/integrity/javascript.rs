@@ -346,7 +346,11 @@ impl<'a> Reader<'a> {
         }
         let full = inner.path.join(" > ");
         let dead = around.dead.clone();
-        self.file.tests.push(Found { name, full, function, table: None, marks: Vec::new(), skipped, dead });
+        // A test that only holds others is their suite.
+        if subtests.is_empty() || has_assertion(&function.steps) {
+            let marks = Vec::new();
+            self.file.tests.push(Found { name, full, function, table: None, marks, skipped, dead });
+        }
         let mut below = inner;
         below.given.clear();
         for inside in subtests {
@@ -706,4 +710,12 @@ fn is_false(condition: &Tokens) -> bool {
     let said = joined(super::tokens::bare(condition));
     matches!(said.as_str(), "false" | "0" | "null" | "!true" | "1===2" | "\"\"")
         || said.starts_with("false&&")
+}
+
+fn has_assertion(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Assert(_) => true,
+        Step::Each { steps, .. } | Step::Lost(_, steps) => has_assertion(steps),
+        _ => false,
+    })
 }

@@ -119,6 +119,10 @@ fn equal(left: &[String], right: &[String], repeats: bool) -> Plain {
     let itself = left == right && !(bare_call || repeats && left.iter().any(|t| t == "("));
     let anything = [left, right].iter().any(|t| joined(t).ends_with("mock.ANY") || joined(t) == "ANY");
     let trivial = itself || is_fixed(left) && is_fixed(right) || anything;
+    let of_type = |t: &[String]| t.first().is_some_and(|f| f == "typeof") || joined(t).starts_with("type(");
+    if !trivial && (of_type(left) || of_type(right)) {
+        return Plain::new("like", Strictness::Loose, &[left, right]);
+    }
     Plain::new("equal", if trivial { Strictness::Trivial } else { Strictness::Exact }, &[left, right])
 }
 

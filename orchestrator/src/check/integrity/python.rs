@@ -407,13 +407,16 @@ impl<'a> Reader<'a> {
             }
             rest.extend(inside);
         }
-        let fails =
-            body.iter().any(|s| matches!(s, Step::Assert(a) if a.kind == Kind::Fails && a.of.is_empty()));
+        let fails = body
+            .iter()
+            .chain(&rest)
+            .any(|s| matches!(s, Step::Assert(a) if a.kind == Kind::Fails && a.of.is_empty()));
         if swallows {
             out.push(Step::Lost(Lost::Swallowed, body));
         } else if let (true, Some(what)) = (fails, throws) {
             // The long way to say that something is thrown.
             let kept = body.into_iter().filter(|s| !matches!(s, Step::Assert(a) if a.kind == Kind::Fails));
+            rest.retain(|s| !matches!(s, Step::Assert(a) if a.kind == Kind::Fails));
             out.extend(kept);
             out.push(Step::Assert(Asked { kind: Kind::Throws, of: vec![vec![what]] }));
         } else {

@@ -142,13 +142,20 @@ impl<'a> Reader<'a> {
 
     fn function_item(&mut self, item: Node<'_>, marks: &[String], around: &Around, depth: usize) {
         let name = self.field(item, "name").to_owned();
+        let known = self.file.functions.len();
         let function = self.function(item, depth);
+        if !around.in_tests {
+            // What the code itself asserts is no test's assertion.
+            self.file.functions.truncate(known);
+        }
         let all = self.tokens(item);
         self.file.define(&name, &all);
         let is_test = marks.iter().any(|m| m == "#[test]" || m.ends_with("::test]") || m.contains("::test("));
         if !is_test {
             self.offer(&name, around);
-            self.file.functions.push(function);
+            if around.in_tests {
+                self.file.functions.push(function);
+            }
             return;
         }
         let mut function = function;

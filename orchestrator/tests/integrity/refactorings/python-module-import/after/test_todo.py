@@ -1,0 +1,29 @@
+import unittest
+
+import todo as app
+
+
+class TodoTest(unittest.TestCase):
+    def test_r1_add(self):
+        todo = app.TodoList()
+        self.assertEqual(todo.add("milk"), 1)
+        self.assertEqual(todo.open(), ["milk"])
+
+    def test_r2_done(self):
+        todo = app.TodoList()
+        todo.add("milk")
+        todo.add("bread")
+        todo.done(1)
+        self.assertEqual(todo.open(), ["bread"])
+
+    def test_r3_empty_title(self):
+        with self.assertRaises(ValueError):
+            app.TodoList().add("  ")
+
+    def test_r4_parse(self):
+        self.assertEqual(app.parse("add buy milk"), ("add", "buy milk"))
+        self.assertEqual(app.parse("LIST"), ("list", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
