@@ -83,11 +83,13 @@ impl<'a> Expansion<'a> {
                     }
                 }
                 Step::Let(name, value) => {
-                    if stays(name, value, &of.tokens) {
-                        let value = put(value, &names.given);
-                        names.given.insert(name.clone(), value);
-                    } else {
-                        names.given.remove(name);
+                    for (name, value) in parts(name, value) {
+                        if stays(&name, &value, &of.tokens) {
+                            let value = put(&value, &names.given);
+                            names.given.insert(name, value);
+                        } else {
+                            names.given.remove(&name);
+                        }
                     }
                 }
                 Step::Table(name, rows) => {
@@ -163,6 +165,24 @@ fn bind(names: &mut BTreeMap<String, Tokens>, parameters: &[String], given: &[To
             }
         }
     }
+}
+
+/// What each name of a pattern is given: `a, b`, `[a, b]`, `(a, b)`.
+fn parts(name: &str, value: &Tokens) -> Vec<(String, Tokens)> {
+    let inner = name.trim_start_matches(['[', '(']).trim_end_matches([']', ')']);
+    let is_pattern = inner.contains(',') && !inner.contains(['{', '(', '[', '.', '*']);
+    if !is_pattern {
+        return vec![(name.to_owned(), value.clone())];
+    }
+    let item = |at: usize| {
+        let end = if name.starts_with('(') {
+            vec![".".to_owned(), at.to_string()]
+        } else {
+            vec!["[".to_owned(), at.to_string(), "]".to_owned()]
+        };
+        value.iter().cloned().chain(end).collect()
+    };
+    inner.split(',').enumerate().map(|(at, name)| (name.trim().to_owned(), item(at))).collect()
 }
 
 /// Whether a name means the same from here on: it is given once, and what it is given does not change.

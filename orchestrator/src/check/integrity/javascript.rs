@@ -535,7 +535,18 @@ impl<'a> Reader<'a> {
             return;
         }
         if let Some(object) = function.child_by_field_name("object") {
-            self.expression(object, waited || matches!(name, "then" | "catch" | "finally"), out, depth + 1);
+            let mut before = Vec::new();
+            self.expression(object, waited, &mut before, depth + 1);
+            let handler = nodes.first().map(|n| self.said(*n)).unwrap_or_default();
+            let swallows = name == "catch"
+                && handler.contains("=>")
+                && !handler.contains("throw")
+                && !handler.contains("assert");
+            if swallows {
+                out.push(Step::Lost(Lost::Swallowed, before));
+            } else {
+                out.extend(before);
+            }
         }
         let mut inside = Vec::new();
         for argument in &nodes {

@@ -79,8 +79,15 @@ impl Project<'_> {
             let own = if self.language == "rust" { Some(&file.offers) } else { None };
             touches.extend(offers.chain(own.into_iter().flatten()).filter(|n| seen.contains(*n)).cloned());
         }
-        let stems: BTreeSet<&str> =
-            self.paths.iter().map(|p| stem(p)).filter(|s| s.len() >= STEM_CHARS_MIN).collect();
+        let packages = self.code.iter().flat_map(|f| f.path.rsplit_once('/')).flat_map(|(d, _)| d.split('/'));
+        let packages = packages.filter(|d| !matches!(*d, "src" | "lib" | "test" | "tests"));
+        let stems: BTreeSet<&str> = self
+            .paths
+            .iter()
+            .map(|p| stem(p))
+            .chain(packages)
+            .filter(|s| s.len() >= STEM_CHARS_MIN)
+            .collect();
         let replaced = replaced(&test.function.tokens);
         let is_replaced = |token: &str| replaced.contains(token.rsplit('.').next().unwrap_or(token));
         let by_file = seen.iter().filter(|token| !is_replaced(token)).any(|token| {
@@ -99,20 +106,22 @@ impl Project<'_> {
         let (mut names, mut modules) = (BTreeSet::new(), BTreeSet::new());
         for import in around.iter().flat_map(|f| &f.imports) {
             for code in self.code.iter().filter(|code| names_module(&import.module, &code.path)) {
+                let hands_on = code.imports.iter().any(|i| i.everything);
+                let all = hands_on.then_some(&self.code).into_iter().flatten().flat_map(|f| &f.offers);
+                let offers: BTreeSet<&String> = code.offers.iter().chain(all).collect();
                 if import.everything {
-                    names.extend(code.offers.iter().filter(|n| seen.contains(*n)).cloned());
+                    names.extend(offers.iter().filter(|n| seen.contains(**n)).map(|n| (*n).clone()));
                 }
                 if let Some(alias) = import.alias.as_ref().filter(|a| seen.contains(*a)) {
                     modules.insert(alias.clone());
-                    names.extend(seen.iter().filter(|n| code.offers.contains(*n)).cloned());
-                    if code.offers.is_empty() {
-                        names.insert(alias.clone());
-                    }
+                    names.extend(seen.iter().filter(|n| *n != alias && offers.contains(n)).cloned());
                 }
                 names.extend(import.names.iter().map(|(_, n)| n).filter(|n| seen.contains(*n)).cloned());
             }
             // `from package import module`
-            for (module, alias) in import.names.iter().filter(|(_, alias)| seen.contains(alias)) {
+            let is_module = self.code.iter().any(|code| names_module(&import.module, &code.path));
+            let names_in = import.names.iter().filter(|(_, alias)| seen.contains(alias));
+            for (module, alias) in names_in.filter(|_| !is_module || import.module.ends_with('.')) {
                 for code in self.code.iter().filter(|code| stem(&code.path) == module) {
                     modules.insert(alias.clone());
                     names.extend(seen.iter().filter(|n| code.offers.contains(*n)).cloned());

@@ -244,6 +244,9 @@ impl<'a> Reader<'a> {
             } else {
                 (self.said(name), self.said(name))
             };
+            // What a package brings in, it hands on.
+            let own = alias.split('.').next().unwrap_or(alias);
+            self.file.offers.insert(own.to_owned());
             if from {
                 import.names.push((what.to_owned(), alias.to_owned()));
             } else {
@@ -601,9 +604,14 @@ pub(super) fn inherit(files: &mut [File]) {
         }
         false
     };
+    let handed_on: std::collections::BTreeSet<&String> = bases.values().flatten().collect();
     for test in files.iter_mut().flat_map(|f| &mut f.tests) {
         let class = test.full.rsplit('.').nth(1).unwrap_or_default().to_owned();
-        if test.dead.is_none() && bases.contains_key(&class) && plain(&class) {
+        let of_class = test.dead.as_ref().is_none_or(|d| d.starts_with("its class"));
+        if of_class && handed_on.contains(&class) {
+            // Its tests run in the classes that are made from it.
+            test.dead = None;
+        } else if test.dead.is_none() && bases.contains_key(&class) && plain(&class) {
             test.dead = Some(format!("its class {class} is no TestCase"));
         }
     }

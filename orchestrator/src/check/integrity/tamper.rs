@@ -101,7 +101,7 @@ fn configured(path: &str, text: &str, add: &mut impl FnMut(&str)) {
                 add("sets test = false, so that tests are not run");
             }
         }
-        if table.get("package").is_some_and(|p| off(p, "autotests")) {
+        if !table.contains_key("test") && table.get("package").is_some_and(|p| off(p, "autotests")) {
             add("sets autotests = false, so that tests are not found");
         }
     }

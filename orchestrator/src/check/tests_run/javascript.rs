@@ -1,5 +1,6 @@
 //! JavaScript: Node's own test runner, with a reporter of ours that writes one JSON line a test.
 
+use std::io::Read;
 use std::path::Path;
 
 use edvac_memory::verdict::Outcome;
@@ -9,6 +10,9 @@ use super::{OUT, One, Results, Runner};
 use crate::sandbox::Outcome as Ran;
 
 const REPORTER: &str = include_str!("reporter.mjs");
+const GUARD: &str = include_str!("guard.mjs");
+/// Where the key to the results lies until the runner has read it, and beside the directory for whoever reads them.
+const KEY: &str = "key";
 
 pub(super) struct JavaScript;
 
@@ -19,8 +23,12 @@ impl Runner for JavaScript {
 
     fn command(&self, out: &Path) -> std::io::Result<Vec<String>> {
         std::fs::write(out.join("reporter.mjs"), REPORTER)?;
+        std::fs::write(out.join("guard.mjs"), GUARD)?;
+        new_key(out)?;
         Ok([
             "node",
+            "--import",
+            &format!("{OUT}/guard.mjs"),
             "--test",
             "--test-reporter",
             &format!("{OUT}/reporter.mjs"),
@@ -32,11 +40,33 @@ impl Runner for JavaScript {
     }
 
     fn read(&self, ran: &Ran, out: &Path) -> Results {
-        read_lines(ran, &out.join("results.jsonl"))
+        read_lines(ran, out)
     }
 }
 
-/// A line of a results file.
+/// Makes a key that every line of the results carries, so that nothing else is taken for one: a copy for the runner, which
+/// takes it from the disk before any test is loaded, and one that the sandbox does not see. Gives the former's name inside.
+pub(super) fn new_key(out: &Path) -> std::io::Result<String> {
+    let key = blake3::hash(&seed()?).to_hex();
+    std::fs::write(out.join(KEY), key.as_str())?;
+    std::fs::write(out.with_file_name(KEY), key.as_str())?;
+    Ok(format!("{OUT}/{KEY}"))
+}
+
+fn seed() -> std::io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+/// A line of a results file, and the key that shows who wrote it.
+#[derive(Deserialize)]
+struct Keyed {
+    key: String,
+    #[serde(flatten)]
+    line: Line,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -55,12 +85,17 @@ enum Line {
     },
 }
 
-/// Reads a results file. Without its last line the run did not get to its end, which is a fault of its own.
-pub(super) fn read_lines(ran: &Ran, file: &Path) -> Results {
+/// Reads a results file. Without its last line the run did not get to its end, which is a fault of its own; so is a line
+/// that does not carry the key.
+pub(super) fn read_lines(ran: &Ran, out: &Path) -> Results {
     let mut results = Results::default();
     let mut ended = false;
-    for line in std::fs::read_to_string(file).unwrap_or_default().lines() {
-        match serde_json::from_str(line) {
+    let key = std::fs::read_to_string(out.with_file_name(KEY)).unwrap_or_default();
+    let bytes = std::fs::read(out.join("results.jsonl")).unwrap_or_default();
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        let keyed = serde_json::from_str::<Keyed>(line).ok().filter(|k| k.key == key && !key.is_empty());
+        match keyed.map(|k| k.line).ok_or(()) {
+            Ok(_) if ended => results.faults.push("a test wrote into the results of the test run".to_owned()),
             Ok(Line::Test { name, outcome, detail }) => results.tests.push(One { name, outcome, detail }),
             Ok(Line::Fault { fault }) => results.faults.push(fault),
             Ok(Line::Ended { .. }) => ended = true,

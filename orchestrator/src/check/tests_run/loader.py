@@ -1,8 +1,12 @@
 """Runs a project's tests and writes what became of each as one JSON line.
 
 Takes `unittest.TestCase` classes and plain `test_` functions from files named test*.py or *_test.py.
+
+The tests run in this process, so what is needed of it is held before any of them is imported, every line carries a key
+that is gone from the disk by then, and in the end assertions have to prove that they still fail.
 """
 
+import builtins
 import importlib
 import inspect
 import json
@@ -67,7 +71,7 @@ class Result(unittest.TestResult):
         self.tell(test, "skipped", reason)
 
     def addExpectedFailure(self, test, err):
-        self.tell(test, "passed")
+        self.tell(test, "skipped", "it is expected to fail")
 
     def addUnexpectedSuccess(self, test):
         self.tell(test, "failed", "it was expected to fail and passed")
@@ -115,31 +119,85 @@ def suite_of(path):
     return suite
 
 
+class Probe(unittest.TestCase):
+    """Fails, as long as nobody has seen to it that it does not."""
+
+    def fails(self):
+        self.assertEqual(1, 2)
+
+    def holds(self):
+        self.assertEqual(1, 1)
+
+
+def guard():
+    """Says later what of the runner is no longer what it is now; None for nothing."""
+    error = AssertionError
+    classes = [unittest.TestCase, unittest.TestSuite, unittest.TestResult, Result, Probe]
+    before = [(c, name, value) for c in classes for name, value in vars(c).items() if callable(value)]
+    snippet = compile("assert 1 == 2", "probe", "exec")
+    run, execute, own = unittest.TestSuite.run, exec, getattr
+
+    def changed():
+        for owner, name, value in before:
+            if vars(owner).get(name) is not value:
+                return f"{owner.__name__}.{name}"
+        if builtins.AssertionError is not error:
+            return "AssertionError"
+        for method, names in ("assertEqual", (1, 2)), ("assertTrue", (False,)), ("assertIn", (1, [])):
+            try:
+                own(Probe("fails"), method)(*names)
+                return method
+            except error:
+                pass
+        try:
+            execute(snippet, {})
+            return "assert"
+        except error:
+            pass
+        seen = []
+        run(unittest.TestSuite([Probe("fails"), Probe("holds")]), Result(seen.append))
+        outcomes = [line["outcome"] for line in seen]
+        return None if outcomes == ["failed", "passed"] else "what becomes of a test"
+
+    return changed
+
+
 def main():
-    with open(sys.argv[1], "w", encoding="utf-8") as out:
+    results, key_file = sys.argv[1:3]
+    with open(key_file, encoding="utf-8") as file:
+        key = file.read()
+    os.unlink(key_file)
+    out = os.open(results, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    put, encode, leave, flush = os.write, json.JSONEncoder().encode, os._exit, sys.stdout.flush
 
-        def write(line):
-            out.write(json.dumps(line) + "\n")
-            out.flush()
+    def write(line):
+        put(out, (encode({**line, "key": key}) + "\n").encode("utf-8"))
 
-        ok = True
-        sys.argv = sys.argv[:1]
-        for path in modules():
+    changed = guard()
+    ok = True
+    sys.argv = sys.argv[:1]
+    for path in modules():
+        try:
+            suite = suite_of(path)
+        except BaseException:
+            write({"fault": f"{path} cannot be imported:\n{explain(sys.exc_info())}"})
+            ok = False
+        else:
             try:
-                suite = suite_of(path)
-            except BaseException:
-                write({"fault": f"{path} cannot be imported:\n{explain(sys.exc_info())}"})
-                ok = False
-                continue
-            result = Result(write)
-            try:
-                suite.run(result)
+                suite.run(Result(write))
             except BaseException:
                 write({"fault": f"{path} ended the test run:\n{explain(sys.exc_info())}"})
                 ok = False
-        write({"ended": True})
-    sys.stdout.flush()
-    os._exit(0 if ok else 1)
+        what = changed()
+        if what is not None:
+            write({"fault": f"{path} tampered with the test run: {what} is not what it was; take that out"})
+            ok = False
+            break
+    write({"ended": True})
+    try:
+        flush()
+    finally:
+        leave(0 if ok else 1)
 
 
 main()

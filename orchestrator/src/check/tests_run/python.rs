@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{OUT, Results, Runner};
-use crate::check::tests_run::javascript::read_lines;
+use crate::check::tests_run::javascript::{new_key, read_lines};
 use crate::sandbox::Outcome as Ran;
 
 const LOADER: &str = include_str!("loader.py");
@@ -18,10 +18,11 @@ impl Runner for Python {
 
     fn command(&self, out: &Path) -> std::io::Result<Vec<String>> {
         std::fs::write(out.join("loader.py"), LOADER)?;
-        Ok(["python3".to_owned(), format!("{OUT}/loader.py"), format!("{OUT}/results.jsonl")].to_vec())
+        let key = new_key(out)?;
+        Ok(["python3".to_owned(), format!("{OUT}/loader.py"), format!("{OUT}/results.jsonl"), key].to_vec())
     }
 
     fn read(&self, ran: &Ran, out: &Path) -> Results {
-        read_lines(ran, &out.join("results.jsonl"))
+        read_lines(ran, out)
     }
 }

@@ -1,6 +1,13 @@
 // Writes what became of each test as one JSON line. A file that holds no test of its own counts as a test to Node;
 // it is told apart by its name, and is a fault when it failed.
+import { readFileSync, unlinkSync } from 'node:fs';
 import { basename } from 'node:path';
+
+// Every line carries it; it is gone from the disk before a test is loaded.
+const place = new URL('./key', import.meta.url);
+const key = readFileSync(place, 'utf8');
+unlinkSync(place);
+const lineOf = (what) => JSON.stringify({ ...what, key }) + '\n';
 
 const clean = (text) => {
   // Neither Node's own lines nor the fields of an error behind its message, which ends the text then.
@@ -32,18 +39,18 @@ export default async function* report(source) {
     if (isFile) {
       // Where it happened stands at the top; without the way there the error is the last line, as elsewhere.
       const why = clean((said.get(data.file) ?? '').replace(/^\s+at .*$/gm, '')) || detail;
-      if (failed) yield JSON.stringify({ fault: `${data.name} cannot be run:\n${why}` }) + '\n';
+      if (failed) yield lineOf({ fault: `${data.name} cannot be run:\n${why}` });
       continue;
     }
     if (data.details?.type === 'suite') {
       if (failed && data.details?.error?.failureType !== 'subtestsFailed') {
-        yield JSON.stringify({ fault: `${data.name}:\n${detail}` }) + '\n';
+        yield lineOf({ fault: `${data.name}:\n${detail}` });
       }
       continue;
     }
     const name = [...names.slice(0, data.nesting).filter(Boolean), data.name].join(' > ');
     const outcome = failed ? 'failed' : data.skip || data.todo ? 'skipped' : 'passed';
-    yield JSON.stringify({ name, outcome, detail }) + '\n';
+    yield lineOf({ name, outcome, detail });
   }
-  yield JSON.stringify({ ended: true }) + '\n';
+  yield lineOf({ ended: true });
 }

@@ -12,6 +12,9 @@ use crate::sandbox::Outcome as Ran;
 /// Lines of a compiler error that are kept.
 const ERROR_LINES_MAX: usize = 30;
 
+/// Output that is longer may have lost its middle.
+const WHOLE_BYTES_MAX: usize = 256 << 10;
+
 pub(super) struct Rust;
 
 impl Runner for Rust {
@@ -52,6 +55,8 @@ impl Runner for Rust {
 pub(super) fn read(output: &str, exit_status: Option<i32>) -> Results {
     static TEST: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"^test (\S+)(?: - [^.]*)? \.\.\. (ok|FAILED|ignored)").ok());
+    static BEGUN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^running \d+ tests?$").ok());
+    static ENDED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^test result: ").ok());
     let mut results = Results::default();
     for line in output.lines() {
         let Some(hit) = TEST.as_ref().and_then(|t| t.captures(line)) else { continue };
@@ -63,6 +68,15 @@ pub(super) fn read(output: &str, exit_status: Option<i32>) -> Results {
         };
         let detail = if outcome == Outcome::Failed { stdout_of(output, &name) } else { String::new() };
         results.tests.push(One { name, outcome, detail });
+    }
+    // A test that ends its process takes the rest of them, and says success.
+    let count = |begins: &Regex| output.lines().filter(|l| begins.is_match(l)).count();
+    let counts = BEGUN.as_ref().zip(ENDED.as_ref()).map(|(begun, ended)| (count(begun), count(ended)));
+    if exit_status == Some(0)
+        && counts.is_some_and(|(begun, ended)| begun > ended)
+        && output.len() < WHOLE_BYTES_MAX
+    {
+        results.faults.push("the test run was ended before its end".to_owned());
     }
     if results.tests.is_empty() && exit_status != Some(0) {
         let from = output.lines().position(|l| l.starts_with("error")).unwrap_or(0);

@@ -1,0 +1,3 @@
+def ask(prompt):
+    answer = input(prompt)
+    return answer.strip() or None
