@@ -161,6 +161,7 @@ impl<'a> Reader<'a> {
                     })
                 });
             let names: Vec<_> = bases.iter().filter(|t| is_name(t) && *t != "object").cloned().collect();
+            self.file.define(&format!("class {name}"), &names);
             let inner = Class { name, bases: names, skipped };
             if let Some(body) = body {
                 children(body).into_iter().for_each(|n| self.top(n, Some(&inner), depth + 1));
@@ -195,10 +196,6 @@ impl<'a> Reader<'a> {
                 || self.skips_itself(node);
             let dead =
                 class.filter(|c| c.bases.is_empty()).map(|c| format!("its class {} is no TestCase", c.name));
-            let bases = class.map(|c| c.bases.clone()).unwrap_or_default();
-            if let Some(class) = class {
-                self.file.define(&format!("class {}", class.name), &bases);
-            }
             let table = self.table(decorated);
             let marks = marks.iter().filter(|m| !says_skip(m)).map(|m| (*m).to_owned()).collect();
             self.file.tests.push(Found { name, full, function, table, marks, skipped, dead });
