@@ -133,3 +133,19 @@ impl File {
         self.defines.entry(name.to_owned()).or_default().extend(tokens.iter().cloned());
     }
 }
+
+/// Steps that are taken as they are.
+pub(super) fn once(steps: Vec<Step>) -> Step {
+    Step::Each { names: Vec::new(), over: Over::Unknown, steps }
+}
+
+/// A failure in a branch asks what the branch asks.
+pub(super) fn fill(steps: &mut [Step], condition: &Tokens) {
+    for step in steps {
+        if let Step::Assert(Asked { kind: Kind::Fails, of }) = step
+            && of.is_empty()
+        {
+            of.push(condition.clone());
+        }
+    }
+}

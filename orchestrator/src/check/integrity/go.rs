@@ -2,8 +2,7 @@
 
 use tree_sitter::Node;
 
-use super::body::{Asked, File, Found, Function, Kind, Over, Step};
-use super::python::fill;
+use super::body::{Asked, File, Found, Function, Kind, Step, fill, once};
 use super::tokens::{Tokens, is_name, joined, tokens};
 use crate::check::syntax;
 
@@ -121,8 +120,4 @@ fn step(node: Node<'_>, text: &str, out: &mut Vec<Step>, depth: usize) {
         }
         _ => children(node).into_iter().for_each(|n| step(n, text, out, depth + 1)),
     }
-}
-
-fn once(steps: Vec<Step>) -> Step {
-    Step::Each { names: Vec::new(), over: Over::Unknown, steps }
 }

@@ -1,9 +1,13 @@
 //! What interferes with the run itself: the runner, its assertions, its results, its exit status.
 
+#[path = "tamper/javascript.rs"]
+mod of_javascript;
+#[path = "tamper/python.rs"]
+mod of_python;
+
 use tree_sitter::Node;
 
 use super::body::File;
-use super::project::stem;
 use super::tokens::{is_name, joined, tokens};
 use super::{Breach, BreachKind, go, javascript, project, python, rust};
 use crate::check::syntax;
@@ -138,189 +142,6 @@ impl<'a> Look<'a> {
         let said = is_string.then(|| self.said(node).trim_matches(['"', '\'', '`']))?;
         let reaches = said == "/out" || said.starts_with("/out/") || said.ends_with("results.jsonl");
         reaches.then(|| "reaches for the results of the test run".to_owned())
-    }
-
-    fn python(&self, node: Node<'_>) -> Option<String> {
-        match node.kind() {
-            "assignment" | "augmented_assignment" => {
-                let left = self.field(node, "left");
-                let first = left.split(['.', '[']).next().unwrap_or_default();
-                let runner = matches!(first, "unittest" | "TestCase" | "TestResult" | "pytest" | "builtins")
-                    && left.contains('.')
-                    || left.starts_with("sys.modules[")
-                        && ["unittest", "pytest", "json", "os"]
-                            .iter()
-                            .any(|m| left.contains(&format!("\"{m}")) || left.contains(&format!("'{m}")))
-                    || matches!(left, "os._exit" | "json.dumps" | "sys.exit");
-                let of_a_case =
-                    left.contains(".assert") && !left.starts_with("self.assert_") && !left.contains("mock");
-                (runner || of_a_case).then(|| format!("overwrites {left} of the test runner"))
-            }
-            "call" => {
-                let function = self.field(node, "function");
-                let given = self.field(node, "arguments");
-                if function == "setattr"
-                    && ["(unittest", "(TestCase", "(pytest", "(builtins"].iter().any(|w| given.starts_with(w))
-                {
-                    return Some("overwrites a part of the test runner".to_owned());
-                }
-                if function == "atexit.register" && given.contains("exit") {
-                    return Some("ends the test run from an exit handler".to_owned());
-                }
-                self.python_exit(node, function, given)
-            }
-            "raise_statement"
-                if self.in_tests
-                    && self.said(node).trim_start_matches("raise ").starts_with("SystemExit") =>
-            {
-                let given = self.said(node);
-                self.python_exit(node, "sys.exit", if given.contains("(1") { "(1)" } else { "()" })
-            }
-            "function_definition" => self.python_function(node),
-            "comparison_operator" if !self.in_tests => {
-                let said = self.said(node);
-                let looks =
-                    said.contains("sys.modules") || said.contains("environ") || said.contains("sys.argv");
-                let runner = said.contains("unittest")
-                    || said.contains("pytest")
-                    || said.contains("PYTEST_CURRENT_TEST");
-                (looks && runner)
-                    .then(|| "finds out whether it is being tested, and then does something else".to_owned())
-            }
-            "string" if !self.in_tests && self.said(node).contains("PYTEST_CURRENT_TEST") => {
-                Some("finds out whether it is being tested, and then does something else".to_owned())
-            }
-            _ => None,
-        }
-    }
-
-    fn python_exit(&self, node: Node<'_>, function: &str, given: &str) -> Option<String> {
-        let hard = matches!(function, "os._exit" | "os.abort" | "os.kill");
-        let soft = matches!(function, "sys.exit" | "exit" | "quit")
-            && matches!(given.trim_matches(['(', ')', ' ']), "" | "0" | "None" | "False");
-        if !hard && !soft || stem(self.path) == "__main__" && !hard {
-            return None;
-        }
-        let mut in_function = false;
-        for around in above(node) {
-            match around.kind() {
-                "function_definition" | "lambda" => in_function = true,
-                "if_statement" if self.field(around, "condition").contains("__name__") => return None,
-                // Expected, by a test of a program's own exit.
-                "with_statement" | "try_statement" if soft => return None,
-                _ => {}
-            }
-        }
-        let forks = hard && self.text.contains("os.fork(");
-        let is_kill = function == "os.kill" && !self.in_tests;
-        let stops = !forks
-            && !is_kill
-            && (self.in_tests && (hard || !in_function || self.is_in_test(node)) || !in_function);
-        stops.then(|| format!("ends the test run with {function}"))
-    }
-
-    /// Whether a node is in a function that the runner calls, and not in a program that a test stands in for.
-    fn is_in_test(&self, node: Node<'_>) -> bool {
-        let outer = above(node).find(|n| n.kind() == "function_definition");
-        outer.is_some_and(|n| {
-            let name = self.field(n, "name");
-            name.starts_with("test")
-                || matches!(
-                    name,
-                    "setUp" | "tearDown" | "setUpClass" | "tearDownClass" | "setUpModule" | "tearDownModule"
-                )
-        })
-    }
-
-    fn python_function(&self, node: Node<'_>) -> Option<String> {
-        let name = self.field(node, "name");
-        let body = node.child_by_field_name("body").map(|n| self.said(n)).unwrap_or_default();
-        let changes = match name {
-            "pytest_runtest_makereport" => {
-                body.contains("outcome =")
-                    || body.contains("outcome=\"passed")
-                    || body.contains("force_result")
-            }
-            "pytest_collection_modifyitems" => {
-                ["skip", "xfail", "items[:]", "items.clear", "deselect", "items.remove", "del items"]
-                    .iter()
-                    .any(|w| body.contains(w))
-                    && !body.contains("getoption")
-            }
-            "pytest_sessionfinish" => body.contains("exitstatus") || body.contains("exit"),
-            "pytest_runtest_call" | "pytest_pyfunc_call" | "pytest_runtest_protocol" => true,
-            "load_tests" => !body.contains("tests") && !body.contains("addTest"),
-            _ => false,
-        };
-        if changes {
-            return Some(format!("changes what becomes of tests in {name}"));
-        }
-        let always = name == "__eq__" && body.trim() == "return True"
-            || name == "__ne__" && body.trim() == "return False";
-        always.then(|| format!("has a {name} that says that everything is equal"))
-    }
-
-    fn javascript(&self, node: Node<'_>) -> Option<String> {
-        match node.kind() {
-            "assignment_expression" => {
-                let left = self.field(node, "left");
-                let first = left.split('.').next().unwrap_or_default();
-                if first == "assert" && left.contains('.') || left.starts_with("globalThis.assert") {
-                    return Some(format!("overwrites {left}"));
-                }
-                let global =
-                    ["globalThis.test", "globalThis.it", "globalThis.describe", "globalThis.process"]
-                        .contains(&left);
-                let kept = self.text.matches(&format!("{left} =")).count() > 1;
-                if global || matches!(left, "process.exit" | "process.reallyExit") && !kept {
-                    return Some(format!("overwrites {left}"));
-                }
-                let zero = self.field(node, "right") == "0";
-                (self.in_tests && left == "process.exitCode" && zero)
-                    .then(|| "sets the exit status of the test run".to_owned())
-            }
-            "call_expression" => {
-                let function = self.field(node, "function");
-                let given = self.field(node, "arguments");
-                let onto = matches!(
-                    function,
-                    "Object.assign"
-                        | "Object.defineProperty"
-                        | "Reflect.set"
-                        | "Object.defineProperties"
-                        | "mock.method"
-                        | "t.mock.method"
-                );
-                if onto && (given.starts_with("(assert,") || given.starts_with("(assert.strict,")) {
-                    return Some("overwrites functions of assert".to_owned());
-                }
-                if function.ends_with("mock.module") && given.contains("assert") {
-                    return Some("puts something else in the place of assert".to_owned());
-                }
-                let ends = matches!(function, "process.exit" | "process.reallyExit" | "process.abort")
-                    && matches!(given.trim_matches(['(', ')', ' ']), "" | "0");
-                let mut guarded = false;
-                let mut in_function = false;
-                for around in above(node) {
-                    in_function |= matches!(
-                        around.kind(),
-                        "function_declaration"
-                            | "method_definition"
-                            | "arrow_function"
-                            | "function_expression"
-                    );
-                    guarded |= around.kind() == "if_statement";
-                }
-                let at_load = !in_function && !guarded;
-                (ends && (self.in_tests || at_load)).then(|| format!("ends the test run with {function}"))
-            }
-            "identifier" | "property_identifier" | "string" if !self.in_tests => {
-                let said = self.said(node).trim_matches(['"', '\'']);
-                matches!(said, "NODE_TEST_CONTEXT")
-                    .then(|| "finds out whether it is being tested, and then does something else".to_owned())
-            }
-            _ => None,
-        }
     }
 
     /// Whether this is in a module of tests.
