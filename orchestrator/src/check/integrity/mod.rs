@@ -27,6 +27,9 @@ use body::{File, Found, Over, Step};
 use expand::Expansion;
 use project::Project;
 
+/// How a language's file is read.
+type Read = fn(&str, &str) -> File;
+
 /// Files longer than this are data and are not read.
 const FILE_BYTES_MAX: usize = 512 << 10;
 
@@ -120,7 +123,7 @@ impl Inventory {
     pub fn take<'a>(files: impl Iterator<Item = (&'a str, &'a str)>, language: &str) -> Self {
         let files: Vec<_> = files.filter(|(_, text)| text.len() <= FILE_BYTES_MAX).collect();
         let language = if language == "typescript" { "javascript" } else { language };
-        let (read, is_test): (fn(&str, &str) -> File, fn(&str) -> bool) = match language {
+        let (read, is_test): (Read, fn(&str) -> bool) = match language {
             "python" => (python::read, python::is_test),
             "javascript" => (javascript::read, javascript::is_test),
             "rust" => (rust::read, rust::is_test),

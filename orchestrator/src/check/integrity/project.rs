@@ -1,6 +1,6 @@
 //! What of a project a test touches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::body::{File, Found};
 use super::judge::is_mocking;
@@ -79,7 +79,8 @@ impl Project<'_> {
             let own = if self.language == "rust" { Some(&file.offers) } else { None };
             touches.extend(offers.chain(own.into_iter().flatten()).filter(|n| seen.contains(*n)).cloned());
         }
-        let packages = self.code.iter().flat_map(|f| f.path.rsplit_once('/')).flat_map(|(d, _)| d.split('/'));
+        let packages =
+            self.code.iter().filter_map(|f| f.path.rsplit_once('/')).flat_map(|(d, _)| d.split('/'));
         let packages = packages.filter(|d| !matches!(*d, "src" | "lib" | "test" | "tests"));
         let stems: BTreeSet<&str> = self
             .paths
@@ -158,14 +159,14 @@ fn closure(around: &[&File], test: &Found) -> BTreeSet<String> {
             .map(str::to_owned),
     );
     let mut todo: Vec<String> = seen.iter().cloned().collect();
-    let mut done: BTreeMap<(usize, String), ()> = BTreeMap::new();
+    let mut done: BTreeSet<(usize, String)> = BTreeSet::new();
     while let Some(name) = todo.pop() {
         for (at, file) in around.iter().enumerate() {
             let shared = matches!(
                 name.as_str(),
                 "setUp" | "setUpClass" | "setUpModule" | "beforeEach" | "before" | "setup"
             );
-            if at > 0 && shared || done.insert((at, name.clone()), ()).is_some() {
+            if at > 0 && shared || !done.insert((at, name.clone())) {
                 continue;
             }
             for token in file.defines.get(&name).into_iter().flatten() {

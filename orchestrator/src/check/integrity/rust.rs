@@ -128,8 +128,6 @@ impl<'a> Reader<'a> {
                     });
                     self.offer(&name, around);
                 }
-                // Tests that a macro of the project makes.
-                "expression_statement" | "macro_invocation" => {}
                 _ => {}
             }
             marks.clear();

@@ -99,7 +99,7 @@ pub(super) fn read_lines(ran: &Ran, out: &Path) -> Results {
             Ok(Line::Test { name, outcome, detail }) => results.tests.push(One { name, outcome, detail }),
             Ok(Line::Fault { fault }) => results.faults.push(fault),
             Ok(Line::Ended { .. }) => ended = true,
-            Err(_) => results.faults.push("a test wrote into the results of the test run".to_owned()),
+            Err(()) => results.faults.push("a test wrote into the results of the test run".to_owned()),
         }
     }
     if !ended && ran.limit.is_none() {

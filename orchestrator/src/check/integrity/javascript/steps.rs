@@ -51,7 +51,7 @@ impl Reader<'_> {
                 children(node).into_iter().for_each(|n| self.expression(n, false, out, depth + 1));
             }
             "return_statement" => {
-                children(node).into_iter().for_each(|n| self.expression(n, true, out, depth + 1))
+                children(node).into_iter().for_each(|n| self.expression(n, true, out, depth + 1));
             }
             "lexical_declaration" | "variable_declaration" => {
                 for declarator in children(node) {

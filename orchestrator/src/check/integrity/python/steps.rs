@@ -286,17 +286,20 @@ pub(super) fn is_true(condition: &Tokens) -> bool {
 
 pub(super) fn assertion(function: &str, name: &str) -> Option<(Kind, usize)> {
     Some(match name {
-        "assertTrue" => (Kind::Holds, 1),
+        "assertTrue" | "assertIsNotNone" => (Kind::Holds, 1),
         "assertFalse" => (Kind::HoldsNot, 1),
         "assertIsNone" => (Kind::Same, 1),
-        "assertIsNotNone" => (Kind::Holds, 1),
         "assertIs" => (Kind::Same, 2),
         "assertIsNot" | "assertNotEqual" | "assertNotEquals" | "assertNotAlmostEqual" => (Kind::Differs, 2),
         "assertIn" | "assertNotIn" => (Kind::Contains, 2),
         "assertGreater" | "assertLess" | "assertGreaterEqual" | "assertLessEqual" => (Kind::Compares, 2),
-        "assertIsInstance" | "assertNotIsInstance" | "assertRegex" | "assertNotRegex" => (Kind::Like, 2),
+        "assertIsInstance"
+        | "assertNotIsInstance"
+        | "assertRegex"
+        | "assertNotRegex"
+        | "assertLogs"
+        | "assertNoLogs" => (Kind::Like, 2),
         "assertRaises" | "assertRaisesRegex" | "assertWarns" | "assertWarnsRegex" => (Kind::Throws, 2),
-        "assertLogs" | "assertNoLogs" => (Kind::Like, 2),
         "raises" | "warns" if function.starts_with("pytest") || function == name => (Kind::Throws, 1),
         "fail" if function.starts_with("self.") || function.starts_with("pytest.") => (Kind::Fails, 0),
         n if n.starts_with("assert")

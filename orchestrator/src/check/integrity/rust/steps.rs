@@ -212,9 +212,8 @@ impl Reader<'_> {
 pub(super) fn asked(name: &str, mut given: Vec<Tokens>) -> Option<Asked> {
     let (kind, arity) = match name {
         "assert" | "debug_assert" | "prop_assert" => (Kind::Holds, 1),
-        "assert_eq" | "debug_assert_eq" | "prop_assert_eq" => (Kind::Equal, 2),
+        "assert_eq" | "debug_assert_eq" | "prop_assert_eq" | "assert_matches" => (Kind::Equal, 2),
         "assert_ne" | "debug_assert_ne" | "prop_assert_ne" => (Kind::Differs, 2),
-        "assert_matches" => (Kind::Equal, 2),
         "panic" | "unreachable" | "todo" | "unimplemented" => (Kind::Fails, 0),
         _ => return None,
     };

@@ -64,7 +64,7 @@ impl Look<'_> {
         let hard = matches!(function, "os._exit" | "os.abort" | "os.kill");
         let soft = matches!(function, "sys.exit" | "exit" | "quit")
             && matches!(given.trim_matches(['(', ')', ' ']), "" | "0" | "None" | "False");
-        if !hard && !soft || stem(self.path) == "__main__" && !hard {
+        if !(hard || soft && stem(self.path) != "__main__") {
             return None;
         }
         let mut in_function = false;
