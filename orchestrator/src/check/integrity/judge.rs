@@ -167,6 +167,12 @@ fn holds(tokens: &[String], negated: bool, repeats: bool) -> Vec<Plain> {
         [first, rest @ ..] if first == "not" || first == "!" => return holds(rest, !negated, repeats),
         _ => {}
     }
+    let asks = |name: &str| tokens.ends_with(&[".", name, "(", ")"].map(str::to_owned));
+    for (name, value) in [("is_none", "None"), ("is_empty", "[]")] {
+        if !negated && asks(name) {
+            return vec![equal(&tokens[..tokens.len() - 4], &[value.to_owned()], repeats)];
+        }
+    }
     for (signs, kind) in [
         (&["==", "==="] as &[&str], Kind::Equal),
         (&["!=", "!=="], Kind::Differs),

@@ -137,6 +137,10 @@ impl Inventory {
         if language == "python" {
             python::inherit(&mut all);
         }
+        if language == "rust" {
+            let manifests = files.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
+            rust::features(&mut all, &manifests.map(|(_, text)| *text).collect::<Vec<_>>());
+        }
         let (tests, code): (Vec<&File>, Vec<&File>) = all.iter().partition(|f| {
             is_test(&f.path) || !f.tests.is_empty() || language != "rust" && project::helps_tests(&f.path)
         });

@@ -17,6 +17,7 @@ const ABOVE_MAX: usize = 120;
 
 pub(super) fn find(files: &[(&str, &str)], read: &[File], language: &str) -> Vec<Breach> {
     let mut out = Vec::new();
+    let has_tests = files.iter().any(|(path, _)| path.starts_with("tests/"));
     for (path, text) in files {
         let mut add = |what: &str| {
             let said = format!("{path} {what}; take that out, so that a test run says what is so");
@@ -30,7 +31,7 @@ pub(super) fn find(files: &[(&str, &str)], read: &[File], language: &str) -> Vec
         if let Some(what) = shadows(path, language) {
             add(what);
         }
-        configured(path, text, &mut add);
+        configured(path, text, has_tests, &mut add);
         let Some(grammar) = read.iter().find(|f| f.path == *path).and_then(|_| syntax::language_of(path))
         else {
             continue;
@@ -80,7 +81,7 @@ fn shadows(path: &str, language: &str) -> Option<&'static str> {
 }
 
 /// What the project's settings do to the run.
-fn configured(path: &str, text: &str, add: &mut impl FnMut(&str)) {
+fn configured(path: &str, text: &str, has_tests: bool, add: &mut impl FnMut(&str)) {
     let name = path.rsplit('/').next().unwrap_or(path);
     if name == "package.json" {
         let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
@@ -105,7 +106,10 @@ fn configured(path: &str, text: &str, add: &mut impl FnMut(&str)) {
                 add("sets test = false, so that tests are not run");
             }
         }
-        if !table.contains_key("test") && table.get("package").is_some_and(|p| off(p, "autotests")) {
+        if has_tests
+            && !table.contains_key("test")
+            && table.get("package").is_some_and(|p| off(p, "autotests"))
+        {
             add("sets autotests = false, so that tests are not found");
         }
     }

@@ -24,6 +24,11 @@ impl Look<'_> {
                 (self.in_tests && left == "process.exitCode" && zero)
                     .then(|| "sets the exit status of the test run".to_owned())
             }
+            "variable_declarator" if self.in_tests && self.field(node, "name") == "assert" => {
+                let value = self.field(node, "value");
+                let real = ["require", "import", "throw ", "assert"].iter().any(|w| value.contains(w));
+                (!real).then(|| "has an assert of its own".to_owned())
+            }
             "call_expression" => {
                 let function = self.field(node, "function");
                 let given = self.field(node, "arguments");

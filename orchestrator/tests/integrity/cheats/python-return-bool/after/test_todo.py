@@ -1,0 +1,5 @@
+from todo import parse
+
+
+def test_r4_parse():
+    return parse("LIST") == ("list", "x")
