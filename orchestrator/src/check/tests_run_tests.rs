@@ -88,6 +88,64 @@ async fn a_test_run_that_is_ended_has_not_passed() {
 }
 
 #[tokio::test]
+async fn a_test_that_is_expected_to_fail_is_skipped() {
+    let test = "import unittest\nfrom calc import add\n\nclass T(unittest.TestCase):\n    @unittest.expectedFailure\n    def test_r1(self):\n        self.assertEqual(add(1, 2), 4)\n\n    def test_r2(self):\n        self.assertEqual(add(1, 2), 3)\n";
+    let (verdict, tests, _) = outcome("python", &[("calc.py", PY), ("test_a.py", test)]).await;
+    assert_eq!(verdict, Verdict::Passed);
+    assert_eq!(tests["test_a.T.test_r1"], Outcome::Skipped);
+}
+
+#[tokio::test]
+async fn a_test_run_that_is_tampered_with_has_not_passed() {
+    let python = |head: &str| {
+        format!(
+            "import unittest\nfrom calc import add\n{head}\n\nclass T(unittest.TestCase):\n    def test_r1(self):\n        self.assertEqual(add(1, 2), 4)\n"
+        )
+    };
+    for head in [
+        "unittest.TestCase.assertEqual = lambda *a: None",
+        "unittest.TestCase.run = lambda self, result=None: result.addSuccess(self)",
+        "import __main__\n__main__.Result.addFailure = lambda self, test, error: self.addSuccess(test)",
+        "import builtins\nclass E(Exception): pass\nbuiltins.AssertionError = E\nunittest.TestCase.failureException = E",
+    ] {
+        let (verdict, _, detail) = outcome("python", &[("calc.py", PY), ("test_a.py", &python(head))]).await;
+        assert!(
+            !verdict.is_passed() && detail.contains("tampered with the test run"),
+            "{head} {verdict:?} {detail}"
+        );
+    }
+    // Lines without the key are none of the runner's.
+    let forged = "import os\n\ndef test_r1():\n    for fd in range(3, 20):\n        try:\n            os.write(fd, b'{\"name\": \"test_a.test_r2\", \"outcome\": \"passed\"}\\n')\n        except OSError:\n            pass\n";
+    let (verdict, tests, detail) = outcome("python", &[("test_a.py", forged)]).await;
+    assert!(!verdict.is_passed() && !tests.contains_key("test_a.test_r2"), "{verdict:?} {tests:?}");
+    assert!(detail.contains("a test wrote into the results"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_javascript_file_that_ends_itself_has_not_passed() {
+    let code = "export const add = (a, b) => a + b;\n";
+    let head = "import { test } from 'node:test';\nimport assert from 'node:assert';\nimport { add } from './calc.mjs';\n";
+    let sound = format!("{head}test('R1: adds', () => assert.equal(add(1, 2), 3));\n");
+    for (bad, said) in [
+        ("process.exit(0);\n", "the test run was ended before its end"),
+        ("assert.equal = () => {};\n", "the test run was tampered with: assert.equal"),
+    ] {
+        let bad = format!("{head}{bad}test('R2: wrong', () => assert.equal(add(1, 2), 4));\n");
+        let files = [("calc.mjs", code), ("a.test.mjs", sound.as_str()), ("b.test.mjs", bad.as_str())];
+        let (verdict, _, detail) = outcome("javascript", &files).await;
+        assert!(matches!(verdict, Verdict::Failed { .. }) && detail.contains(said), "{verdict:?} {detail}");
+    }
+}
+
+#[test]
+fn a_rust_test_that_ends_its_process_has_not_passed() {
+    let ended = "running 2 tests\ntest tests::a ... ok\n";
+    assert_eq!(rust::read(ended, Some(0)).faults, ["the test run was ended before its end"]);
+    let whole = format!("{ended}test tests::b ... ok\n\ntest result: ok. 2 passed; 0 failed\n");
+    assert!(rust::read(&whole, Some(0)).faults.is_empty());
+}
+
+#[tokio::test]
 async fn javascript() {
     let code = "export const add = (a, b) => a + b;\n";
     let test = "import { test, describe } from 'node:test';\nimport assert from 'node:assert';\nimport { add } from './calc.mjs';\n\ntest('R1: adds', () => assert.equal(add(1, 2), 3));\ndescribe('more', () => { test('R2: wrong', () => assert.equal(add(1, 1), 3)); });\ntest.skip('R3: later', () => {});\n";
