@@ -166,10 +166,11 @@ fn closure(around: &[&File], test: &Found) -> BTreeSet<String> {
                 name.as_str(),
                 "setUp" | "setUpClass" | "setUpModule" | "beforeEach" | "before" | "setup"
             );
+            let Some(made_of) = file.defines.get(&name) else { continue };
             if at > 0 && shared || !done.insert((at, name.clone())) {
                 continue;
             }
-            for token in file.defines.get(&name).into_iter().flatten() {
+            for token in made_of {
                 if (is_name(token) || token.starts_with('"')) && seen.insert(token.clone()) {
                     todo.push(token.clone());
                 }
