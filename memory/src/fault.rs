@@ -12,6 +12,12 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The parts that may be written again: all, or only the test where that passes and shows nothing.
+    pub fn suspects(&self) -> impl Iterator<Item = &Place> {
+        let hollow = self.places.iter().any(|p| matches!(p.kind, PlaceKind::Hollow { .. }));
+        self.places.iter().filter(move |p| !hollow || matches!(p.kind, PlaceKind::Hollow { .. }))
+    }
+
     /// Whether it is the same test with the same error in the same file, wherever their lines are now.
     pub fn is_as(&self, other: &Self) -> bool {
         let file = |fault: &Self| fault.places.first().map(|place| place.path.clone());
@@ -88,6 +94,13 @@ pub enum PlaceKind {
     Expectation {
         /// How its file begins, up to its second test.
         above: String,
+    },
+    /// A test that passes and shows nothing.
+    Hollow {
+        /// How its file begins, up to its second test.
+        above: String,
+        /// The requirements that it names.
+        names: Vec<String>,
     },
 }
 

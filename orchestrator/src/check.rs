@@ -8,6 +8,7 @@ mod http;
 mod imports;
 pub mod integrity;
 mod prose;
+mod sound;
 mod straight;
 mod syntax;
 mod tests_run;
@@ -23,6 +24,7 @@ use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{CheckReport, Resources, TestOutcome, Verdict};
 
 pub(crate) use flaky::with_history;
+pub use sound::{Counted, inventory};
 pub use straight::straightened;
 
 use crate::domain::Domain;
@@ -45,6 +47,8 @@ pub struct Ground<'a> {
     pub export: &'a (dyn Fn(&Path) -> Result<(), StoreError> + Send + Sync),
     /// For directories that go away again.
     pub scratch: &'a Path,
+    /// Tests that may not ask less than they did.
+    pub counted: &'a Counted,
     /// Knows how tests are run.
     pub domain: &'a Domain,
 }
@@ -120,7 +124,7 @@ async fn execute(kind: &CheckKind, ground: &Ground<'_>) -> Found {
     match kind {
         CheckKind::Builds => command::tool(command::builder(runner), ground).await,
         CheckKind::Lints => command::tool(command::linter(runner), ground).await,
-        CheckKind::Tests => tests_run::tests(ground).await,
+        CheckKind::Tests => sound::weighed(tests_run::tests(ground).await, ground),
         CheckKind::Runs { command, input, exit_status, output } => {
             command::runs(command, input.as_deref(), *exit_status, output, ground).await
         }

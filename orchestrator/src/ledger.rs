@@ -2,7 +2,7 @@
 
 use edvac_memory::ids::{InstructionId, RequirementId};
 use edvac_memory::program::{CheckKind, Program};
-use edvac_memory::verdict::{CheckReport, Outcome, Verdict};
+use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Where a requirement stands.
@@ -39,8 +39,20 @@ pub struct Entry {
     pub standing: Standing,
     /// Why.
     pub evidence: Vec<Evidence>,
+    /// What looks like evidence and is none, each with the reason: a test that cannot fail, one that changes its mind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nothing: Vec<Nothing>,
     /// Instructions that were to meet it.
     pub instructions: Vec<InstructionId>,
+}
+
+/// An executed check, or one test of it, that names a requirement and shows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {
+    /// The test's name, or the check in a few words.
+    pub what: String,
+    /// Why it shows nothing.
+    pub why: String,
 }
 
 /// All requirements of a program.
@@ -64,6 +76,7 @@ impl Ledger {
                     text: requirement.text.clone(),
                     standing: standing(&evidence),
                     evidence,
+                    nothing: reports.iter().flat_map(|r| nothing_for(&requirement.id, r)).collect(),
                     instructions: program
                         .instructions
                         .iter()
@@ -128,6 +141,25 @@ fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
         evidence.push(Evidence { what, passed, command: report.command.clone() });
     }
     evidence
+}
+
+/// What of a report names a requirement and is no evidence.
+fn nothing_for(id: &RequirementId, report: &CheckReport) -> Vec<Nothing> {
+    let tests = report.tests.iter().filter(|t| t.covers.contains(id));
+    let why = |t: &TestOutcome| match t.outcome {
+        Outcome::Skipped => Some("it was skipped".to_owned()),
+        Outcome::Flaky => Some("it failed and passed on the same files".to_owned()),
+        Outcome::Passed => t.flaw.clone(),
+        Outcome::Failed => None,
+    };
+    let mut out: Vec<_> =
+        tests.filter_map(|t| Some(Nothing { what: t.name.clone(), why: why(t)? })).collect();
+    let shows_nothing = !report.verdict.is_passed() && !report.verdict.speaks_against();
+    if shows_nothing && report.check.covers.contains(id) {
+        let why = format!("{}: {}", report.verdict.name(), report.verdict.reason());
+        out.push(Nothing { what: describe(&report.check.kind), why });
+    }
+    out
 }
 
 /// A check in a few words, for people.

@@ -175,6 +175,9 @@ impl Report {
                 }
                 out.push('\n');
             }
+            for nothing in &entry.nothing {
+                let _ = writeln!(out, "    - shows nothing: {} ({})", nothing.what, nothing.why);
+            }
         }
         if !self.rewritten_tests.is_empty() {
             let _ = writeln!(

@@ -82,6 +82,9 @@ macro_rules! cases {
 
 cases! {
     todo_python: "todo-python",
+    cheated: "cheated",
+    checked: "checked",
+    hollow: "hollow",
     repaired: "repaired",
     unmet: "unmet",
     untested: "untested",

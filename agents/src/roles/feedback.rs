@@ -5,7 +5,7 @@
 use edvac_memory::ids::RequirementId;
 use edvac_memory::index::Hit;
 use edvac_memory::program::{CheckKind, Requirement};
-use edvac_memory::verdict::CheckReport;
+use edvac_memory::verdict::{CheckReport, TestOutcome};
 use serde_json::json;
 
 use super::words;
@@ -115,8 +115,14 @@ pub fn failed(templates: &Templates, reports: &[CheckReport], language: &str) ->
     templates.render("prompts/feedback/failed.md", &json!({ "failures": failures }))
 }
 
-/// All tests passed, but none that ran names these requirements.
-pub fn unproven(templates: &Templates, ids: &[RequirementId], all: &[Requirement], language: &str) -> Text {
+/// All tests passed, but none that ran names these requirements, except `hollow` ones, whose passing shows nothing.
+pub fn unproven(
+    templates: &Templates,
+    ids: &[RequirementId],
+    all: &[Requirement],
+    hollow: &[TestOutcome],
+    language: &str,
+) -> Text {
     let requirements: Vec<_> = words::requirements(all, Some(ids))
         .into_iter()
         .map(|r| {
@@ -124,7 +130,10 @@ pub fn unproven(templates: &Templates, ids: &[RequirementId], all: &[Requirement
             json!({ "id": r.id, "text": r.text, "test": test })
         })
         .collect();
-    templates.render("prompts/feedback/unproven.md", &json!({ "requirements": requirements }))
+    let hollow = hollow.iter().take(FAILURES_MAX);
+    let hollow: Vec<_> = hollow.map(|t| json!({ "name": t.name, "flaw": t.flaw })).collect();
+    templates
+        .render("prompts/feedback/unproven.md", &json!({ "requirements": requirements, "hollow": hollow }))
 }
 
 /// The same reply came before in this attempt.
@@ -167,9 +176,13 @@ fn command(report: &CheckReport) -> String {
     if plain { report.command.join(" ") } else { String::new() }
 }
 
-/// With a capital letter and a full stop.
+/// With a capital letter, unless it begins with a name of the program, and a full stop.
 fn sentence(text: &str) -> String {
     let text = text.trim();
+    let first = text.split_whitespace().next().unwrap_or_default().trim_end_matches([':', ',']);
+    if first.contains(['_', '.', '/', '`']) {
+        return if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") };
+    }
     let mut chars = text.chars();
     let capital: String = chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default();
     if capital.ends_with(['.', '!', '?']) { capital } else { capital + "." }

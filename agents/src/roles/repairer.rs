@@ -66,8 +66,12 @@ pub fn fragments(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let RepairerView { fault, place, anew, .. } = *view;
     let above = match &place.kind {
-        PlaceKind::Expectation { above } => above.trim_end(),
+        PlaceKind::Expectation { above } | PlaceKind::Hollow { above, .. } => above.trim_end(),
         PlaceKind::Code | PlaceKind::Imports => "",
+    };
+    let hollow = match &place.kind {
+        PlaceKind::Hollow { names, .. } => names.join(" and "),
+        _ => String::new(),
     };
     let others: Vec<_> = fault.places.iter().filter(|p| *p != place).map(place_words).collect();
     let about = json!({
@@ -75,6 +79,7 @@ pub fn fragments(
         "said": fault.said.trim(), "fence": words::fence(&fault.said), "others": others,
         "part": place_words(place), "first_line": first_line(place).trim(), "above": above, "anew": anew,
         "imports": place.kind == PlaceKind::Imports, "offers": place.offers,
+        "hollow": hollow,
         "expects": matches!(place.kind, PlaceKind::Expectation { .. }),
     });
     [
@@ -106,6 +111,15 @@ pub fn grammar(place: &Place, anew: bool) -> String {
             (keep(&place.text), format!("({})", lines.join(" | ")))
         }
         PlaceKind::Imports => (keep(&place.text), part(IMPORTS_ADDED_MAX)),
+        PlaceKind::Hollow { .. } => {
+            // What it did shows nothing, so it does something else.
+            let body: String = place.text.split_inclusive('\n').skip(1).collect();
+            rules = unlike(body.trim_end());
+            (
+                keep(first_line(place)),
+                if rules.is_empty() { part(ANEW_LINES_MAX) } else { "unlike0".to_owned() },
+            )
+        }
         PlaceKind::Code | PlaceKind::Expectation { .. } if anew => {
             (keep(first_line(place)), part(ANEW_LINES_MAX))
         }

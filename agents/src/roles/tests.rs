@@ -5,7 +5,7 @@ use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::TreeId;
 use edvac_memory::index::{Hit, pack};
 use edvac_memory::program::{Check, CheckKind};
-use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
@@ -226,6 +226,12 @@ fn what_the_machine_says_back() {
     let program = program("codebase", "python");
     let failed = Verdict::Failed { reason: "1 of 2 tests failed".into() };
     let none = Verdict::NoEvidence { reason: "no test was found.".into() };
+    let hollow = TestOutcome {
+        name: "test_shelf.test_r2_list".into(),
+        outcome: Outcome::Passed,
+        covers: vec!["R2".into()],
+        flaw: Some("it asserts nothing that can fail".into()),
+    };
     let short = Verdict::Failed { reason: "it has 300 words".into() };
     let mut words = report(CheckKind::Words { path: "src/a.md".into(), min: 600, max: 1200 }, short, "");
     words.command.clear();
@@ -258,8 +264,9 @@ fn what_the_machine_says_back() {
         feedback::applied(&t, &["wrote a.py".to_owned(), "deleted b.py".to_owned()]),
         feedback::failed(&t, &reports, "python"),
         feedback::failed(&t, &reports[1..2], "python"),
-        feedback::unproven(&t, &["R2".into()], &program.requirements, "python"),
-        feedback::unproven(&t, &["R1".into(), "R2".into()], &program.requirements, "javascript"),
+        feedback::unproven(&t, &["R2".into()], &program.requirements, &[], "python"),
+        feedback::unproven(&t, &["R2".into()], &program.requirements, &[hollow], "python"),
+        feedback::unproven(&t, &["R1".into(), "R2".into()], &program.requirements, &[], "javascript"),
         feedback::repeated(&t),
         feedback::idle(&t, &["a.py".to_owned(), "b.py".to_owned()]),
         feedback::idle(&t, &[]),

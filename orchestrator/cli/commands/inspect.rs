@@ -135,7 +135,11 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
                 let (mark, why) = (report.verdict.mark(), report.verdict.reason());
                 println!("  {mark} {} {why}", describe(&report.check.kind));
                 for test in &report.tests {
-                    println!("      {:?} {}", test.outcome, test.name);
+                    let flaw = test
+                        .flaw
+                        .as_ref()
+                        .map_or(String::new(), |flaw| format!(", which shows nothing: {flaw}"));
+                    println!("      {:?} {}{flaw}", test.outcome, test.name);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use edvac_memory::verdict::{CheckReport, Outcome, Verdict};
 
-use super::testing::{report_on, report_on_moody};
+use super::testing::{report_on, report_on_moody, report_with};
 use super::*;
 
 /// A check as a program's file would spell it.
@@ -205,4 +205,47 @@ async fn tests_that_change_the_code_they_test_are_caught() {
     let data = "def test_r1():\n    open('todo.json', 'w').write('[]')\n    assert open('todo.json').read() == '[]'\n";
     let report = report_on(CheckKind::Tests, "python", &[("todo.json", "[1]"), ("test_a.py", data)]).await;
     assert_eq!(report.verdict, Verdict::Passed, "data is there to be changed");
+}
+
+const MEAN: &str = "def mean(numbers):\n    return sum(numbers) / len(numbers)\n";
+const TEST_OF_MEAN: &str = "from numbers_of import mean\n\ndef test_r1_mean():\n    assert mean([1, 3]) == 2\n\ndef test_r1_mean_of_none():\n    assert mean([]) == 0\n";
+
+#[tokio::test]
+async fn a_test_that_counted_may_not_ask_less() {
+    let before = [("numbers_of.py", MEAN), ("test_a.py", TEST_OF_MEAN)];
+    let committed = integrity::Inventory::take(before.into_iter(), "python");
+    let counted = Counted { committed, failed: Vec::new() };
+    let gone = TEST_OF_MEAN.split("\ndef test_r1_mean_of_none").next().unwrap();
+    let report = report_with(&counted, &[("numbers_of.py", MEAN), ("test_a.py", gone)]).await;
+    assert_eq!(report.verdict.name(), "failed (integrity)");
+    assert!(report.verdict.reason().contains("test_r1_mean_of_none"), "{}", report.verdict.reason());
+    let none = report_with(&counted, &[("numbers_of.py", MEAN)]).await;
+    assert_eq!(none.verdict.name(), "failed (integrity)", "no test at all is no excuse");
+    let honest = report_with(&counted, &before).await;
+    assert_eq!(honest.verdict.reason(), "1 of 2 tests failed");
+}
+
+#[tokio::test]
+async fn a_test_that_failed_may_be_mended_and_not_go_away() {
+    let before = [("numbers_of.py", MEAN), ("test_a.py", TEST_OF_MEAN)];
+    let failed = ["test_a.test_r1_mean_of_none".to_owned()].into();
+    let counted = Counted {
+        failed: vec![(integrity::Inventory::take(before.into_iter(), "python"), failed)],
+        ..Counted::default()
+    };
+    let gone = TEST_OF_MEAN.split("\ndef test_r1_mean_of_none").next().unwrap();
+    let report = report_with(&counted, &[("numbers_of.py", MEAN), ("test_a.py", gone)]).await;
+    assert_eq!(report.verdict.name(), "failed (integrity)");
+    let other = TEST_OF_MEAN.replace("mean([]) == 0", "mean([2]) == 2");
+    let report = report_with(&counted, &[("numbers_of.py", MEAN), ("test_a.py", &other)]).await;
+    assert!(report.verdict.is_passed(), "{:?}", report.verdict);
+}
+
+#[tokio::test]
+async fn tests_that_cannot_fail_are_no_evidence() {
+    let test = "from numbers_of import mean\n\ndef test_r1_mean():\n    assert True\n";
+    let report = report_with(&Counted::default(), &[("numbers_of.py", MEAN), ("test_a.py", test)]).await;
+    assert_eq!(report.verdict.name(), "no evidence");
+    assert!(report.tests[0].flaw.is_some());
+    assert!(report.verdict.reason().starts_with("no test that passed shows anything"));
 }

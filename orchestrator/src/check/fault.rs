@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use edvac_memory::fault::{Fault, Place, PlaceKind};
-use edvac_memory::ids::TreeId;
+use edvac_memory::ids::{RequirementId, TreeId};
 use edvac_memory::index::FileStoreView;
 use edvac_memory::program::CheckKind;
 use edvac_memory::store::StoreError;
-use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_memory::verdict::{CheckReport, TestOutcome, Verdict};
 use regex::Regex;
 use tree_sitter::{Node, Point, Tree};
 
@@ -32,17 +32,24 @@ const BEGINNING_LINES_MAX: usize = 40;
 /// Lines on each side of an error where nothing says which part it is in.
 const AROUND_LINES: usize = 6;
 
-/// The faults that failed tests show; none where no error names a line, or where a file is missing: what was not written
-/// is no part that could be mended.
+/// The faults that failed tests show, and tests that pass and do not show what they name of the `unproven`; none where no
+/// error names a line, or where a file is missing: what was not written is no part that could be mended.
 pub fn faults(
     reports: &[CheckReport],
+    unproven: &[RequirementId],
     store: &dyn FileStoreView,
     tree: &TreeId,
     language: &str,
 ) -> Result<Vec<Fault>, StoreError> {
     let missing =
         |r: &CheckReport| matches!(r.check.kind, CheckKind::Exists { .. }) && !r.verdict.is_passed();
-    if reports.iter().all(|r| r.causes.is_empty()) || reports.iter().any(missing) {
+    let hollow: Vec<_> = reports
+        .iter()
+        .flat_map(|r| &r.tests)
+        .filter(|t| t.flaw.is_some() && t.covers.iter().any(|id| unproven.contains(id)))
+        .collect();
+    let nothing_said = reports.iter().all(|r| r.causes.is_empty()) && hollow.is_empty();
+    if nothing_said || reports.iter().any(missing) {
         return Ok(Vec::new());
     }
     let mut files = BTreeMap::new();
@@ -63,11 +70,40 @@ pub fn faults(
     Ok(reports
         .iter()
         .filter(|r| matches!(r.verdict, Verdict::Failed { .. } | Verdict::Flaky { .. }))
-        .flat_map(|r| &r.causes)
-        .map(|said| Fault { said: said.clone(), places: places(said, &sources, language) })
+        .flat_map(|r| r.causes.clone())
+        .map(|said| Fault { places: places(&said, &sources, language), said })
         .filter(|fault| !fault.places.is_empty())
+        .chain(hollow.iter().filter_map(|test| shows_nothing(test, &sources, language)))
         .take(FAULTS_MAX)
         .collect())
+}
+
+/// A test whose passing shows nothing: it is the test that is to be written again, and what it could call lies beside it.
+fn shows_nothing(test: &TestOutcome, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> Option<Fault> {
+    let own = super::sound::last_part(&test.name);
+    let names = ["def ", "fn ", "func "].map(|word| format!("{word}{own}(")).into_iter();
+    let begins: Vec<_> = names.chain(["\"", "'", "`"].map(|quote| format!("{quote}{own}{quote}"))).collect();
+    let (source, line) =
+        sources.values().filter(|s| is_test(s.path) || language == "rust").find_map(|source| {
+            let at = source.text.lines().position(|line| begins.iter().any(|begin| line.contains(begin)))?;
+            Some((source, at + 1))
+        })?;
+    let flaw = test.flaw.as_deref().unwrap_or_default();
+    let said = format!("{} passes, and that shows nothing: {flaw}", test.name);
+    let names = test.covers.iter().map(|id| id.0.clone()).collect();
+    let test =
+        Place { kind: PlaceKind::Hollow { above: source.beginning(), names }, ..source.part_at(line)? };
+    let (first, last) = source.bounds_at(line)?;
+    let mut parts = used(&source.lines(first, last), source, sources);
+    if parts.is_empty() {
+        let code = sources.values().filter(|s| !is_test(s.path));
+        parts =
+            code.flat_map(|s| s.definitions().into_iter().filter_map(|(_, lines)| s.place(lines))).collect();
+    }
+    // They are shown and not written again: nothing says that they are wrong.
+    parts.truncate(PLACES_MAX - 1);
+    parts.insert(0, test);
+    Some(Fault { said, places: parts })
 }
 
 /// A file with its syntax tree.

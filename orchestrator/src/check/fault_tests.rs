@@ -36,7 +36,7 @@ fn report(kind: CheckKind, causes: &[&str]) -> CheckReport {
 
 fn places_of(reports: &[CheckReport], files: &[(&str, &str)], language: &str) -> Vec<Place> {
     let files = Files(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect());
-    let faults = faults(reports, &files, &TreeId("t".into()), language).unwrap();
+    let faults = faults(reports, &[], &files, &TreeId("t".into()), language).unwrap();
     faults.first().map(|f| f.places.clone()).unwrap_or_default()
 }
 
@@ -46,6 +46,7 @@ fn found(said: &str, files: &[(&str, &str)], language: &str) -> Vec<String> {
         PlaceKind::Code => "",
         PlaceKind::Imports => " imports",
         PlaceKind::Expectation { .. } => " expectation",
+        PlaceKind::Hollow { .. } => " hollow",
     };
     places.iter().map(|p| format!("{}:{}-{}{}", p.path, p.line_first, p.line_last, word(p))).collect()
 }

@@ -1,11 +1,11 @@
 //! The fold: one event after the other into the state of the run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_memory::fault::{Fault, PlaceKind};
 use edvac_memory::ids::TreeId;
 use edvac_memory::journal::Record;
-use edvac_memory::verdict::{CheckReport, Outcome};
+use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 
 use crate::control::effect::Purpose;
 use crate::control::event::Event;
@@ -117,12 +117,15 @@ impl RunState {
                     work.weigh_repair(is_new);
                 }
             }
-            Event::Committed { instruction, settlement, commit, tree, touched } => {
+            Event::Committed { instruction, settlement, commit, tree, touched, inventory } => {
                 let (attempts, reports, rewritten) =
                     self.work.take().map(Work::into_outcome).unwrap_or_default();
                 let (settlement, touched) = (*settlement, touched.clone());
                 let (commit, tree) = (commit.clone(), tree.clone());
                 let settled = Settled { settlement, commit, tree, touched, attempts, reports, rewritten };
+                if !settled.reports.iter().any(|r| matches!(r.verdict, Verdict::Integrity { .. })) {
+                    self.inventory = inventory.clone();
+                }
                 self.head = Some(settled.commit.clone());
                 self.tree = Some(settled.tree.clone());
                 self.settled.insert(*instruction, settled);
@@ -212,6 +215,7 @@ impl Work {
             stale: 0,
             rewritten: BTreeSet::new(),
             seen: BTreeSet::new(),
+            failing: BTreeMap::new(),
             in_vain: BTreeSet::new(),
             past: Vec::new(),
             summary: None,
@@ -252,6 +256,7 @@ impl Work {
                 self.stale = 0;
                 self.rewritten.clear();
                 self.seen.clear();
+                self.failing.clear();
                 self.in_vain.clear();
                 self.past.clear();
             }
@@ -267,10 +272,11 @@ impl Work {
             tree: self.tree.clone(),
             reports: self.reports.clone(),
             unproven: self.unproven.clone(),
+            failing: self.failing.clone(),
             faults: self.faults.clone(),
             test: self
                 .target()
-                .filter(|(_, place)| matches!(place.kind, PlaceKind::Expectation { .. }))
+                .filter(|(_, p)| matches!(p.kind, PlaceKind::Expectation { .. } | PlaceKind::Hollow { .. }))
                 .and_then(|(_, place)| place.test_name().map(str::to_owned)),
             guessed: self.tried_all(),
         });
@@ -293,6 +299,7 @@ impl Work {
             self.tree = repair.tree;
             self.reports = repair.reports;
             self.unproven = repair.unproven;
+            self.failing = repair.failing;
             self.faults = repair.faults;
             self.came_to_nothing();
         }
@@ -330,6 +337,13 @@ impl Work {
         self.reports = reports.to_vec();
         self.unproven = unproven.to_vec();
         self.passed = reports.iter().all(|r| r.verdict.is_passed());
+        for test in reports.iter().flat_map(|r| &r.tests) {
+            if test.outcome == Outcome::Failed {
+                self.failing.insert(test.name.clone(), self.tree.clone());
+            } else {
+                self.failing.remove(&test.name);
+            }
+        }
         if let Some(turn) = self.talk.turns.last_mut() {
             turn.checked = true;
         }
@@ -349,11 +363,14 @@ fn faults_differ(now: &[Fault], before: &[Fault]) -> bool {
     now.len() != before.len() || now.iter().zip(before).any(|(now, before)| !now.is_as(before))
 }
 
-/// How good a tree is: checks that passed, tests that passed, tests that ran at all.
+/// How good a tree is: checks that passed, tests that passed and show something, tests that ran at all. Tests that were
+/// tampered with are none.
 fn standing(reports: &[CheckReport]) -> (usize, usize, usize) {
     let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
-    let tests = || reports.iter().flat_map(|r| &r.tests);
-    (passed, tests().filter(|t| t.outcome == Outcome::Passed).count(), tests().count())
+    let sound = reports.iter().filter(|r| !matches!(r.verdict, Verdict::Integrity { .. }));
+    let tests = || sound.clone().flat_map(|r| &r.tests);
+    let shows = |t: &&TestOutcome| t.outcome == Outcome::Passed && t.flaw.is_none();
+    (passed, tests().filter(shows).count(), tests().count())
 }
 
 impl crate::control::state::Totals {

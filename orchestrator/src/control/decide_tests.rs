@@ -14,6 +14,7 @@ use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use proptest::prelude::*;
 
 use super::*;
+use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::Event;
 use crate::control::event::Limits;
@@ -150,6 +151,7 @@ impl World {
                 commit: CommitId(format!("c{instruction}")),
                 tree: tree.clone(),
                 touched: vec![],
+                inventory: Inventory::default(),
             },
             Effect::CheckAll { tree } => Event::FinalChecked { reports: self.reports(tree) },
             Effect::Finish => Event::Finished {

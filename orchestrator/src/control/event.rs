@@ -8,6 +8,7 @@ use edvac_memory::program::Program;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
+use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::ledger::Ledger;
@@ -263,6 +264,9 @@ pub enum Event {
         tree: TreeId,
         /// Files that differ from the commit before, deleted ones aside.
         touched: Vec<String>,
+        /// Its tests and what they assert.
+        #[serde(default)]
+        inventory: Inventory,
     },
     /// All checks of the program were executed on the last tree.
     FinalChecked {

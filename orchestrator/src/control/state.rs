@@ -11,6 +11,7 @@ use edvac_memory::program::{Instruction, Program};
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
+use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
@@ -39,6 +40,8 @@ pub struct RunState {
     pub head: Option<CommitId>,
     /// The last committed tree.
     pub tree: Option<TreeId>,
+    /// The tests that counted last: those of the last commit, unless they had been tampered with.
+    pub inventory: Inventory,
     /// What was used so far.
     pub totals: Totals,
     /// Why the run is not going on, if so.
@@ -147,6 +150,8 @@ pub struct Work {
     pub rewritten: BTreeSet<String>,
     /// Trees of this attempt that were checked: a repair that leads back to one leads round in a circle.
     pub seen: BTreeSet<TreeId>,
+    /// Tests of this attempt that failed when they were last run, and on which tree. They may not vanish.
+    pub failing: BTreeMap<String, TreeId>,
     /// Questions of this attempt's repairs whose answers did no good.
     pub in_vain: BTreeSet<String>,
     /// Turns of this attempt's earlier conversations.
@@ -170,6 +175,8 @@ pub struct Repair {
     pub reports: Vec<CheckReport>,
     /// Requirements that no passing test named.
     pub unproven: Vec<String>,
+    /// Tests that had failed.
+    pub failing: BTreeMap<String, TreeId>,
     /// Its faults.
     pub faults: Vec<Fault>,
     /// The test that it writes again because of what it expects, if it does.
@@ -201,7 +208,7 @@ impl Work {
     /// fault has its turn, the likeliest first; then they are gone through again from the other end, where the tests are:
     /// by then the functions that they use were left as they are.
     pub fn target(&self) -> Option<(&Fault, &Place)> {
-        let targets = || self.faults.iter().flat_map(|f| f.places.iter().map(move |p| (f, p)));
+        let targets = || self.faults.iter().flat_map(|f| f.suspects().map(move |p| (f, p)));
         let at = self.stale as usize;
         let count = targets().count();
         if at < count {
@@ -212,7 +219,7 @@ impl Work {
 
     /// Whether every place was tried before.
     pub fn tried_all(&self) -> bool {
-        self.stale as usize >= self.faults.iter().map(|f| f.places.len()).sum()
+        self.stale as usize >= self.faults.iter().map(|f| f.suspects().count()).sum()
     }
 
     /// Whether the repair writes a test or a function anew instead of mending it: one that was gone through with
@@ -243,11 +250,16 @@ impl Work {
         }
     }
 
+    /// Whether the last check round found nothing to mend: every check passed, and tests show what they name.
+    fn is_done(&self) -> bool {
+        self.passed && self.unproven.is_empty()
+    }
+
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,
     /// and the checks say where to look.
     pub fn next_repair(&self, limits: &Limits) -> Option<u32> {
         let last = self.talk.turns.last()?;
-        let failed = (last.checked || self.repair.is_some()) && !self.passed && !self.faults.is_empty();
+        let failed = (last.checked || self.repair.is_some()) && !self.is_done() && !self.faults.is_empty();
         (failed && self.repairs_used < limits.repairs_max).then_some(self.repairs_used + 1)
     }
 

@@ -3,11 +3,11 @@
 use edvac_agents::roles::feedback;
 use edvac_memory::ids::{RequirementId, TreeId};
 use edvac_memory::program::{Check, CheckKind};
-use edvac_memory::verdict::CheckReport;
+use edvac_memory::verdict::{CheckReport, TestOutcome};
 
 use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check::fault::faults;
-use crate::check::{Ground, run_check, with_history};
+use crate::check::{Counted, Ground, run_check, with_history};
 use crate::control::{Event, Purpose, RunState};
 use crate::ledger::{describe, shows};
 
@@ -20,21 +20,25 @@ impl Performer {
     ) -> Result<Event, Trouble> {
         let program = program_of(state)?;
         let instruction = instruction_of(purpose, state)?;
-        let reports = self.run_all(&instruction.checks, tree, &program.language).await?;
+        let language = program.language.as_str();
+        let failing = state.work.as_ref().map(|work| &work.failing).cloned().unwrap_or_default();
+        let counted = Counted::of(&state.inventory, &failing, self.files.as_ref(), language)?;
+        let reports = self.run_all(&instruction.checks, tree, language, &counted).await?;
         // A step that runs no tests cannot be asked for one.
         let tests = instruction.checks.iter().any(|check| check.kind == CheckKind::Tests);
         let shown = |id: &RequirementId| reports.iter().any(|report| shows(id, report));
         let unproven: Vec<RequirementId> =
             instruction.covers.iter().filter(|id| tests && !shown(id)).cloned().collect();
         let answer = if reports.iter().any(|r| !r.verdict.is_passed()) {
-            Some(feedback::failed(&self.templates, &reports, &program.language)?)
+            Some(feedback::failed(&self.templates, &reports, language)?)
         } else if unproven.is_empty() {
             None
         } else {
-            Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &program.language)?)
+            let hollow = hollow(&reports, &unproven);
+            Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &hollow, language)?)
         };
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
-        let faults = faults(&reports, self.files.as_ref(), tree, &program.language)?;
+        let faults = faults(&reports, &unproven, self.files.as_ref(), tree, language)?;
         let unproven = unproven.into_iter().map(|id| id.0).collect();
         Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens })
     }
@@ -49,7 +53,8 @@ impl Performer {
                 None => checks.push(check.clone()),
             }
         }
-        let mut reports = self.run_all(&checks, tree, &program.language).await?;
+        let counted = Counted { committed: state.inventory.clone(), failed: Vec::new() };
+        let mut reports = self.run_all(&checks, tree, &program.language, &counted).await?;
         for report in &mut reports {
             with_history(report, state.settled.values().flat_map(|settled| &settled.reports));
         }
@@ -61,6 +66,7 @@ impl Performer {
         checks: &[Check],
         tree: &TreeId,
         language: &str,
+        counted: &Counted,
     ) -> Result<Vec<CheckReport>, Trouble> {
         std::fs::create_dir_all(&self.scratch).map_err(|e| Trouble::System(e.to_string()))?;
         let export = |dir: &std::path::Path| self.files().export(tree, dir);
@@ -71,6 +77,7 @@ impl Performer {
             sandbox: self.sandbox.as_ref().map(AsRef::as_ref),
             export: &export,
             scratch: &self.scratch,
+            counted,
             domain: &self.domain,
         };
         let mut reports = Vec::with_capacity(checks.len());
@@ -80,4 +87,10 @@ impl Performer {
         }
         Ok(reports)
     }
+}
+
+/// Tests that name what is unproven, and pass without showing it.
+fn hollow(reports: &[CheckReport], unproven: &[RequirementId]) -> Vec<TestOutcome> {
+    let tests = reports.iter().flat_map(|r| &r.tests);
+    tests.filter(|t| t.flaw.is_some() && t.covers.iter().any(|id| unproven.contains(id))).cloned().collect()
 }

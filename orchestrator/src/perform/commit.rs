@@ -4,6 +4,7 @@ use edvac_memory::ids::{CommitId, InstructionId, TreeId};
 use edvac_memory::store::{CommitParts, FileStore, StoreError};
 
 use super::{Performer, Trouble, program_of};
+use crate::check::inventory;
 use crate::control::event::Settlement;
 use crate::control::{Event, RunState};
 
@@ -34,12 +35,15 @@ impl Performer {
             message,
             time_s: parts.time_s,
         })?;
+        drop(store);
+        let inventory = inventory(self.files.as_ref(), parts.tree, &program_of(state)?.language)?;
         Ok(Event::Committed {
             instruction: parts.instruction,
             settlement: parts.settlement,
             commit,
             tree: parts.tree.clone(),
             touched,
+            inventory,
         })
     }
 }

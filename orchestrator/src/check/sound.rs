@@ -1,0 +1,110 @@
+//! Whether a test run that passes shows anything: tests that became weaker since they counted, tests that cannot fail, a
+//! run that was interfered with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edvac_memory::ids::TreeId;
+use edvac_memory::index::FileStoreView;
+use edvac_memory::store::StoreError;
+use edvac_memory::verdict::{Outcome, Verdict};
+
+use super::integrity::{Breach, BreachKind, Inventory};
+use super::{Found, Ground};
+
+/// Breaches that a reason names; the others are counted.
+const NAMED_MAX: usize = 2;
+
+/// Tests that counted before, and may not ask less now.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// Those of the last commit whose tests were sound.
+    pub committed: Inventory,
+    /// Those that failed when they were last run in this attempt, under their runner's names, each with the inventory
+    /// of its tree. They may be written again; they may not go away.
+    pub failed: Vec<(Inventory, BTreeSet<String>)>,
+}
+
+impl Counted {
+    /// What counts while a step is worked on: `failing` are its attempt's tests that failed last, with their trees.
+    pub fn of(
+        committed: &Inventory,
+        failing: &BTreeMap<String, TreeId>,
+        store: &dyn FileStoreView,
+        language: &str,
+    ) -> Result<Self, StoreError> {
+        let mut by_tree: BTreeMap<&TreeId, BTreeSet<String>> = BTreeMap::new();
+        for (name, tree) in failing {
+            by_tree.entry(tree).or_default().insert(name.clone());
+        }
+        let failed = by_tree.into_iter().map(|(tree, names)| Ok((inventory(store, tree, language)?, names)));
+        Ok(Self { committed: committed.clone(), failed: failed.collect::<Result<_, StoreError>>()? })
+    }
+
+    /// In which ways `now` asks less.
+    fn breaches(&self, now: &Inventory) -> Vec<Breach> {
+        let mut all = now.breaches_since(&self.committed);
+        let is_gone = |b: &Breach| !matches!(b.kind, BreachKind::Weakened | BreachKind::Tampered);
+        for (before, names) in &self.failed {
+            let lasts: BTreeSet<_> = names.iter().map(|name| last_part(name)).collect();
+            let new = now.breaches_since(before).into_iter();
+            all.extend(new.filter(|b| is_gone(b) && lasts.contains(b.test.as_str())));
+        }
+        let mut seen = BTreeSet::new();
+        all.retain(|breach| seen.insert(breach.said.clone()));
+        all
+    }
+}
+
+/// A test's own name in what its runner calls it.
+pub(super) fn last_part(name: &str) -> &str {
+    let own = name.rsplit(" > ").next().unwrap_or(name);
+    if own.contains(char::is_whitespace) { own } else { own.rsplit(['.', ':']).next().unwrap_or(own) }
+}
+
+/// The inventory of a tree's tests. Reads every file of text; linear in their bytes.
+pub fn inventory(store: &dyn FileStoreView, tree: &TreeId, language: &str) -> Result<Inventory, StoreError> {
+    let mut files = Vec::new();
+    for path in store.list(tree)?.into_keys() {
+        if let Ok(text) = String::from_utf8(store.read(tree, &path)?) {
+            files.push((path, text));
+        }
+    }
+    Ok(Inventory::take(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), language))
+}
+
+/// A test run's verdict in the light of what its tests are.
+pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
+    if matches!(found.verdict, Verdict::Stopped { .. } | Verdict::Integrity { .. }) {
+        return found;
+    }
+    let now = match inventory(ground.store, ground.tree, ground.language) {
+        Ok(now) => now,
+        Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
+    };
+    for test in found.tests.iter_mut().filter(|t| t.outcome == Outcome::Passed) {
+        test.flaw = now.flaw_of(&test.name);
+    }
+    let mut breaches = now.tampering().to_vec();
+    breaches.extend(ground.counted.breaches(&now).into_iter().filter(|b| !now.tampering().contains(b)));
+    if let Some(reason) = reason(&breaches) {
+        found.verdict = Verdict::Integrity { reason };
+        return found;
+    }
+    let passed: Vec<_> = found.tests.iter().filter(|t| t.outcome == Outcome::Passed).collect();
+    if found.verdict.is_passed()
+        && let Some(first) = passed.first()
+        && passed.iter().all(|t| t.flaw.is_some())
+    {
+        let flaw = first.flaw.clone().unwrap_or_default();
+        let reason = format!("no test that passed shows anything: {}: {flaw}", first.name);
+        found.verdict = Verdict::NoEvidence { reason };
+    }
+    found
+}
+
+fn reason(breaches: &[Breach]) -> Option<String> {
+    let named: Vec<_> = breaches.iter().take(NAMED_MAX).map(|b| b.said.clone()).collect();
+    let more = breaches.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    (!named.is_empty()).then(|| format!("{}{more}", named.join("; ")))
+}
