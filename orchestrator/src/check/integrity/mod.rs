@@ -148,7 +148,7 @@ impl Inventory {
         let code = if language == "rust" { all.iter().filter(|f| !is_test(&f.path)).collect() } else { code };
         let paths =
             files.iter().map(|(path, _)| *path).filter(|p| !tests.iter().any(|t| t.path == *p)).collect();
-        let project = Project { language, tests, code, paths };
+        let project = Project::new(language, tests, code, &paths);
         let mut facts = Vec::new();
         for file in &project.tests {
             for test in &file.tests {

@@ -1,6 +1,6 @@
 //! What of a project a test touches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::body::{File, Found};
 use super::judge::is_mocking;
@@ -9,15 +9,33 @@ use super::tokens::{Tokens, is_name};
 /// Names of modules that are too short to be told from words.
 const STEM_CHARS_MIN: usize = 3;
 
+/// What is done before each test of a file, or of a class.
+const SET_UP: [&str; 6] = ["setUp", "setUpClass", "setUpModule", "beforeEach", "before", "setup"];
+
 /// The files of a project, told apart.
 pub(super) struct Project<'a> {
-    pub(super) language: &'a str,
+    language: &'a str,
     /// Files with tests, and what helps them.
     pub(super) tests: Vec<&'a File>,
-    /// What is tested.
-    pub(super) code: Vec<&'a File>,
-    /// Every path that holds no test: also what is not code.
-    pub(super) paths: BTreeSet<&'a str>,
+    /// All that what is tested offers.
+    own: HashSet<&'a str>,
+    /// What a file of the project can be called by in a text.
+    stems: BTreeSet<&'a str>,
+    /// What names mean that imports of files with tests bring: looked up once, not once for each test.
+    imported: Imported<'a>,
+    /// Files with tests in which a name is given a meaning.
+    defined: BTreeMap<&'a str, Vec<&'a File>>,
+}
+
+/// Names that come from the project's own modules.
+#[derive(Default)]
+struct Imported<'a> {
+    /// By `from module import name`, and what it is called here.
+    named: HashSet<&'a str>,
+    /// All that modules offer of which everything is imported.
+    everything: HashSet<&'a str>,
+    /// What a module is called here, with what it offers.
+    modules: BTreeMap<&'a str, HashSet<&'a str>>,
 }
 
 /// A file's name without its directory and ending.
@@ -62,7 +80,27 @@ pub(super) struct Reach {
     pub(super) replaced: BTreeSet<String>,
 }
 
-impl Project<'_> {
+impl<'a> Project<'a> {
+    /// The project with `tests` for `code`; `paths` are all that hold no test, also what is not code. Grows with imports
+    /// times files.
+    pub(super) fn new(
+        language: &'a str,
+        tests: Vec<&'a File>,
+        code: Vec<&'a File>,
+        paths: &BTreeSet<&'a str>,
+    ) -> Self {
+        let packages = code.iter().filter_map(|f| f.path.rsplit_once('/')).flat_map(|(d, _)| d.split('/'));
+        let packages = packages.filter(|d| !matches!(*d, "src" | "lib" | "test" | "tests"));
+        let stems = paths.iter().map(|p| stem(p)).chain(packages).filter(|s| s.len() >= STEM_CHARS_MIN);
+        let imported = Imported::by(&tests, &code);
+        let own = code.iter().flat_map(|f| f.offers.iter().map(String::as_str)).collect();
+        let mut defined: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
+        for file in &tests {
+            file.defines.keys().for_each(|name| defined.entry(name).or_default().push(file));
+        }
+        Self { language, stems: stems.collect(), imported, defined, own, tests }
+    }
+
     /// The test's file first, then everything that can help it.
     pub(super) fn around<'f>(&'f self, file: &'f File) -> Vec<&'f File> {
         let others = self.tests.iter().copied().filter(|f| f.path != file.path);
@@ -71,24 +109,14 @@ impl Project<'_> {
 
     /// Follows the names in a test to what they are made of.
     pub(super) fn reach(&self, file: &File, test: &Found) -> Reach {
-        let around = self.around(file);
-        let seen = closure(&around, test);
-        let (mut touches, modules) = self.own_names(&around, &seen);
+        let seen = self.closure(file, test);
+        let (mut touches, modules) = self.imported.names(&seen);
         if matches!(self.language, "rust" | "go") || file.path.starts_with("src/") {
-            let offers = self.code.iter().flat_map(|f| &f.offers);
-            let own = if self.language == "rust" { Some(&file.offers) } else { None };
-            touches.extend(offers.chain(own.into_iter().flatten()).filter(|n| seen.contains(*n)).cloned());
+            let offers = |name: &String| {
+                self.own.contains(name.as_str()) || self.language == "rust" && file.offers.contains(name)
+            };
+            touches.extend(seen.iter().filter(|name| offers(name)).cloned());
         }
-        let packages =
-            self.code.iter().filter_map(|f| f.path.rsplit_once('/')).flat_map(|(d, _)| d.split('/'));
-        let packages = packages.filter(|d| !matches!(*d, "src" | "lib" | "test" | "tests"));
-        let stems: BTreeSet<&str> = self
-            .paths
-            .iter()
-            .map(|p| stem(p))
-            .chain(packages)
-            .filter(|s| s.len() >= STEM_CHARS_MIN)
-            .collect();
         let replaced = replaced(&test.function.tokens);
         let is_replaced = |token: &str| replaced.contains(token.rsplit('.').next().unwrap_or(token));
         let by_file = seen.iter().filter(|token| !is_replaced(token)).any(|token| {
@@ -97,40 +125,80 @@ impl Project<'_> {
                 || token.starts_with('"')
                     && token
                         .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-'))
-                        .any(|word| stems.contains(word))
+                        .any(|word| self.stems.contains(word))
         });
         Reach { touches, by_file, modules, replaced }
     }
 
-    /// The names that imports of the project's modules bring, of those that are seen, and the modules' own.
-    fn own_names(&self, around: &[&File], seen: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<String>) {
-        let (mut names, mut modules) = (BTreeSet::new(), BTreeSet::new());
-        for import in around.iter().flat_map(|f| &f.imports) {
-            for code in self.code.iter().filter(|code| names_module(&import.module, &code.path)) {
-                let hands_on = code.imports.iter().any(|i| i.everything);
-                let all = hands_on.then_some(&self.code).into_iter().flatten().flat_map(|f| &f.offers);
-                let offers: BTreeSet<&String> = code.offers.iter().chain(all).collect();
-                if import.everything {
-                    names.extend(offers.iter().filter(|n| seen.contains(**n)).map(|n| (*n).clone()));
-                }
-                if let Some(alias) = import.alias.as_ref().filter(|a| seen.contains(*a)) {
-                    modules.insert(alias.clone());
-                    names.extend(seen.iter().filter(|n| *n != alias && offers.contains(n)).cloned());
-                }
-                names.extend(import.names.iter().map(|(_, n)| n).filter(|n| seen.contains(*n)).cloned());
-            }
-            // `from package import module`
-            let is_module = self.code.iter().any(|code| names_module(&import.module, &code.path));
-            let names_in = import.names.iter().filter(|(_, alias)| seen.contains(alias));
-            for (module, alias) in names_in.filter(|_| !is_module || import.module.ends_with('.')) {
-                for code in self.code.iter().filter(|code| stem(&code.path) == module) {
-                    modules.insert(alias.clone());
-                    names.extend(seen.iter().filter(|n| code.offers.contains(*n)).cloned());
+    /// Every token that a test is made of, through all names that mean something in its files.
+    fn closure(&self, file: &File, test: &Found) -> BTreeSet<String> {
+        let mut seen: BTreeSet<String> = test.function.tokens.iter().cloned().collect();
+        seen.extend(test.function.parameters.iter().cloned());
+        let marks = test.marks.iter().flat_map(|m| m.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        seen.extend(marks.map(str::to_owned));
+        seen.extend(["setup_method"].into_iter().chain(SET_UP).map(str::to_owned));
+        let mut todo: Vec<String> = seen.iter().cloned().collect();
+        while let Some(name) = todo.pop() {
+            let defined = self.defined.get(name.as_str()).into_iter().flatten();
+            // What is set up before the tests of another file is nothing to this one.
+            let here = defined.filter(|f| f.path == file.path || !SET_UP.contains(&name.as_str()));
+            for token in here.flat_map(|f| &f.defines[&name]) {
+                if (is_name(token) || token.starts_with('"')) && seen.insert(token.clone()) {
+                    todo.push(token.clone());
                 }
             }
         }
-        (names, modules)
+        seen
     }
+}
+
+impl<'a> Imported<'a> {
+    fn by(tests: &[&'a File], code: &[&'a File]) -> Self {
+        let mut out = Self::default();
+        let mut known: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
+        for import in tests.iter().flat_map(|f| &f.imports) {
+            let files = known.entry(import.module.as_str()).or_insert_with(|| {
+                code.iter().copied().filter(|c| names_module(&import.module, &c.path)).collect()
+            });
+            if !files.is_empty() {
+                if import.everything {
+                    out.everything.extend(offers(files, code));
+                }
+                if let Some(alias) = &import.alias {
+                    out.modules.entry(alias).or_default().extend(offers(files, code));
+                }
+                out.named.extend(import.names.iter().map(|(_, alias)| alias.as_str()));
+            }
+            // `from package import module`
+            let is_package = files.is_empty() || import.module.ends_with('.');
+            for (module, alias) in import.names.iter().filter(|_| is_package) {
+                for file in code.iter().filter(|file| stem(&file.path) == module) {
+                    out.modules.entry(alias).or_default().extend(file.offers.iter().map(String::as_str));
+                }
+            }
+        }
+        out
+    }
+
+    /// Those of the names that are seen which mean something of the project, and those that mean a module of it.
+    fn names(&self, seen: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<String>) {
+        let modules: Vec<_> = seen.iter().filter_map(|n| self.modules.get_key_value(n.as_str())).collect();
+        let own = |name: &&String| {
+            let name = name.as_str();
+            self.named.contains(name)
+                || self.everything.contains(name)
+                || modules.iter().any(|(alias, offers)| **alias != name && offers.contains(name))
+        };
+        let names = seen.iter().filter(own).cloned().collect();
+        (names, modules.into_iter().map(|(alias, _)| (*alias).to_owned()).collect())
+    }
+}
+
+/// What files offer; a package hands on what its modules do.
+fn offers<'a>(files: &[&'a File], code: &[&'a File]) -> Vec<&'a str> {
+    let hands_on = files.iter().any(|f| f.imports.iter().any(|i| i.everything));
+    let all = if hands_on { code } else { files };
+    all.iter().flat_map(|f| f.offers.iter().map(String::as_str)).collect()
 }
 
 /// Whether an import means a file of the project.
@@ -142,42 +210,6 @@ fn names_module(module: &str, path: &str) -> bool {
     let wanted = if module.contains('/') { last } else { module.trim_start_matches('.') };
     !wanted.is_empty()
         && (dotted == wanted || dotted.ends_with(&format!(".{wanted}")) || stem(path) == wanted)
-}
-
-/// Every token that a test is made of, through all names that mean something in its files.
-fn closure(around: &[&File], test: &Found) -> BTreeSet<String> {
-    let mut seen: BTreeSet<String> = test.function.tokens.iter().cloned().collect();
-    seen.extend(test.function.parameters.iter().cloned());
-    seen.extend(
-        test.marks
-            .iter()
-            .flat_map(|m| m.split(|c: char| !c.is_alphanumeric() && c != '_'))
-            .map(str::to_owned),
-    );
-    seen.extend(
-        ["setUp", "setUpClass", "setUpModule", "beforeEach", "before", "setup_method", "setup"]
-            .map(str::to_owned),
-    );
-    let mut todo: Vec<String> = seen.iter().cloned().collect();
-    let mut done: BTreeSet<(usize, String)> = BTreeSet::new();
-    while let Some(name) = todo.pop() {
-        for (at, file) in around.iter().enumerate() {
-            let shared = matches!(
-                name.as_str(),
-                "setUp" | "setUpClass" | "setUpModule" | "beforeEach" | "before" | "setup"
-            );
-            let Some(made_of) = file.defines.get(&name) else { continue };
-            if at > 0 && shared || !done.insert((at, name.clone())) {
-                continue;
-            }
-            for token in made_of {
-                if (is_name(token) || token.starts_with('"')) && seen.insert(token.clone()) {
-                    todo.push(token.clone());
-                }
-            }
-        }
-    }
-    seen
 }
 
 /// What a test puts something else in the place of: `patch("calc.add")`, `calc.add = Mock()`, `mock.method(calc, "add")`.
