@@ -145,6 +145,36 @@ async fn a_missing_tool_is_no_evidence() {
 }
 
 #[tokio::test]
+async fn plain_classes_hold_tests_and_pytest_is_named_where_it_is_missing() {
+    let test = "import os\n\nclass TestJoin:\n    def setup_method(self):\n        self.parts = ['a', 'b']\n\n    def test_r1_joins(self, tmp_path):\n        assert os.path.join(*self.parts) == 'a/b' and tmp_path.exists()\n\n    def test_r2_fails(self):\n        assert self.parts == []\n";
+    let report = report_on(CheckKind::Tests, "python", &[("test_a.py", test)]).await;
+    let outcomes: Vec<_> = report.tests.iter().map(|t| (t.name.as_str(), t.outcome)).collect();
+    assert_eq!(
+        outcomes,
+        [
+            ("test_a.TestJoin.test_r1_joins", Outcome::Passed),
+            ("test_a.TestJoin.test_r2_fails", Outcome::Failed)
+        ]
+    );
+    let needs =
+        "import pytest\n\n@pytest.mark.parametrize('n', [1, 2])\ndef test_r1(n):\n    assert abs(-n) == n\n";
+    let report = report_on(CheckKind::Tests, "python", &[("test_a.py", needs)]).await;
+    match report.verdict {
+        Verdict::NoEvidence { reason } => {
+            assert!(reason.starts_with("pytest is not installed (pip install pytest"), "{reason}")
+        }
+        other => {
+            // Here it is installed.
+            assert_eq!(
+                other.reason(),
+                "no test that passed shows anything: test_a.test_r1[1]: it uses nothing of the project"
+            );
+            assert_eq!(report.tests.len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn bad_commands_have_verdicts_of_their_own() {
     for (command, begins) in [
         ("python3 -c \"input()\"", "failed: it waits for input"),

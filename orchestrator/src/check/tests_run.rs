@@ -30,6 +30,10 @@ trait Runner: Sync {
     fn env(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+    /// How a person would run them, where it is not the language's usual way.
+    fn run_by(&self) -> Option<&'static str> {
+        None
+    }
     /// What became of each test.
     fn read(&self, ran: &Ran, out: &Path) -> Results;
 }
@@ -50,8 +54,10 @@ struct One {
     detail: String,
 }
 
-fn runner(name: &str) -> Option<&'static dyn Runner> {
+/// The runner of a language, for the project in a directory.
+fn runner(name: &str, project: &Path) -> Option<&'static dyn Runner> {
     Some(match name {
+        "python" if python::wants_pytest(project) => &python::Pytest,
         "python" => &python::Python,
         "javascript" => &javascript::JavaScript,
         "rust" => &rust::Rust,
@@ -62,25 +68,26 @@ fn runner(name: &str) -> Option<&'static dyn Runner> {
 
 /// Runs the tests of a tree.
 pub(super) async fn tests(ground: &Ground<'_>) -> Found {
-    let Some(runner) = runner(ground.domain.runner(ground.language)) else {
-        return Found::nothing(format!("there is no way to run tests of {:?}", ground.language));
-    };
     let tried = async {
         let bench = Bench::of(ground)?;
+        let runner = runner(ground.domain.runner(ground.language), &bench.work);
+        let runner =
+            runner.ok_or_else(|| format!("there is no way to run tests of {:?}", ground.language))?;
         bench.needs(runner.needs())?;
         let command = runner.command(&bench.out);
         let command = command.map_err(|e| format!("no directory for the tests: {e}"))?;
         let job = Job { env: runner.env(), ..bench.job(command, TESTS_MS_MAX) };
         let ran = bench.run(&job).await?;
-        Ok::<_, String>((bench, ran))
+        Ok::<_, String>((bench, runner, ran))
     };
-    let (bench, ran) = match tried.await {
+    let (bench, runner, ran) = match tried.await {
         Ok(tried) => tried,
         Err(reason) => return Found::nothing(reason),
     };
     let results = runner.read(&ran, &bench.out);
     let causes = causes(&results);
-    let command = ground.domain.tests_run_by(ground.language).split_whitespace().map(str::to_owned).collect();
+    let run_by = runner.run_by().unwrap_or_else(|| ground.domain.tests_run_by(ground.language));
+    let command = run_by.split_whitespace().map(str::to_owned).collect();
     Found {
         verdict: verdict(&results, &ran, &bench.changed_code(ground)),
         command,

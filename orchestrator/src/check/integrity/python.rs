@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
                 || marks.iter().any(|m| says_skip(m))
                 || self.skips_itself(node);
             let dead =
-                class.filter(|c| c.bases.is_empty()).map(|c| format!("its class {} is no TestCase", c.name));
+                class.filter(|c| c.bases.is_empty() && !is_plain_tests(&c.name)).map(|c| no_tests(&c.name));
             let table = self.table(decorated);
             let marks = marks.iter().filter(|m| !says_skip(m)).map(|m| (*m).to_owned()).collect();
             self.file.tests.push(Found { name, full, function, table, marks, skipped, dead });
@@ -267,6 +267,15 @@ struct Class {
     skipped: bool,
 }
 
+/// Whether a plain class is looked into for tests by its name.
+fn is_plain_tests(class: &str) -> bool {
+    class.starts_with("Test")
+}
+
+fn no_tests(class: &str) -> String {
+    format!("its class {class} is no TestCase and its name does not begin with Test")
+}
+
 /// A class without a base of its own that is a `TestCase` is not looked into by the runner, wherever its bases are.
 pub(super) fn inherit(files: &mut [File]) {
     let mut bases: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
@@ -297,8 +306,12 @@ pub(super) fn inherit(files: &mut [File]) {
         if of_class && handed_on.contains(&class) {
             // Its tests run in the classes that are made from it.
             test.dead = None;
-        } else if test.dead.is_none() && bases.contains_key(&class) && plain(&class) {
-            test.dead = Some(format!("its class {class} is no TestCase"));
+        } else if test.dead.is_none()
+            && !is_plain_tests(&class)
+            && bases.contains_key(&class)
+            && plain(&class)
+        {
+            test.dead = Some(no_tests(&class));
         }
     }
 }

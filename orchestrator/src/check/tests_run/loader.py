@@ -100,6 +100,29 @@ class Function(unittest.TestCase):
             self.function(*[pathlib.Path(directory) for _ in wanted])
 
 
+def in_class(owner, method):
+    """A test in a plain class, as pytest has them: an object of its own, set up and torn down around it."""
+    wanted = [p for p in inspect.signature(getattr(owner, method)).parameters if p != "self"]
+
+    def call(*given):
+        one = owner()
+        for before in ("setup_method", "setup"):
+            getattr(one, before, lambda *_: None)(*[None][: takes(one, before)])
+        try:
+            getattr(one, method)(*given)
+        finally:
+            getattr(one, "teardown_method", lambda *_: None)(*[None][: takes(one, "teardown_method")])
+
+    empty = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    call.__signature__ = inspect.Signature([inspect.Parameter(name, empty) for name in wanted])
+    return call
+
+
+def takes(one, method):
+    found = getattr(one, method, None)
+    return len(inspect.signature(found).parameters) if found else 0
+
+
 def modules():
     for directory, inner, files in os.walk(ROOT):
         inner[:] = sorted(d for d in inner if not d.startswith((".", "__")) and d not in ("node_modules", "venv"))
@@ -114,8 +137,12 @@ def suite_of(path):
     module = importlib.import_module(name)
     suite = unittest.defaultTestLoader.loadTestsFromModule(module)
     for key, value in sorted(vars(module).items()):
-        if key.startswith("test") and inspect.isfunction(value) and value.__module__ == module.__name__:
+        own = getattr(value, "__module__", None) == module.__name__
+        if own and key.startswith("test") and inspect.isfunction(value):
             suite.addTest(Function(name, key, value))
+        elif own and key.startswith("Test") and inspect.isclass(value) and not issubclass(value, unittest.TestCase):
+            for method in sorted(m for m in dir(value) if m.startswith("test")):
+                suite.addTest(Function(f"{name}.{key}", method, in_class(value, method)))
     return suite
 
 
