@@ -295,8 +295,11 @@ fn set_up_work_dir(dir: &Path, git_dir: &Path) -> Result<PathBuf, StoreError> {
     let dir = fs::canonicalize(dir).map_err(io("finding the workspace"))?;
     let pointer = dir.join(".git");
     let text = format!("gitdir: {}\n", git_dir.display());
-    if fs::read_to_string(&pointer).ok().as_deref() != Some(&text) {
-        if pointer.is_dir() {
+    // Asked for what it is first: a pipe of that name would hold whoever reads it.
+    let found = fs::symlink_metadata(&pointer).ok();
+    let is_file = found.as_ref().is_some_and(fs::Metadata::is_file);
+    if !is_file || fs::read_to_string(&pointer).ok().as_deref() != Some(&text) {
+        if found.is_some_and(|meta| meta.is_dir()) {
             return Err(StoreError::Io {
                 context: format!("using {}", dir.display()),
                 message: "it is a git repository of its own".to_owned(),

@@ -1,5 +1,7 @@
 //! The versioned file store: a working tree on disk, its history as git objects that live elsewhere.
 
+#[cfg(test)]
+mod attacks;
 mod beneath;
 mod clear;
 #[cfg(test)]
