@@ -24,7 +24,7 @@ use crate::notice::Notices;
 use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
-use crate::sandbox::{BwrapSandbox, Refusal, Sandbox};
+use crate::sandbox::{self, Refusal, Sandbox};
 use crate::slug;
 
 /// Bytes of a task. A larger one is material, and belongs into files.
@@ -413,8 +413,7 @@ pub async fn cancel_idle(dir: &RunDir) -> Result<(), RunError> {
 }
 
 async fn open_sandbox(domain: &Domain) -> Result<Result<Arc<dyn Sandbox>, Refusal>, RunError> {
-    let opened = BwrapSandbox::open().await.map(|s| Arc::new(s) as Arc<dyn Sandbox>);
-    match opened {
+    match sandbox::open().await {
         Err(refusal) if domain.runs_commands() => Err(RunError::NoSandbox(refusal)),
         other => Ok(other),
     }

@@ -7,5 +7,6 @@ mod crash;
 mod home;
 #[cfg(feature = "model-tests")]
 mod models;
+mod no_sandbox;
 mod serve;
 mod signals;

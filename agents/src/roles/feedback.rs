@@ -5,7 +5,7 @@
 use edvac_memory::ids::RequirementId;
 use edvac_memory::index::Hit;
 use edvac_memory::program::{CheckKind, Requirement};
-use edvac_memory::verdict::{CheckReport, TestOutcome};
+use edvac_memory::verdict::{CheckReport, Limit, TestOutcome};
 use serde_json::json;
 
 use super::words;
@@ -61,10 +61,23 @@ pub struct Ran<'a> {
     pub command: &'a str,
     /// Its exit status; none when a signal ended it.
     pub exit_status: Option<i32>,
-    /// The limit that stopped it, in words, if one did.
-    pub stopped: Option<&'a str>,
+    /// The limit it was stopped by.
+    pub limit: Option<Limit>,
     /// What it printed, both streams.
     pub output: &'a str,
+}
+
+/// What a limit did, as the end of a sentence about the command.
+fn limit(limit: Limit) -> &'static str {
+    match limit {
+        Limit::WallTime => "did not end in time and was stopped",
+        Limit::CpuTime => "used up its processor time and was stopped",
+        Limit::Memory => "ran out of memory",
+        Limit::Processes => "started too many processes or threads",
+        Limit::FileSize => "wrote a file that is too large",
+        Limit::DiskSpace => "ran out of disk space",
+        Limit::Output => "printed too much and was stopped",
+    }
 }
 
 /// The answer to `run`.
@@ -73,7 +86,7 @@ pub fn ran(templates: &Templates, ran: &Ran<'_>) -> Text {
     let left_out = lines.len().saturating_sub(OUTPUT_LINES_MAX);
     let output = lines[left_out..].join("\n");
     let view = json!({
-        "command": short_line(ran.command), "stopped": ran.stopped,
+        "command": short_line(ran.command), "limit": ran.limit.map(limit).unwrap_or_default(),
         "exit_status": ran.exit_status.map(|s| s.to_string()).unwrap_or_default(),
         "lines_left_out": left_out, "fence": words::fence(&output), "output": output,
     });

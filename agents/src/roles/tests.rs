@@ -5,7 +5,7 @@ use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::TreeId;
 use edvac_memory::index::{Hit, pack};
 use edvac_memory::program::{Check, CheckKind};
-use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
+use edvac_memory::verdict::{CheckReport, Limit, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
@@ -242,7 +242,7 @@ fn what_the_machine_says_back() {
         words,
     ];
     let long: String = (1..=63).map(|n| format!("line {n}\n")).collect();
-    let ran = |command, exit_status, output| feedback::Ran { command, exit_status, stopped: None, output };
+    let ran = |command, exit_status, output| feedback::Ran { command, exit_status, limit: None, output };
     let problems = ["`@@ write a.py` is empty.".to_owned(), "Second.".to_owned()];
     let parts = [
         feedback::read(&t, "a.py", "a\nb\nc\n", None),
@@ -255,7 +255,7 @@ fn what_the_machine_says_back() {
         feedback::ran(&t, &ran("seq 63", Some(2), &long)),
         feedback::ran(
             &t,
-            &feedback::Ran { command: "sleep 9", stopped: Some("out of time"), ..Default::default() },
+            &feedback::Ran { command: "sleep 9", limit: Some(Limit::WallTime), ..Default::default() },
         ),
         feedback::ran(&t, &ran("abort", None, "")),
         feedback::refused(&t, &problems),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use edvac_orchestrator::config::{self, Config};
-use edvac_orchestrator::sandbox::BwrapSandbox;
+use edvac_orchestrator::sandbox::{self, Level};
 use serde::Serialize;
 use serde_json::json;
 
@@ -155,8 +155,17 @@ fn show(finding: &Finding) {
 }
 
 async fn sandbox() -> Probed {
-    match BwrapSandbox::open().await {
-        Ok(_) => ok("bubblewrap works: no network, one writable tree"),
+    match sandbox::open().await.map(|sandbox| sandbox.level()) {
+        Ok(Level::Apart) => ok("bubblewrap works: no network, one writable tree"),
+        Ok(Level::Behind) => (
+            Standing::Warning,
+            "without user namespaces code runs behind Landlock and a filter of system calls only: no network, not even \
+             a loopback, one writable tree; C and Rust are built by root only"
+                .to_owned(),
+            "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile for \
+             bwrap)."
+                .to_owned(),
+        ),
         Err(refusal) => failure(refusal.why, refusal.fix),
     }
 }

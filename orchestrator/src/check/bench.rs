@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use edvac_memory::store::FILE_BYTES_MAX;
 use edvac_memory::verdict::{Limit, Verdict};
 
 use super::Ground;
-use crate::sandbox::{Job, Outcome, Sandbox};
+use crate::sandbox::{Job, Level, Outcome, Sandbox, read_left};
 
 /// Where a check's own files lie, beside the project.
 pub(super) const OUT: &str = "/out";
@@ -61,6 +62,11 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// Whether a service can be asked here.
+    pub fn has_loopback(&self) -> bool {
+        self.sandbox.level() == Level::Apart
+    }
+
     /// Runs a command.
     pub async fn run(&self, job: &Job) -> Result<Outcome, String> {
         self.sandbox.run(job).await.map_err(|error| error.to_string())
@@ -76,17 +82,16 @@ impl<'a> Bench<'a> {
         let paths = ground.store.list(ground.tree).map(|all| all.into_keys().collect::<Vec<_>>());
         let is_code = |path: &String| super::syntax::language_of(path).is_some();
         let differs = |path: &String| {
-            let now = read_plainly(&self.work.join(path));
+            let now = left_in(&self.work.join(path));
             ground.store.read(ground.tree, path).is_ok_and(|then| now.as_deref() != Some(then.as_slice()))
         };
         paths.unwrap_or_default().into_iter().filter(is_code).filter(differs).collect()
     }
 }
 
-/// A file's bytes if it is a file: what a command left behind under its name may be a link to anywhere.
-pub(super) fn read_plainly(path: &Path) -> Option<Vec<u8>> {
-    let is_file = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    is_file.then(|| std::fs::read(path).ok()).flatten()
+/// What is in a file of the project, of as many bytes as a file of the store may have and one more; see [`read_left`].
+pub(super) fn left_in(path: &Path) -> Option<Vec<u8>> {
+    read_left(path, FILE_BYTES_MAX + 1)
 }
 
 /// The verdict on a command that did not get as far as saying something about the project: one that a limit or a signal

@@ -1,6 +1,6 @@
 //! Checks that run commands, in the real sandbox.
 
-use edvac_memory::verdict::{CheckReport, Outcome, Verdict};
+use edvac_memory::verdict::{CheckReport, Limit, Outcome, Verdict};
 
 use super::testing::{report_on, report_on_moody, report_with};
 use super::*;
@@ -278,4 +278,10 @@ async fn tests_that_cannot_fail_are_no_evidence() {
     assert_eq!(report.verdict.name(), "no evidence");
     assert!(report.tests[0].flaw.is_some());
     assert!(report.verdict.reason().starts_with("no test that passed shows anything"));
+}
+
+#[tokio::test]
+async fn a_limit_has_its_name() {
+    let report = report("kind = 'runs'\ncommand = 'head -c 70000000 /dev/zero > big'", &[]).await;
+    assert_eq!(report.verdict.name(), Limit::FileSize.verdict(), "{:?}", report.verdict);
 }

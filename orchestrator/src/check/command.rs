@@ -7,7 +7,7 @@ use edvac_memory::verdict::Verdict;
 use regex::Regex;
 use similar::TextDiff;
 
-use super::bench::{Bench, OUT, last_line, not_of_the_project, read_plainly};
+use super::bench::{Bench, OUT, last_line, left_in, not_of_the_project};
 use super::text::{some_lines, steady};
 use super::{Found, Ground};
 use crate::sandbox::Outcome;
@@ -160,7 +160,7 @@ pub(super) async fn golden(
         let reason = format!("`{command}` failed: {}", last_line(&steady(&ran.output)));
         return of_command(Verdict::Failed { reason }, command, &ran);
     }
-    let found = compared(&|path| read_plainly(&bench.work.join(path)));
+    let found = compared(&|path| left_in(&bench.work.join(path)));
     Found { detail: found.detail, ..of_command(found.verdict, command, &ran) }
 }
 

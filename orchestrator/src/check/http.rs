@@ -17,6 +17,9 @@ pub(super) async fn http(start: &str, port: u16, requests: &[Request], ground: &
     let service = Service { start: start.to_owned(), port, requests: requests.to_vec() };
     let tried = async {
         let bench = Bench::of(ground)?;
+        if !bench.has_loopback() {
+            return Err("there is no network for services without user namespaces".to_owned());
+        }
         let job = bench.job(Vec::new(), SERVICE_MS_MAX);
         bench.run(&Job { service: Some(service), ..job }).await
     };

@@ -11,7 +11,7 @@ use edvac_memory::verdict::CheckReport;
 
 use super::{Counted, Ground, run_check};
 use crate::domain::Domain;
-use crate::sandbox::BwrapSandbox;
+use crate::sandbox;
 
 /// Executes a check on `files`, in the domain for programs.
 pub(super) async fn report_on(kind: CheckKind, language: &str, files: &[(&str, &str)]) -> CheckReport {
@@ -48,7 +48,7 @@ async fn report(
     let tree = store.apply(&empty, &edits).unwrap();
     let store = Mutex::new(Box::new(store) as Box<dyn FileStore>);
     let scratch = tempfile::tempdir().unwrap();
-    let sandbox = BwrapSandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
+    let sandbox = sandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
     let times = AtomicUsize::new(0);
     let export = |dir: &Path| {
         if times.fetch_add(1, Ordering::SeqCst) > 0 && !mood.is_empty() {
@@ -60,7 +60,7 @@ async fn report(
         store: &store,
         tree: &tree,
         language,
-        sandbox: Ok(&sandbox),
+        sandbox: Ok(sandbox.as_ref()),
         export: &export,
         scratch: scratch.path(),
         counted,

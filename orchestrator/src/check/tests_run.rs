@@ -109,7 +109,9 @@ fn verdict(results: &Results, ran: &Ran, changed: &[String]) -> Verdict {
     let (passed, failed) = (count(Outcome::Passed), count(Outcome::Failed));
     let failure = |reason: String| Verdict::Failed { reason };
     let nothing = |reason: &str| Verdict::NoEvidence { reason: reason.to_owned() };
+    // Where the run came to its end all the same, failures speak for themselves.
     if ran.limit.is_some()
+        && (ran.exit_status.is_none() || failed == 0)
         && let Some(stopped) = not_of_the_project(ran)
     {
         return stopped;

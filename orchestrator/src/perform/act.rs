@@ -152,12 +152,8 @@ impl Performer {
         let ran = check::run_command(command, copy.path(), sandbox.as_ref())
             .await
             .map_err(|e| Trouble::System(e.to_string()))?;
-        let view = feedback::Ran {
-            command,
-            exit_status: ran.exit_status,
-            stopped: ran.limit.map(edvac_memory::verdict::Limit::verdict),
-            output: &ran.output,
-        };
+        let view =
+            feedback::Ran { command, exit_status: ran.exit_status, limit: ran.limit, output: &ran.output };
         Ok(feedback::ran(&self.templates, &view)?)
     }
 

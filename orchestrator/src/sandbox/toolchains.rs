@@ -32,6 +32,12 @@ impl Toolchains {
         found.programs = PROGRAMS.iter().filter(|n| there(n)).map(|&n| n.to_owned()).collect();
         found
     }
+
+    /// Whether a program can be found there, or under its own path.
+    pub fn have(&self, program: &str) -> bool {
+        let is_path = Path::new(program).is_absolute();
+        if is_path { Path::new(program).exists() } else { self.path.iter().any(|d| d.join(program).exists()) }
+    }
 }
 
 fn is_system(prefix: &Path) -> bool {

@@ -7,8 +7,10 @@ use edvac_memory::verdict::Outcome;
 use serde::Deserialize;
 
 use super::{OUT, One, Results, Runner};
-use crate::sandbox::Outcome as Ran;
+use crate::sandbox::{Outcome as Ran, read_left};
 
+/// Most of a results file that is read.
+const RESULTS_BYTES_MAX: u64 = 16 << 20;
 const REPORTER: &str = include_str!("reporter.mjs");
 const GUARD: &str = include_str!("guard.mjs");
 /// Where the key to the results lies until the runner has read it, and beside the directory for whoever reads them.
@@ -91,8 +93,8 @@ pub(super) fn read_lines(ran: &Ran, out: &Path) -> Results {
     let mut results = Results::default();
     let mut ended = false;
     let key = std::fs::read_to_string(out.with_file_name(KEY)).unwrap_or_default();
-    let bytes = std::fs::read(out.join("results.jsonl")).unwrap_or_default();
-    for line in String::from_utf8_lossy(&bytes).lines() {
+    let left = read_left(&out.join("results.jsonl"), RESULTS_BYTES_MAX).unwrap_or_default();
+    for line in ran.names.inside(&String::from_utf8_lossy(&left)).lines() {
         let keyed = serde_json::from_str::<Keyed>(line).ok().filter(|k| k.key == key && !key.is_empty());
         match keyed.map(|k| k.line).ok_or(()) {
             Ok(_) if ended => results.faults.push("a test wrote into the results of the test run".to_owned()),

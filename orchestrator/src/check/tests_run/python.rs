@@ -85,8 +85,7 @@ pub(super) fn wants_pytest(project: &Path) -> bool {
 }
 
 fn read(path: &Path) -> String {
-    crate::check::bench::read_plainly(path)
-        .map_or(String::new(), |b| String::from_utf8_lossy(&b).into_owned())
+    crate::check::bench::left_in(path).map_or(String::new(), |b| String::from_utf8_lossy(&b).into_owned())
 }
 
 fn any_file(dir: &Path, depth: usize, is: &dyn Fn(&Path) -> bool) -> bool {

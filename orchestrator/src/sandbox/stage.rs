@@ -1,0 +1,249 @@
+//! A job's directories where no namespace shows them under other names: handed to the user who is to use them, and given
+//! back as they were owned.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use tempfile::TempDir;
+
+use super::{Job, Names};
+
+/// Where directories are moved that another user cannot reach, in this order.
+const REACHABLE: [&str; 2] = ["/var/tmp", "/tmp"];
+/// Levels whose owner is changed. A job that nests deeper finds the rest not its own.
+const DEPTH_MAX: usize = 64;
+/// The repository's pointer, and the most of it that is kept.
+const POINTER: &str = ".git";
+const POINTER_BYTES_MAX: u64 = 4096;
+
+/// A job that is set up. Dropped, it is given back too, but nobody hears of what failed.
+#[derive(Debug)]
+pub(super) struct Stage {
+    job: Job,
+    names: Names,
+    /// Holds the job's own `/tmp`, and what was moved.
+    top: TempDir,
+    /// Directories as (where they were, where they are).
+    moved: Vec<(PathBuf, PathBuf)>,
+    /// What the pointer held.
+    pointer: Option<Vec<u8>>,
+    user: Option<u32>,
+    struck: bool,
+}
+
+impl Stage {
+    /// Sets a job up for `user`, or for the user that this is.
+    pub fn set(job: &Job, user: Option<u32>) -> io::Result<Self> {
+        let hidden = user.is_some() && !dirs(job).all(is_reachable);
+        let top = if hidden {
+            let made = REACHABLE.iter().find_map(|base| on_same_disk(&job.dir, Path::new(base)));
+            made.ok_or_else(|| {
+                io::Error::other(format!(
+                    "{} is hidden from other users, and on another disk than /tmp and /var/tmp: set EDVAC_STATE to a directory that others may enter",
+                    job.dir.display()
+                ))
+            })?
+        } else if user.is_some() && !is_reachable(&std::env::temp_dir().join("x")) {
+            tempfile::tempdir_in(REACHABLE[1])?
+        } else {
+            tempfile::tempdir()?
+        };
+        fs::set_permissions(top.path(), fs::Permissions::from_mode(0o711))?;
+        let pointer = job.dir.join(POINTER);
+        let pointer = match fs::symlink_metadata(&pointer) {
+            Ok(meta) if meta.is_file() && meta.len() <= POINTER_BYTES_MAX => Some(fs::read(&pointer)?),
+            _ => None,
+        };
+        let mut stage = Self {
+            job: job.clone(),
+            names: Names::default(),
+            top,
+            moved: Vec::new(),
+            pointer,
+            user,
+            struck: false,
+        };
+        fs::create_dir(stage.tmp())?;
+        if hidden {
+            for (number, from) in dirs(job).map(Path::to_owned).collect::<Vec<_>>().into_iter().enumerate() {
+                let to = stage.top.path().join(number.to_string());
+                fs::rename(&from, &to)?;
+                stage.moved.push((from, to));
+            }
+            stage.job.dir = stage.now(&job.dir);
+            for (host, _) in &mut stage.job.writable {
+                *host = stage
+                    .moved
+                    .iter()
+                    .find(|(from, _)| from == host)
+                    .map_or(host.clone(), |(_, to)| to.clone());
+            }
+        }
+        if let Some(user) = user {
+            for dir in dirs(&stage.job).chain([stage.tmp().as_path()]) {
+                hand_over(dir, user, user)?;
+            }
+        }
+        let tmp = stage.tmp();
+        stage.names = {
+            let writable = stage.job.writable.iter().map(|(host, inside)| (host.as_path(), inside.as_str()));
+            let own = [(stage.job.dir.as_path(), "/project"), (tmp.as_path(), "/tmp")];
+            Names::new(own.into_iter().chain(writable))
+        };
+        let (job, names) = (&mut stage.job, &stage.names);
+        job.command.iter_mut().for_each(|word| *word = names.outside(word));
+        job.env.iter_mut().for_each(|(_, value)| *value = names.outside(value));
+        Ok(stage)
+    }
+
+    /// The job with its directories and words as they are now.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The job's own directory for what is thrown away.
+    pub fn tmp(&self) -> PathBuf {
+        self.top.path().join("tmp")
+    }
+
+    /// What the job may write to.
+    pub fn writable(&self) -> Vec<PathBuf> {
+        dirs(&self.job).map(Path::to_owned).chain([self.tmp()]).collect()
+    }
+
+    fn now(&self, dir: &Path) -> PathBuf {
+        self.moved.iter().find(|(from, _)| from == dir).map_or_else(|| dir.to_owned(), |(_, to)| to.clone())
+    }
+
+    /// Gives everything back.
+    pub fn strike(mut self) -> io::Result<()> {
+        self.give_back()
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.struck, true) {
+            return Ok(());
+        }
+        if let Some(pointer) = &self.pointer {
+            put_back(&self.job.dir.join(POINTER), pointer)?;
+        }
+        if self.user.is_some() {
+            let (own, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            for dir in dirs(&self.job) {
+                hand_over(dir, own, group)?;
+            }
+        }
+        // Undone in reverse: one may have lain in another.
+        for (from, to) in self.moved.drain(..).rev() {
+            fs::rename(to, from)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Err(error) = self.give_back() {
+            tracing::warn!("a directory of a command could not be given back: {error}");
+        }
+    }
+}
+
+fn dirs(job: &Job) -> impl Iterator<Item = &Path> {
+    super::watch::dirs(job)
+}
+
+/// Whether any user can get to a path, whatever it is itself.
+pub(super) fn is_reachable(path: &Path) -> bool {
+    let open = |meta: Metadata| meta.permissions().mode() & 0o001 != 0;
+    path.ancestors().skip(1).all(|dir| dir.as_os_str().is_empty() || fs::metadata(dir).is_ok_and(open))
+}
+
+/// A new directory below `base`, if that is on the same disk as `dir`.
+fn on_same_disk(dir: &Path, base: &Path) -> Option<TempDir> {
+    let disk = |path: &Path| fs::metadata(path).map(|meta| meta.dev());
+    (disk(dir).ok()? == disk(base).ok()?).then(|| tempfile::tempdir_in(base).ok())?
+}
+
+/// Makes a file what it was, whatever is there now.
+fn put_back(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let found = fs::symlink_metadata(path).ok();
+    if found.as_ref().is_some_and(Metadata::is_file) && fs::read(path).is_ok_and(|now| now == bytes) {
+        return Ok(());
+    }
+    match found {
+        Some(meta) if meta.is_dir() => fs::remove_dir_all(path)?,
+        Some(_) => fs::remove_file(path)?,
+        None => {}
+    }
+    fs::write(path, bytes)
+}
+
+/// Changes the owner of a directory and of what is in it. Follows nothing.
+fn hand_over(dir: &Path, user: u32, group: u32) -> io::Result<()> {
+    let dir = OwnedFd::from(File::open(dir)?);
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    rustix::fs::fchown(&dir, Some(user), Some(group))?;
+    Ok(below(&dir, user, group, DEPTH_MAX)?)
+}
+
+fn below(dir: &OwnedFd, user: Uid, group: Gid, depth: usize) -> rustix::io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    for entry in Dir::read_from(dir.as_fd())? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        // What is gone by now needs no owner.
+        let Ok(stat) = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        rustix::fs::chownat(dir, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode).is_dir() && depth > 0 {
+            let inner = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+            below(&inner, user, group, depth - 1)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_comes_back_whatever_became_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pointer, other) = (dir.path().join(POINTER), dir.path().join("other"));
+        fs::write(&other, "other").unwrap();
+        let job = Job::new(vec!["/project/x".to_owned()], dir.path().to_owned());
+        for spoil in 0..4 {
+            fs::write(&pointer, "gitdir: /somewhere\n").unwrap();
+            let stage = Stage::set(&job, None).unwrap();
+            assert_eq!(stage.job().command, [format!("{}/x", dir.path().display())]);
+            match spoil {
+                0 => fs::write(&pointer, "gitdir: /elsewhere\n").unwrap(),
+                1 => fs::remove_file(&pointer).unwrap(),
+                2 => {
+                    fs::remove_file(&pointer).unwrap();
+                    fs::create_dir_all(pointer.join("hooks")).unwrap();
+                }
+                _ => {
+                    fs::remove_file(&pointer).unwrap();
+                    std::os::unix::fs::symlink(&other, &pointer).unwrap();
+                }
+            }
+            stage.strike().unwrap();
+            assert_eq!(fs::read_to_string(&pointer).unwrap(), "gitdir: /somewhere\n");
+            assert!(fs::symlink_metadata(&pointer).unwrap().is_file());
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "other");
+    }
+}
