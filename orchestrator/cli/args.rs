@@ -170,6 +170,16 @@ pub struct Run {
     /// A program (TOML) to carry out instead of planning one
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
+    #[command(flatten)]
+    pub bare: Bare,
+}
+
+/// Without a sandbox. No configuration file, variable or program can say so.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Bare {
+    /// DANGEROUS: run what the model writes as you, with your files and your network; it is recorded and reported
+    #[arg(long)]
+    pub unsafe_no_sandbox: bool,
 }
 
 /// `edvac plan`
@@ -213,6 +223,8 @@ pub struct Context {
 pub struct Resume {
     #[command(flatten)]
     pub run: OneRun,
+    #[command(flatten)]
+    pub bare: Bare,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

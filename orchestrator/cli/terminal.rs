@@ -51,6 +51,11 @@ pub fn bold(text: &str) -> String {
     if terminal().coloured { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
+/// `text` in red, where that can be shown.
+pub fn red(text: &str) -> String {
+    if terminal().coloured { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
 /// `text` without weight, where that can be shown.
 pub fn dim(text: &str) -> String {
     if terminal().coloured { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_owned() }

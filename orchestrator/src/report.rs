@@ -24,6 +24,8 @@ pub struct Report {
     pub workspace: String,
     /// The model.
     pub model: String,
+    /// Whether code may have been executed without a sandbox.
+    pub unsafe_no_sandbox: bool,
     /// The program's title.
     pub title: String,
     /// Each requirement and its evidence; none before the final checks ran.
@@ -55,6 +57,10 @@ pub struct InstructionLine {
     pub commit: Option<String>,
 }
 
+/// What is said of a run whose code was not kept apart.
+pub const BARE: &str = "code of this run was executed without a sandbox (--unsafe-no-sandbox): it could read, write and send \
+                        whatever you can, and what is said to be met was shown by tests that nothing kept honest.";
+
 /// Version of [`Report`]'s JSON.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -70,6 +76,7 @@ impl Report {
             status: state.status(),
             workspace: start.workspace.clone(),
             model: start.model.model.clone(),
+            unsafe_no_sandbox: state.unsafe_no_sandbox,
             title: program.title,
             ledger: state.ledger.clone(),
             instructions: program
@@ -117,6 +124,9 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "# {}\n", if self.title.is_empty() { "(no plan)" } else { &self.title });
+        if self.unsafe_no_sandbox {
+            let _ = writeln!(out, "**UNSAFE**: {BARE}\n");
+        }
         self.requirements(&mut out);
         self.steps(&mut out);
         self.open_ends(&mut out);

@@ -24,7 +24,7 @@ use crate::notice::Notices;
 use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
-use crate::sandbox::{self, Refusal, Sandbox};
+use crate::sandbox::{self, NoSandbox, Refusal, Sandbox};
 use crate::slug;
 
 /// Bytes of a task. A larger one is material, and belongs into files.
@@ -124,6 +124,8 @@ pub struct Order {
     pub name: Option<String>,
     /// Stop once the program is adopted.
     pub plan_only: bool,
+    /// Whether code may run without a sandbox. Only ever a person's own word.
+    pub unsafe_no_sandbox: bool,
     /// A program to execute instead of planning one.
     pub program: Option<Program>,
     /// Bounds.
@@ -152,6 +154,7 @@ pub struct Paused {
     state: RunState,
     domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    unsafe_no_sandbox: bool,
 }
 
 /// A run that is going on in this process.
@@ -222,7 +225,7 @@ impl Machine {
                 format!("{:?} is no language of {name}. Use {}.", program.language, known.join(", "));
             return Err(RunError::BadProgram { problems: vec![problem] });
         }
-        let sandbox = open_sandbox(&domain).await?;
+        let sandbox = open_sandbox(&domain, order.unsafe_no_sandbox).await?;
         Ok(Prepared { order, domain, sandbox })
     }
 
@@ -240,6 +243,7 @@ impl Machine {
         let mut store = GitStore::open(&dir.git_dir(), Some(&workspace))?;
         let workspace = std::fs::canonicalize(&workspace).map_err(io("finding the workspace"))?;
         let started = Event::RunStarted {
+            unsafe_no_sandbox: order.unsafe_no_sandbox,
             run: dir.id.clone(),
             task: order.task.clone(),
             domain: domain.name.clone(),
@@ -262,7 +266,7 @@ impl Machine {
     }
 
     /// Finds a run that can go on.
-    pub async fn find_paused(&self, dir: RunDir) -> Result<Paused, RunError> {
+    pub async fn find_paused(&self, dir: RunDir, unsafe_no_sandbox: bool) -> Result<Paused, RunError> {
         let journal = self.journal(&dir).await?;
         let state = fold(journal.as_ref()).await?;
         let Some(start) = &state.start else { return Err(RunError::NeverStarted { run: dir.id }) };
@@ -270,8 +274,8 @@ impl Machine {
             return Err(RunError::Over { run: dir.id, status: state.status() });
         }
         let domain = Arc::new(Domain::load(&start.domain, &self.templates)?);
-        let sandbox = open_sandbox(&domain).await?;
-        Ok(Paused { dir, journal, state, domain, sandbox })
+        let sandbox = open_sandbox(&domain, unsafe_no_sandbox).await?;
+        Ok(Paused { dir, journal, state, domain, sandbox, unsafe_no_sandbox })
     }
 
     /// Goes on with a run, on a model that `reached` describes.
@@ -283,10 +287,11 @@ impl Machine {
         client: Arc<dyn ModelClient>,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
-        let Paused { dir, journal, domain, sandbox, state } = paused;
+        let Paused { dir, journal, domain, sandbox, state, unsafe_no_sandbox } = paused;
         let workspace = PathBuf::from(state.start.as_ref().map_or("", |s| s.workspace.as_str()));
         let store = GitStore::open(&dir.git_dir(), Some(&workspace))?;
-        record(journal.as_ref(), &Event::Resumed { limits, model: client.info().clone(), reached }).await?;
+        let model = client.info().clone();
+        record(journal.as_ref(), &Event::Resumed { unsafe_no_sandbox, limits, model, reached }).await?;
         let state = fold(journal.as_ref()).await?;
         let _ = std::fs::remove_file(dir.cancel_file());
         self.go(dir, journal, state, store, domain, sandbox, client, embedder, workspace).await
@@ -412,7 +417,13 @@ pub async fn cancel_idle(dir: &RunDir) -> Result<(), RunError> {
     record(&journal, &Event::Stopped { why: StopReason::Cancelled }).await
 }
 
-async fn open_sandbox(domain: &Domain) -> Result<Result<Arc<dyn Sandbox>, Refusal>, RunError> {
+async fn open_sandbox(
+    domain: &Domain,
+    unsafe_no_sandbox: bool,
+) -> Result<Result<Arc<dyn Sandbox>, Refusal>, RunError> {
+    if unsafe_no_sandbox {
+        return Ok(NoSandbox::open().await.map(|s| Arc::new(s) as Arc<dyn Sandbox>));
+    }
     match sandbox::open().await {
         Err(refusal) if domain.runs_commands() => Err(RunError::NoSandbox(refusal)),
         other => Ok(other),

@@ -1,5 +1,6 @@
 //! Where code that a model wrote may run: no network, one writable tree, bounded time and space. Or nowhere.
 
+mod bare;
 mod behind;
 mod bwrap;
 mod canary;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use edvac_memory::verdict::{Limit, Resources};
 
+pub use bare::NoSandbox;
 pub use behind::BehindSandbox;
 pub use bwrap::BwrapSandbox;
 use canary::Unproven;
@@ -58,6 +60,8 @@ pub enum Level {
     Apart,
     /// Behind limits, Landlock and a stricter filter only, where no namespaces can be had.
     Behind,
+    /// Not at all, since a person said so. See [`NoSandbox`].
+    Bare,
 }
 
 /// One command and the bounds it runs in.
@@ -168,12 +172,7 @@ pub async fn open() -> Result<Arc<dyn Sandbox>, Refusal> {
         ));
     };
     let toolchains = tokio::task::spawn_blocking(Toolchains::find).await.unwrap_or_default();
-    let shim = std::env::current_exe().map_err(|e| {
-        none(
-            format!("there is no sandbox: where this program lies is not known ({e})."),
-            "Start edvac by its full path.",
-        )
-    })?;
+    let shim = this_program()?;
     let fix = "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile \
                for bwrap) and Landlock (Linux 5.13 or later, named in lsm= if that is set); inside a container, run it \
                with --security-opt seccomp=unconfined.";
@@ -195,6 +194,13 @@ pub async fn open() -> Result<Arc<dyn Sandbox>, Refusal> {
             fix,
         )),
     }
+}
+
+fn this_program() -> Result<PathBuf, Refusal> {
+    std::env::current_exe().map_err(|e| Refusal {
+        why: format!("there is no sandbox: where this program lies is not known ({e})."),
+        fix: "Start edvac by its full path.".to_owned(),
+    })
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {

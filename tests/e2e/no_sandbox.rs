@@ -192,3 +192,43 @@ fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(Path::new("/proc/self")).unwrap().uid() == 0
 }
+
+/// The programs of this machine but bubblewrap.
+fn without_bubblewrap(home: &Home) -> String {
+    let dir = home.path().join("bin");
+    std::fs::create_dir_all(&dir).unwrap();
+    for from in std::env::split_paths(&std::env::var_os("PATH").unwrap()) {
+        for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
+            if entry.file_name() != "bwrap" {
+                // The first of a name is the one that counts.
+                let _ = std::os::unix::fs::symlink(entry.path(), dir.join(entry.file_name()));
+            }
+        }
+    }
+    dir.display().to_string()
+}
+
+#[test]
+fn a_person_may_say_that_none_is_needed_and_only_so() {
+    let home = Home::new();
+    let path = without_bubblewrap(&home);
+    let (words, mark) = task(&home);
+    let mut words: Vec<_> = words.iter().map(String::as_str).filter(|w| *w != "--json").collect();
+    let mut by_variable = home.edvac(&words);
+    by_variable.env("PATH", &path).env("EDVAC_UNSAFE_NO_SANDBOX", "true").env("EDVAC_SANDBOX", "none");
+    Said::from(by_variable.output().unwrap()).expect(78);
+    assert!(!mark.exists());
+    words.push("--unsafe-no-sandbox");
+    // It ends behind the first step: the script does not know the line that leaves the mark.
+    let said = Said::from(home.edvac(&words).env("PATH", &path).output().unwrap()).expect(5);
+    assert!(said.stderr.contains("✓ the project's tests pass"), "{}", said.stderr);
+    assert!(mark.exists(), "now it could write anywhere");
+    assert!(said.stdout.contains("**UNSAFE**"), "{}", said.stdout);
+    assert!(
+        said.stderr.contains("UNSAFE: code of this run was executed without a sandbox"),
+        "{}",
+        said.stderr
+    );
+    let log = home.say(&["logs", "--last", "--json"]).expect(0).stdout;
+    assert!(log.lines().any(|line| line.contains("\"unsafe_no_sandbox\":true")), "it is in the journal");
+}

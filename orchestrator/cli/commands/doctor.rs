@@ -157,7 +157,7 @@ fn show(finding: &Finding) {
 async fn sandbox() -> Probed {
     match sandbox::open().await.map(|sandbox| sandbox.level()) {
         Ok(Level::Apart) => ok("bubblewrap works: no network, one writable tree"),
-        Ok(Level::Behind) => (
+        Ok(Level::Behind | Level::Bare) => (
             Standing::Warning,
             "without user namespaces code runs behind Landlock and a filter of system calls only: no network, not even \
              a loopback, one writable tree; C and Rust are built by root only"

@@ -17,15 +17,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models, say};
-use crate::args::{OneRun, Plan, Resume, Run, TaskArgs};
+use crate::args::{Bare, OneRun, Plan, Resume, Run, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
+use crate::terminal::red;
 
 pub async fn run(mut config: Config, args: Run) -> Outcome {
     let program = args.program.as_deref().map(read_program).transpose()?;
     let json = args.task.json.json;
     model_flags(&mut config.model, &args.task.model);
-    let (state, _) = begin(&config, &args.task, program, false).await?;
+    let (state, _) = begin(&config, &args.task, program, false, args.bare).await?;
     Ok(conclude(&state, json))
 }
 
@@ -46,7 +47,7 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
         ));
     }
     model_flags(&mut config.model, &args.task.model);
-    let (state, run) = begin(&config, &args.task, None, true).await?;
+    let (state, run) = begin(&config, &args.task, None, true, Bare { unsafe_no_sandbox: false }).await?;
     let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
         return Ok(conclude(&state, json));
     };
@@ -68,7 +69,7 @@ pub async fn resume(mut config: Config, args: Resume) -> Outcome {
     let (dir, _) = find(&config, &args.run)?;
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
-    let paused = machine.find_paused(dir).await?;
+    let paused = machine.find_paused(dir, args.bare.unsafe_no_sandbox).await?;
     // What the run was started with stays, unless a flag says otherwise.
     config.model = paused.reached();
     model_flags(&mut config.model, &args.model);
@@ -111,6 +112,7 @@ async fn begin(
     task: &TaskArgs,
     mut program: Option<Program>,
     plan_only: bool,
+    bare: Bare,
 ) -> Result<(RunState, String), Failure> {
     let planned_for = program.as_mut().map(|p| p.task.take().unwrap_or_else(|| p.title.clone()));
     let text = match (planned_for, task_text(task)?) {
@@ -133,6 +135,7 @@ async fn begin(
         task: text,
         name: task.name.clone(),
         plan_only,
+        unsafe_no_sandbox: bare.unsafe_no_sandbox,
         program,
         limits: limit_flags(config.limits.limits(), &task.limits),
     };
@@ -226,6 +229,10 @@ fn conclude(state: &RunState, json: bool) -> u8 {
         let _ = writeln!(std::io::stdout(), "{line}");
     } else {
         let _ = write!(std::io::stdout(), "{}", report.markdown());
+    }
+    if state.unsafe_no_sandbox {
+        let _ =
+            writeln!(std::io::stderr(), "{}", red(&format!("UNSAFE: {}", edvac_orchestrator::report::BARE)));
     }
     if let Some(why) = state.stopped.as_ref().filter(|_| state.ledger.is_none()) {
         let _ = writeln!(std::io::stderr(), "stopped: {}", sentence(why));

@@ -62,7 +62,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Whether a service can be asked here.
+    /// Whether a service can be asked here: where it is alone in its network.
     pub fn has_loopback(&self) -> bool {
         self.sandbox.level() == Level::Apart
     }

@@ -18,7 +18,10 @@ pub(super) async fn http(start: &str, port: u16, requests: &[Request], ground: &
     let tried = async {
         let bench = Bench::of(ground)?;
         if !bench.has_loopback() {
-            return Err("there is no network for services without user namespaces".to_owned());
+            return Err(
+                "services have no network of their own here, which needs bubblewrap and user namespaces"
+                    .to_owned(),
+            );
         }
         let job = bench.job(Vec::new(), SERVICE_MS_MAX);
         bench.run(&Job { service: Some(service), ..job }).await

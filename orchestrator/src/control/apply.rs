@@ -48,6 +48,7 @@ impl RunState {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::RunStarted {
+                unsafe_no_sandbox,
                 run,
                 task,
                 domain,
@@ -60,6 +61,7 @@ impl RunState {
                 tree,
                 edvac: _,
             } => {
+                self.unsafe_no_sandbox = *unsafe_no_sandbox;
                 self.tree = Some(tree.clone());
                 self.start = Some(Start {
                     run: run.clone(),
@@ -74,7 +76,8 @@ impl RunState {
                     time_ms: self.time_ms,
                 });
             }
-            Event::Resumed { limits, model, reached } => {
+            Event::Resumed { limits, model, reached, unsafe_no_sandbox } => {
+                self.unsafe_no_sandbox |= unsafe_no_sandbox;
                 self.stopped = None;
                 if let Some(start) = &mut self.start {
                     start.limits = limits.clone();

@@ -38,6 +38,7 @@ const WORK: [&str; 8] = [
 
 fn started(limits: Limits) -> Event {
     Event::RunStarted {
+        unsafe_no_sandbox: false,
         run: "r".into(),
         task: "t".into(),
         domain: "codebase".into(),

@@ -144,6 +144,9 @@ pub enum Settlement {
 pub enum Event {
     /// The first record of every journal.
     RunStarted {
+        /// Whether a person said that code may run without a sandbox.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsafe_no_sandbox: bool,
         /// The run.
         run: RunId,
         /// What the user asked for, verbatim.
@@ -169,6 +172,9 @@ pub enum Event {
     },
     /// A process took the run up again.
     Resumed {
+        /// Whether a person said that code may run without a sandbox from now on; it has to be said each time.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsafe_no_sandbox: bool,
         /// Bounds from now on.
         limits: Limits,
         /// The model from now on.

@@ -26,6 +26,8 @@ pub struct RunState {
     pub time_ms: i64,
     /// How the run was started.
     pub start: Option<Start>,
+    /// Whether code of this run may ever have been executed without a sandbox.
+    pub unsafe_no_sandbox: bool,
     /// The planner's conversation.
     pub planning: Conversation,
     /// The program in force.

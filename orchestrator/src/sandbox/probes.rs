@@ -23,7 +23,8 @@ const VARIABLES: [&str; 9] =
 pub(super) fn argument(level: Level) -> &'static str {
     match level {
         Level::Apart => "apart",
-        Level::Behind => "behind",
+        // Of what promises nothing, nothing is tried.
+        Level::Behind | Level::Bare => "behind",
     }
 }
 
