@@ -177,8 +177,9 @@ impl Report {
                     if evidence.passed { "passed" } else { "failed" },
                     evidence.what
                 );
-                if !evidence.command.is_empty() {
-                    let _ = write!(out, " (`{}`)", evidence.command.join(" "));
+                let command = evidence.command.join(" ");
+                if !command.is_empty() && !evidence.what.contains(&command) {
+                    let _ = write!(out, " (`{command}`)");
                 }
                 if self.rewritten_tests.iter().any(|test| evidence.what.contains(test)) {
                     let _ = write!(out, ", written again after it failed");

@@ -279,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_shows_nothing_keeps_its_name_and_does_something_else() {
+        use crate::testing::accepts;
+        let text = "    def test_r1(self):\n        x = 1\n        self.assertTrue(True)\n";
+        let kind = PlaceKind::Hollow { above: String::new(), names: vec!["R1".into()] };
+        let grammar = grammar(&Place { text: text.to_owned(), kind, ..place() }, true);
+        let reply = |text: &str| accepts(&grammar, &format!("```python\n{text}```"));
+        assert_eq!(reply(&text.replace("assertTrue(True)", "assertEqual(f(), 1)")), Ok(()));
+        assert_eq!(reply(&text.replace("x = 1\n", "x = f()\n")), Ok(()));
+        assert!(reply(text).is_err());
+        assert!(reply(&text.replace("test_r1", "test_r2").replace("True)", "f())")).is_err(), "another name");
+    }
+
+    #[test]
     fn what_fails_in_the_same_way_is_not_used() {
         let place = Place { until_failure: "    def f(self):\n        return 1".to_owned(), ..place() };
         let reply = |line: &str| {

@@ -102,12 +102,19 @@ fn repairers_are_told() {
     let above = "import todo\n".to_owned();
     let test = "def test_r1_titles():\n    assert titles([]) == []\n";
     let test = place("test_todo.py", test, PlaceKind::Expectation { above });
+    let above = "import todo\n".to_owned();
+    let hollow = place(
+        "test_todo.py",
+        "def test_r1_titles():\n    assert True\n",
+        PlaceKind::Hollow { above, names: vec!["R1".into()] },
+    );
     let said = "test_r1_titles failed:\n  File \"test_todo.py\", line 5\nAssertionError: None != []\n";
     for (name, place, anew) in [
         ("repairer_code", &code, false),
         ("repairer_code_anew", &code, true),
         ("repairer_test", &test, false),
         ("repairer_test_anew", &test, true),
+        ("repairer_hollow", &hollow, false),
         ("repairer_imports", &imports, false),
         ("repairer_imports_offered", &offering, false),
     ] {

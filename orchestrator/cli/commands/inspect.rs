@@ -4,6 +4,7 @@ use edvac_memory::context::{Fitted, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::journal::RecordKind;
 use edvac_memory::store::{FileStore, GitStore};
+use edvac_memory::verdict::{CheckReport, Verdict};
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, Purpose, RunState};
 use edvac_orchestrator::ledger::describe;
@@ -131,20 +132,45 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
                 "{:?} after {} attempt(s), commit {}",
                 settled.settlement, settled.attempts, settled.commit
             );
-            for report in &settled.reports {
-                let (mark, why) = (report.verdict.mark(), report.verdict.reason());
-                println!("  {mark} {} {why}", describe(&report.check.kind));
-                for test in &report.tests {
-                    let flaw = test
-                        .flaw
-                        .as_ref()
-                        .map_or(String::new(), |flaw| format!(", which shows nothing: {flaw}"));
-                    println!("      {:?} {}{flaw}", test.outcome, test.name);
-                }
-            }
+            settled.reports.iter().for_each(show_report);
         }
     }
     Ok(0)
+}
+
+/// Lines of what a check printed that are shown; `--json` has them all.
+const DETAIL_LINES_MAX: usize = 12;
+
+/// A check, what it ran and used, and what it said where it did not pass.
+fn show_report(report: &CheckReport) {
+    let (mark, reason) = (report.verdict.mark(), report.verdict.reason());
+    let named = match &report.verdict {
+        Verdict::Passed => String::new(),
+        Verdict::Failed { .. } => format!(": {reason}"),
+        other => format!(": {}: {reason}", other.name()),
+    };
+    println!("  {mark} {}{named}", describe(&report.check.kind));
+    if !report.command.is_empty() {
+        let status = report
+            .exit_status
+            .map_or("ended by a signal or a limit".to_owned(), |s| format!("exit code {s}"));
+        let used = report.resources.map_or(String::new(), |r| {
+            format!(
+                ", {} ms of processor time, {} MiB at most in {} processes",
+                r.cpu_ms,
+                r.memory_bytes >> 20,
+                r.processes
+            )
+        });
+        println!("      `{}`: {status}, {} ms{used}", report.command.join(" "), report.duration_ms);
+    }
+    for test in &report.tests {
+        let flaw = test.flaw.as_ref().map_or(String::new(), |flaw| format!(", which shows nothing: {flaw}"));
+        println!("      {:?} {}{flaw}", test.outcome, test.name);
+    }
+    if !report.verdict.is_passed() {
+        report.detail.lines().take(DETAIL_LINES_MAX).for_each(|line| println!("      | {line}"));
+    }
 }
 
 fn list(names: &[String]) -> String {

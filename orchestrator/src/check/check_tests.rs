@@ -281,6 +281,22 @@ async fn tests_that_cannot_fail_are_no_evidence() {
 }
 
 #[tokio::test]
+async fn a_test_file_of_five_megabytes_is_run_and_not_believed() {
+    let test = format!(
+        "from numbers_of import mean\n\ndef test_r1_mean():\n    assert mean([1, 3]) == 2\n\nDATA = \"{}\"\n",
+        "x".repeat(5 << 20)
+    );
+    let report = report_with(&Counted::default(), &[("numbers_of.py", MEAN), ("test_a.py", &test)]).await;
+    assert_eq!(
+        report.verdict.reason(),
+        "test_a.py is larger than 512 KiB, too large to see what its tests assert; split it"
+    );
+    let wrong = test.replace("== 2", "== 3");
+    let report = report_with(&Counted::default(), &[("numbers_of.py", MEAN), ("test_a.py", &wrong)]).await;
+    assert_eq!(report.verdict.reason(), "1 of 1 tests failed");
+}
+
+#[tokio::test]
 async fn a_limit_has_its_name() {
     let report = report("kind = 'runs'\ncommand = 'head -c 70000000 /dev/zero > big'", &[]).await;
     assert_eq!(report.verdict.name(), Limit::FileSize.verdict(), "{:?}", report.verdict);

@@ -68,6 +68,29 @@ fn what_was_expected_is_looked_for_in_the_functions_that_the_test_uses() {
 }
 
 #[test]
+fn a_test_that_shows_nothing_is_the_only_part_to_write_again() {
+    let hollow = "import unittest\n\nimport todo\n\n\nclass TodoTest(unittest.TestCase):\n    def test_r2_list(self):\n        self.assertTrue(True)\n";
+    let files = [("todo.py", APP), ("test_todo.py", hollow)];
+    let test = TestOutcome {
+        name: "test_todo.TodoTest.test_r2_list".into(),
+        outcome: edvac_memory::verdict::Outcome::Passed,
+        covers: vec!["R2".into()],
+        flaw: Some("it asserts nothing".into()),
+    };
+    let passed = CheckReport { verdict: Verdict::Passed, tests: vec![test], ..report(CheckKind::Tests, &[]) };
+    let files = Files(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect());
+    let of = |unproven: &[RequirementId]| {
+        faults(std::slice::from_ref(&passed), unproven, &files, &TreeId("t".into()), "python").unwrap()
+    };
+    let found = of(&["R2".into()]).remove(0);
+    let suspects: Vec<_> = found.suspects().map(|p| (p.path.as_str(), p.line_first, p.line_last)).collect();
+    assert_eq!(suspects, [("test_todo.py", 7, 8)]);
+    assert!(matches!(&found.places[0].kind, PlaceKind::Hollow { names, .. } if names == &["R2"]));
+    assert!(found.places.len() > 1, "what it could call is shown beside it");
+    assert_eq!(of(&[]), [], "what it names was shown by another");
+}
+
+#[test]
 fn an_unknown_name_is_looked_for_among_the_imports() {
     let said = "test_x failed:\n  File \"test_todo.py\", line 8, in test_r2_list\n  File \"todo.py\", line 6, in __init__\nNameError: name 'os' is not defined";
     let places = found(said, &[("todo.py", APP), ("test_todo.py", TEST)], "python");

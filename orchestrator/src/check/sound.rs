@@ -8,7 +8,8 @@ use edvac_memory::index::FileStoreView;
 use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{Outcome, Verdict};
 
-use super::integrity::{Breach, BreachKind, Inventory};
+use super::fault::is_test;
+use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory};
 use super::{Found, Ground};
 
 /// Breaches that a reason names; the others are counted.
@@ -77,6 +78,21 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
     if matches!(found.verdict, Verdict::Stopped { .. } | Verdict::Integrity { .. }) {
         return found;
     }
+    match too_large(ground) {
+        Ok(Some(path)) => {
+            // Failures speak for themselves; what passes is not looked into.
+            if found.verdict.is_passed() {
+                let reason = format!(
+                    "{path} is larger than {} KiB, too large to see what its tests assert; split it",
+                    FILE_BYTES_MAX >> 10
+                );
+                found.verdict = Verdict::NoEvidence { reason };
+            }
+            return found;
+        }
+        Ok(None) => {}
+        Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
+    }
     let now = match inventory(ground.store, ground.tree, ground.language) {
         Ok(now) => now,
         Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
@@ -100,6 +116,13 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
         found.verdict = Verdict::NoEvidence { reason };
     }
     found
+}
+
+/// A file of tests that is not looked into.
+fn too_large(ground: &Ground<'_>) -> Result<Option<String>, StoreError> {
+    let all = ground.store.list(ground.tree)?;
+    let large = |(path, bytes): &(String, u64)| is_test(path) && *bytes > FILE_BYTES_MAX as u64;
+    Ok(all.into_iter().find(large).map(|(path, _)| path))
 }
 
 fn reason(breaches: &[Breach]) -> Option<String> {

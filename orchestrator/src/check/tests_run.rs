@@ -17,6 +17,12 @@ use crate::sandbox::{Job, Outcome as Ran};
 
 /// Wall time of a whole test run.
 const TESTS_MS_MAX: u64 = 180_000;
+/// By these words a runner says that it, or its results, were interfered with.
+const TAMPERED: [&str; 3] = [
+    "tampered with the test run",
+    "the test run was tampered with",
+    "wrote into the results of the test run",
+];
 /// Failed tests whose details are kept.
 const FAILURES_MAX: usize = 4;
 
@@ -121,6 +127,10 @@ fn verdict(results: &Results, ran: &Ran, changed: &[String]) -> Verdict {
             "the tests changed {path} while they ran, so they did not test the files that there are; a test must leave code as it is"
         );
         return Verdict::Integrity { reason };
+    }
+    let is_tampering = |fault: &&String| TAMPERED.iter().any(|words| fault.contains(words));
+    if let Some(fault) = results.faults.iter().find(is_tampering) {
+        return Verdict::Integrity { reason: first_line(fault) };
     }
     match (results.faults.first(), failed, passed, ran.exit_status) {
         (Some(fault), 0, ..) => failure(first_line(fault)),

@@ -31,7 +31,7 @@ use project::Project;
 type Read = fn(&str, &str) -> File;
 
 /// Files longer than this are data and are not read.
-const FILE_BYTES_MAX: usize = 512 << 10;
+pub const FILE_BYTES_MAX: usize = 512 << 10;
 
 /// The tests of one tree, and what is wrong with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
