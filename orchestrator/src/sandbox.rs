@@ -33,7 +33,7 @@ use canary::Unproven;
 pub use names::Names;
 pub use service::{Answer, Served, Service};
 pub use shim::become_command_if_asked;
-use toolchains::Toolchains;
+pub use toolchains::Toolchains;
 
 /// Why nothing may be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +164,11 @@ pub trait Sandbox: Send + Sync {
 /// are tried. Where it begins something that does not hold, nothing is tried any more: what else is not as it seems there
 /// is not known.
 pub async fn open() -> Result<Arc<dyn Sandbox>, Refusal> {
+    open_with(tokio::task::spawn_blocking(Toolchains::find).await.unwrap_or_default()).await
+}
+
+/// The same, with languages that were found already.
+pub async fn open_with(toolchains: Toolchains) -> Result<Arc<dyn Sandbox>, Refusal> {
     let none = |why: String, fix: &str| Refusal { why, fix: fix.to_owned() };
     let Some(program) = on_path("bwrap") else {
         return Err(none(
@@ -171,7 +176,6 @@ pub async fn open() -> Result<Arc<dyn Sandbox>, Refusal> {
             "Install it: apt install bubblewrap, dnf install bubblewrap or pacman -S bubblewrap.",
         ));
     };
-    let toolchains = tokio::task::spawn_blocking(Toolchains::find).await.unwrap_or_default();
     let shim = this_program()?;
     let fix = "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile \
                for bwrap) and Landlock (Linux 5.13 or later, named in lsm= if that is set); inside a container, run it \

@@ -2,7 +2,7 @@
 
 use edvac_memory::verdict::{CheckReport, Limit, Outcome, Verdict};
 
-use super::testing::{report_on, report_on_moody, report_with};
+use super::testing::{report_by_pytest, report_on, report_on_moody, report_with};
 use super::*;
 
 /// A check as a program's file would spell it.
@@ -172,6 +172,42 @@ async fn plain_classes_hold_tests_and_pytest_is_named_where_it_is_missing() {
             assert_eq!(report.tests.len(), 2);
         }
     }
+}
+
+#[tokio::test]
+async fn pytest_runs_what_needs_it() {
+    let code = ("shout.py", "def shout(text):\n    return text.upper()\n");
+    let test = "import pytest\nfrom shout import shout\n\n\n@pytest.fixture\ndef word():\n    return 'a'\n\n\n@pytest.mark.parametrize('n', [1, 2])\ndef test_r1_shouts(n, word):\n    assert shout(word * n) == 'A' * n\n\n\ndef test_r2_fails(word):\n    assert shout(word) == 'B'\n\n\n@pytest.mark.skip(reason='later')\ndef test_r3_later():\n    assert shout('') == ''\n\n\n@pytest.mark.xfail\ndef test_r4_expected():\n    assert shout('a') == 'a'\n";
+    let Some(report) = report_by_pytest(&[code, ("test_shout.py", test)]).await else {
+        eprintln!("EDVAC_TEST_PYTHON names no Python with pytest: not run");
+        return;
+    };
+    let outcomes: Vec<_> = report.tests.iter().map(|t| (t.name.as_str(), t.outcome)).collect();
+    let expected = [
+        ("test_shout.test_r1_shouts[1]", Outcome::Passed),
+        ("test_shout.test_r1_shouts[2]", Outcome::Passed),
+        ("test_shout.test_r2_fails", Outcome::Failed),
+        ("test_shout.test_r3_later", Outcome::Skipped),
+        ("test_shout.test_r4_expected", Outcome::Skipped),
+    ];
+    assert_eq!(outcomes, expected, "{:?} {}", report.verdict, report.output);
+    assert_eq!(report.verdict.reason(), "1 of 5 tests failed");
+    assert!(
+        report.detail.contains("File \"test_shout.py\", line 16")
+            && report.detail.ends_with("AssertionError: assert 'A' == 'B'"),
+        "{}",
+        report.detail
+    );
+    assert!(report.tests[0].flaw.is_none(), "{:?}", report.tests[0]);
+    let broken = report_by_pytest(&[(
+        "test_a.py",
+        "import pytest\nimport none_such\n\ndef test_r1():\n    assert none_such\n",
+    )])
+    .await
+    .unwrap();
+    assert!(broken.verdict.reason().contains("No module named 'none_such'"), "{:?}", broken.verdict);
+    let ended = report_by_pytest(&[code, ("test_a.py", "import os, pytest\nfrom shout import shout\n\ndef test_r1():\n    getattr(os, '_ex' + 'it')(0)\n")]).await.unwrap();
+    assert!(ended.verdict.reason().contains("ended before its end"), "{:?}", ended.verdict);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use edvac_memory::verdict::CheckReport;
 
 use super::{Counted, Ground, run_check};
 use crate::domain::Domain;
-use crate::sandbox;
+use crate::sandbox::{self, Sandbox, Toolchains};
 
 /// Executes a check on `files`, in the domain for programs.
 pub(super) async fn report_on(kind: CheckKind, language: &str, files: &[(&str, &str)]) -> CheckReport {
@@ -33,7 +33,27 @@ pub(super) async fn report_with(counted: &Counted, files: &[(&str, &str)]) -> Ch
     report(CheckKind::Tests, "python", files, "", counted).await
 }
 
+/// Runs Python tests with the Python that `EDVAC_TEST_PYTHON` names, which has pytest; none where there is none.
+pub(super) async fn report_by_pytest(files: &[(&str, &str)]) -> Option<CheckReport> {
+    let python = std::env::var("EDVAC_TEST_PYTHON").ok()?;
+    let toolchains = Toolchains::with(&python);
+    let sandbox = sandbox::open_with(toolchains).await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
+    Some(report_in(sandbox.as_ref(), CheckKind::Tests, "python", files, "", &Counted::default()).await)
+}
+
 async fn report(
+    kind: CheckKind,
+    language: &str,
+    files: &[(&str, &str)],
+    mood: &str,
+    counted: &Counted,
+) -> CheckReport {
+    let sandbox = sandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
+    report_in(sandbox.as_ref(), kind, language, files, mood, counted).await
+}
+
+async fn report_in(
+    sandbox: &dyn Sandbox,
     kind: CheckKind,
     language: &str,
     files: &[(&str, &str)],
@@ -48,7 +68,6 @@ async fn report(
     let tree = store.apply(&empty, &edits).unwrap();
     let store = Mutex::new(Box::new(store) as Box<dyn FileStore>);
     let scratch = tempfile::tempdir().unwrap();
-    let sandbox = sandbox::open().await.unwrap_or_else(|r| panic!("{} {}", r.why, r.fix));
     let times = AtomicUsize::new(0);
     let export = |dir: &Path| {
         if times.fetch_add(1, Ordering::SeqCst) > 0 && !mood.is_empty() {
@@ -60,7 +79,7 @@ async fn report(
         store: &store,
         tree: &tree,
         language,
-        sandbox: Ok(sandbox.as_ref()),
+        sandbox: Ok(sandbox),
         export: &export,
         scratch: scratch.path(),
         counted,

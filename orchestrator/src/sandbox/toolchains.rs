@@ -20,9 +20,15 @@ pub struct Toolchains {
 impl Toolchains {
     /// Asks each language where it lives. Takes some milliseconds a language.
     pub fn find() -> Self {
+        Self::with("python3")
+    }
+
+    /// The same, with this Python: a virtual environment's comes with what is installed there.
+    pub fn with(python3: &str) -> Self {
         let mut found = Self::default();
-        for prefix in [python(), node(), rust(), go()].into_iter().flatten() {
-            if !is_system(&prefix) && prefix.components().count() > 2 {
+        for prefix in python(python3).into_iter().chain([node(), rust(), go()].into_iter().flatten()) {
+            let is_known = found.prefixes.contains(&prefix);
+            if !is_known && !is_system(&prefix) && prefix.components().count() > 2 {
                 found.path.push(prefix.join("bin"));
                 found.prefixes.push(prefix);
             }
@@ -51,8 +57,12 @@ fn ask(program: &str, args: &[&str]) -> Option<PathBuf> {
     Some(PathBuf::from(text.trim())).filter(|p| p.is_absolute())
 }
 
-fn python() -> Option<PathBuf> {
-    ask("python3", &["-I", "-c", "import sys; print(sys.base_prefix)"])
+/// A virtual environment, where it is one, and the installation behind it.
+fn python(program: &str) -> Vec<PathBuf> {
+    ["prefix", "base_prefix"]
+        .iter()
+        .filter_map(|of| ask(program, &["-I", "-c", &format!("import sys; print(sys.{of})")]))
+        .collect()
 }
 
 fn node() -> Option<PathBuf> {

@@ -38,7 +38,8 @@ def _explain(report):
                 lines += [line[1:] for line in entry.lines if line.startswith(">")]
     crash = getattr(report.longrepr, "reprcrash", None)
     error = crash.message if crash is not None else str(report.longrepr)
-    return "\n".join((lines + error.splitlines())[-LINES_MAX:])
+    first, *more = error.splitlines() or ["it failed"]
+    return "\n".join([*lines, *more][-LINES_MAX:] + [first])
 
 
 def pytest_runtest_logreport(report):
