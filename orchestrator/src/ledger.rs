@@ -117,13 +117,20 @@ pub fn shows(id: &RequirementId, report: &CheckReport) -> bool {
 
 /// A test run is evidence for what its tests name, one by one; every check for what it declares. A check that
 /// shows nothing (no test found, a limit that stopped it) is evidence for nothing. Neither are the passing tests of such
-/// a run, nor a test that passes without showing anything, nor one that changes its mind. Where the tests were tampered
+/// a run, nor those of one that failed before its end, nor a test that passes without showing anything, nor one that changes its mind. Where the tests were tampered
 /// with, none of them passes.
 fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
     if matches!(report.verdict, Verdict::Stopped { .. } | Verdict::NoEvidence { .. }) {
         return Vec::new();
     }
     let is_sound = !matches!(report.verdict, Verdict::Integrity { .. });
+    // Where a run failed although no test did, it did not come to its end: what else it would have found is not known.
+    if matches!(report.verdict, Verdict::Failed { .. })
+        && !report.tests.is_empty()
+        && report.tests.iter().all(|t| t.outcome != Outcome::Failed)
+    {
+        return Vec::new();
+    }
     let mut evidence: Vec<_> = report
         .tests
         .iter()
@@ -184,6 +191,68 @@ pub fn describe(kind: &CheckKind) -> String {
         }
         CheckKind::Golden { files, .. } => {
             format!("{} as expected", files.keys().cloned().collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use edvac_memory::ids::TreeId;
+    use edvac_memory::program::Check;
+
+    use super::*;
+
+    fn report(verdict: Verdict, tests: &[(&str, Outcome, bool)]) -> CheckReport {
+        let test = |&(name, outcome, hollow): &(&str, Outcome, bool)| TestOutcome {
+            name: name.to_owned(),
+            outcome,
+            covers: vec!["R1".into()],
+            flaw: hollow.then(|| "it asserts nothing".to_owned()),
+        };
+        CheckReport {
+            check: Check { kind: CheckKind::Tests, covers: vec![] },
+            verdict,
+            tree: TreeId("t".into()),
+            command: vec![],
+            exit_status: Some(0),
+            duration_ms: 0,
+            resources: None,
+            tests: tests.iter().map(test).collect(),
+            detail: String::new(),
+            output: String::new(),
+            causes: vec![],
+        }
+    }
+
+    fn stands(verdict: Verdict, tests: &[(&str, Outcome, bool)]) -> Standing {
+        standing(&evidence_for(&"R1".into(), &report(verdict, tests)))
+    }
+
+    #[test]
+    fn what_tests_are_evidence_for() {
+        use Outcome::{Failed, Flaky, Passed, Skipped};
+        let because = || "why".to_owned();
+        let failed = || Verdict::Failed { reason: because() };
+        let (met, unmet, nothing) = (Standing::Met, Standing::Unmet, Standing::NoEvidence);
+        for (verdict, tests, standing) in [
+            (Verdict::Passed, vec![("a", Passed, false)], met),
+            (Verdict::Passed, vec![("a", Passed, true)], nothing),
+            (Verdict::Passed, vec![("a", Passed, true), ("b", Passed, false)], met),
+            (Verdict::Passed, vec![("a", Skipped, false)], nothing),
+            (failed(), vec![("a", Passed, false), ("b", Failed, false)], unmet),
+            // It failed before its end: an import, an early exit.
+            (failed(), vec![("a", Passed, false)], nothing),
+            (Verdict::Flaky { reason: because() }, vec![("a", Flaky, false)], nothing),
+            (Verdict::Flaky { reason: because() }, vec![("a", Flaky, false), ("b", Passed, false)], met),
+            (Verdict::Integrity { reason: because() }, vec![("a", Passed, false)], unmet),
+            (Verdict::NoEvidence { reason: because() }, vec![("a", Passed, false)], nothing),
+            (
+                Verdict::Stopped { limit: edvac_memory::verdict::Limit::WallTime, reason: because() },
+                vec![("a", Passed, false)],
+                nothing,
+            ),
+        ] {
+            assert_eq!(stands(verdict.clone(), &tests), standing, "{verdict:?} {tests:?}");
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct Report {
     pub instructions: Vec<InstructionLine>,
     /// Tests that expect something else since they failed, so that they pass.
     pub rewritten_tests: Vec<String>,
+    /// How many checks of the last tree found something wrong, whatever they were evidence for.
+    pub spoken_against: usize,
     /// Checks of the last tree that did not pass: what and why.
     pub not_passed: Vec<(String, String)>,
     /// What was used.
@@ -63,6 +65,11 @@ pub const BARE: &str = "code of this run was executed without a sandbox (--unsaf
 
 /// Version of [`Report`]'s JSON.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Checks of the last tree that found something wrong.
+fn spoken_against(state: &RunState) -> usize {
+    state.final_reports.iter().flatten().filter(|r| r.verdict.speaks_against()).count()
+}
 
 impl Report {
     /// The report of a state, finished or not.
@@ -94,6 +101,7 @@ impl Report {
                 })
                 .collect(),
             rewritten_tests: state.settled.values().flat_map(|s| s.rewritten.iter().cloned()).collect(),
+            spoken_against: spoken_against(state),
             not_passed: state
                 .final_reports
                 .iter()
@@ -114,7 +122,7 @@ impl Report {
     /// The process exit code: 0 only when every requirement is met.
     pub fn exit_code(&self) -> u8 {
         match (&self.ledger, &self.stopped) {
-            (Some(ledger), _) => u8::from(!ledger.all_met()),
+            (Some(ledger), _) => u8::from(!ledger.all_met() || self.spoken_against > 0),
             (None, Some(why)) => why.exit_code(),
             (None, None) => 1,
         }
@@ -158,6 +166,13 @@ impl Report {
             ledger.count(Standing::Unmet),
             ledger.count(Standing::NoEvidence),
         );
+        if ledger.all_met() && self.spoken_against > 0 {
+            let _ = writeln!(
+                out,
+                "**Not done**: {} check(s) found something wrong on the last tree; see below.\n",
+                self.spoken_against
+            );
+        }
         let _ = writeln!(
             out,
             "Met means: executed checks speak for it and none against it. That a test tests what its name says, \

@@ -4,6 +4,9 @@ use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{CheckKind, Request, Requirement};
 use serde::Serialize;
 
+/// Characters of a text that a check gives or expects which are told.
+const SHOWN_CHARS_MAX: usize = 400;
+
 /// A requirement as templates see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequirementWords {
@@ -49,7 +52,8 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
         CheckKind::Builds => "the project builds".to_owned(),
         CheckKind::Lints => "the linter finds nothing".to_owned(),
         CheckKind::Runs { command, input, exit_status, output } => {
-            let input = input.as_ref().map_or(String::new(), |text| format!(" with the input {text:?}"));
+            let input =
+                input.as_ref().map_or(String::new(), |text| format!(" with the input {}", short(text)));
             let output = if output.is_anything() {
                 String::new()
             } else {
@@ -63,15 +67,24 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
         }
         CheckKind::Golden { command, files } => {
             let made = command.as_ref().map_or(String::new(), |line| format!("after `{line}` "));
-            let each: Vec<_> = files.iter().map(|(path, text)| format!("{path} holds {text:?}")).collect();
+            let each: Vec<_> =
+                files.iter().map(|(path, text)| format!("{path} holds {}", short(text))).collect();
             format!("{made}{}", each.join("; "))
         }
     }
 }
 
+/// A text in quotes, and not too much of it.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{:?} and so on", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 fn request(request: &Request) -> String {
     let Request { method, path, body, status, expect, .. } = request;
-    let body = body.as_ref().map_or(String::new(), |text| format!(" with the body {text:?}"));
+    let body = body.as_ref().map_or(String::new(), |text| format!(" with the body {}", short(text)));
     let expect =
         if expect.is_anything() { String::new() } else { format!(", which must {}", expect.words()) };
     format!("{method} {path}{body} is answered with status {status}{expect}")

@@ -13,6 +13,9 @@ pub const REQUIREMENTS_MAX: usize = 200;
 /// Most instructions of a program.
 pub const INSTRUCTIONS_MAX: usize = 1000;
 
+/// Smallest port that an ordinary user may listen on.
+const PORT_MIN: u16 = 1024;
+
 /// One thing that is wrong with a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -149,6 +152,14 @@ fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
         CheckKind::Http { requests, .. } if requests.iter().any(|r| !r.path.starts_with('/')) => {
             Some(problem(at, "A request's path does not begin with /.", "Write it without host and port."))
         }
+        CheckKind::Http { port, .. } if *port < PORT_MIN => Some(problem(
+            at,
+            format!("A service is to listen on port {port}."),
+            format!("Use {PORT_MIN} or more: the others are not for ordinary users."),
+        )),
+        CheckKind::Runs { exit_status, .. } if !(0..=255).contains(exit_status) => {
+            Some(problem(at, format!("A check wants exit code {exit_status}."), "Exit codes are 0 to 255."))
+        }
         CheckKind::Golden { files, .. } if files.is_empty() => {
             Some(problem(at, "A golden check names no file.", "Say what a file must hold."))
         }
@@ -221,8 +232,10 @@ pub(super) mod tests {
         assert!(faults(|p| p.instructions[0].checks[0].kind = words).contains("9 to 1 words"));
         for (toml, fault) in [
             ("kind = 'runs'\ncommand = ' '", "runs no command"),
-            ("kind = 'http'\nstart = 'x'\nport = 1\nrequests = []", "asked nothing"),
-            ("kind = 'http'\nstart = 'x'\nport = 1\nrequests = [{ path = 'a' }]", "does not begin with /"),
+            ("kind = 'http'\nstart = 'x'\nport = 8000\nrequests = []", "asked nothing"),
+            ("kind = 'http'\nstart = 'x'\nport = 8000\nrequests = [{ path = 'a' }]", "does not begin with /"),
+            ("kind = 'http'\nstart = 'x'\nport = 80\nrequests = [{ path = '/' }]", "port 80"),
+            ("kind = 'runs'\ncommand = 'x'\nexit_status = 300", "exit code 300"),
             ("kind = 'golden'\nfiles = {}", "names no file"),
             ("kind = 'golden'\nfiles = { '../x' = '' }", "../x"),
         ] {

@@ -161,7 +161,7 @@ async fn plain_classes_hold_tests_and_pytest_is_named_where_it_is_missing() {
     let report = report_on(CheckKind::Tests, "python", &[("test_a.py", needs)]).await;
     match report.verdict {
         Verdict::NoEvidence { reason } => {
-            assert!(reason.starts_with("pytest is not installed (pip install pytest"), "{reason}")
+            assert!(reason.starts_with("pytest is not installed (pip install pytest"), "{reason}");
         }
         other => {
             // Here it is installed.

@@ -31,13 +31,13 @@ impl Counted {
         committed: &Inventory,
         failing: &BTreeMap<String, TreeId>,
         store: &dyn FileStoreView,
-        language: &str,
+        runner: &str,
     ) -> Result<Self, StoreError> {
         let mut by_tree: BTreeMap<&TreeId, BTreeSet<String>> = BTreeMap::new();
         for (name, tree) in failing {
             by_tree.entry(tree).or_default().insert(name.clone());
         }
-        let failed = by_tree.into_iter().map(|(tree, names)| Ok((inventory(store, tree, language)?, names)));
+        let failed = by_tree.into_iter().map(|(tree, names)| Ok((inventory(store, tree, runner)?, names)));
         Ok(Self { committed: committed.clone(), failed: failed.collect::<Result<_, StoreError>>()? })
     }
 
@@ -62,15 +62,15 @@ pub(super) fn last_part(name: &str) -> &str {
     if own.contains(char::is_whitespace) { own } else { own.rsplit(['.', ':']).next().unwrap_or(own) }
 }
 
-/// The inventory of a tree's tests. Reads every file of text; linear in their bytes.
-pub fn inventory(store: &dyn FileStoreView, tree: &TreeId, language: &str) -> Result<Inventory, StoreError> {
+/// The inventory of a tree's tests, which `runner` runs. Reads every file of text; linear in their bytes.
+pub fn inventory(store: &dyn FileStoreView, tree: &TreeId, runner: &str) -> Result<Inventory, StoreError> {
     let mut files = Vec::new();
     for path in store.list(tree)?.into_keys() {
         if let Ok(text) = String::from_utf8(store.read(tree, &path)?) {
             files.push((path, text));
         }
     }
-    Ok(Inventory::take(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), language))
+    Ok(Inventory::take(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), runner))
 }
 
 /// A test run's verdict in the light of what its tests are.
@@ -93,7 +93,7 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
         Ok(None) => {}
         Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
     }
-    let now = match inventory(ground.store, ground.tree, ground.language) {
+    let now = match inventory(ground.store, ground.tree, ground.domain.runner(ground.language)) {
         Ok(now) => now,
         Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
     };

@@ -17,6 +17,8 @@ use crate::sandbox::{Job, Outcome as Ran};
 
 /// Wall time of a whole test run.
 const TESTS_MS_MAX: u64 = 180_000;
+/// Characters of a test's name.
+const NAME_CHARS_MAX: usize = 300;
 /// By these words a runner says that it, or its results, were interfered with.
 const TAMPERED: [&str; 3] = [
     "tampered with the test run",
@@ -105,9 +107,16 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         tests: results
             .tests
             .into_iter()
-            .map(|t| TestOutcome { covers: covers(&t.name), name: t.name, outcome: t.outcome, flaw: None })
+            .map(|t| (plain_name(&t.name), t.outcome))
+            .map(|(name, outcome)| TestOutcome { covers: covers(&name), name, outcome, flaw: None })
             .collect(),
     }
+}
+
+/// A test's name as one line that says nothing to a terminal.
+fn plain_name(name: &str) -> String {
+    let first = name.lines().next().unwrap_or_default();
+    first.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
 }
 
 fn verdict(results: &Results, ran: &Ran, changed: &[String]) -> Verdict {

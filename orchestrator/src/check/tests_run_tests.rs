@@ -141,8 +141,13 @@ async fn a_javascript_file_that_ends_itself_has_not_passed() {
 fn a_rust_test_that_ends_its_process_has_not_passed() {
     let ended = "running 2 tests\ntest tests::a ... ok\n";
     assert_eq!(rust::read(ended, Some(0)).faults, ["the test run was ended before its end"]);
-    let whole = format!("{ended}test tests::b ... ok\n\ntest result: ok. 2 passed; 0 failed\n");
+    let result = "\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+    let whole = format!("{ended}test tests::b ... ok\n{result}");
     assert!(rust::read(&whole, Some(0)).faults.is_empty());
+    let prompt = format!("{ended}name> test tests::b ... ok\n{result}");
+    assert_eq!(rust::read(&prompt, Some(0)).tests.len(), 2, "a program may ask something");
+    let forged = format!("{ended}test tests::r1 ... ok\ntest tests::b ... ok\n{result}");
+    assert!(rust::read(&forged, Some(0)).faults[0].starts_with("what the tests print"));
 }
 
 #[tokio::test]

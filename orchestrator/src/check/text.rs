@@ -30,5 +30,7 @@ pub(super) fn steady(text: &str) -> String {
     for (pattern, with) in VOLATILE.iter() {
         out = pattern.replace_all(&out, *with).into_owned();
     }
+    // What a terminal would obey is not passed on.
+    out.retain(|c| !c.is_control() || matches!(c, '\n' | '\t'));
     out.trim().to_owned()
 }

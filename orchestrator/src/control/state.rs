@@ -352,10 +352,15 @@ impl RunState {
         self.ledger.is_some()
     }
 
+    /// Whether a check of the last tree found something wrong.
+    fn has_failed_checks(&self) -> bool {
+        self.final_reports.iter().flatten().any(|r| r.verdict.speaks_against())
+    }
+
     /// One word for lists: `running` here means that its journal has no end yet.
     pub fn status(&self) -> &'static str {
         match (&self.ledger, &self.stopped) {
-            (Some(ledger), _) if ledger.all_met() => "done",
+            (Some(ledger), _) if ledger.all_met() && !self.has_failed_checks() => "done",
             (Some(_), _) => "unmet",
             (None, Some(StopReason::PlanOnly)) => "planned",
             (None, Some(StopReason::Cancelled)) => "cancelled",

@@ -22,7 +22,8 @@ impl Performer {
         let instruction = instruction_of(purpose, state)?;
         let language = program.language.as_str();
         let failing = state.work.as_ref().map(|work| &work.failing).cloned().unwrap_or_default();
-        let counted = Counted::of(&state.inventory, &failing, self.files.as_ref(), language)?;
+        let runner = self.domain.runner(language);
+        let counted = Counted::of(&state.inventory, &failing, self.files.as_ref(), runner)?;
         let reports = self.run_all(&instruction.checks, tree, language, &counted).await?;
         // A step that runs no tests cannot be asked for one.
         let tests = instruction.checks.iter().any(|check| check.kind == CheckKind::Tests);

@@ -36,7 +36,8 @@ impl Performer {
             time_s: parts.time_s,
         })?;
         drop(store);
-        let inventory = inventory(self.files.as_ref(), parts.tree, &program_of(state)?.language)?;
+        let runner = self.domain.runner(&program_of(state)?.language);
+        let inventory = inventory(self.files.as_ref(), parts.tree, runner)?;
         Ok(Event::Committed {
             instruction: parts.instruction,
             settlement: parts.settlement,

@@ -24,7 +24,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Until the shim says that it holds.
 const READY_MAX: Duration = Duration::from_secs(10);
 /// Until everything that was killed is gone.
-const GONE_MAX: Duration = Duration::from_secs(10);
+const GONE_MAX: Duration = Duration::from_mins(1);
 const GONE_PAUSE: Duration = Duration::from_micros(100);
 
 /// Who keeps a job's processes together, and with whom they end.

@@ -7,7 +7,7 @@ use super::*;
 /// Beyond its limit a job may live this long, and in tests as long again to be looked at.
 const LATE: Duration = Duration::from_secs(2);
 /// Where the limit is no time, what a flood needs to reach it is not the sandbox's.
-const FLOOD: Duration = Duration::from_secs(20);
+const FLOOD: Duration = Duration::from_mins(1);
 
 /// Runs a job on both levels, which must end for a limit in some time.
 async fn stopped(job_in: impl Fn(&Path) -> Job, limit: Limit, within: Duration) {

@@ -302,7 +302,8 @@ impl<'a> Reader<'a> {
             .filter(|n| matches!(n.kind(), "string" | "template_string"))
             .map(|n| unquoted(self.said(*n)));
         let name =
-            name.unwrap_or_else(|| given.first().map(|n| self.said(*n).to_owned()).unwrap_or_default());
+            // A name that is computed can be any, as a template with nothing but a hole can.
+            name.unwrap_or_else(|| given.first().map(|n| format!("${{{}}}", self.said(*n))).unwrap_or_default());
         let options =
             given.iter().find(|n| n.kind() == "object").map(|n| self.tokens(*n)).unwrap_or_default();
         let says = |word: &str| {

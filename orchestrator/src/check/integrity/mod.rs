@@ -40,6 +40,9 @@ pub struct Inventory {
     pub tests: Vec<TestFacts>,
     /// What interferes with the run.
     pub tampering: Vec<Breach>,
+    /// Whether there are tests that a macro makes, which assert something and whose names are in no file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub makes_tests: bool,
 }
 
 /// One test as its text says it.
@@ -148,7 +151,7 @@ impl Inventory {
         let code = if language == "rust" { all.iter().filter(|f| !is_test(&f.path)).collect() } else { code };
         let paths =
             files.iter().map(|(path, _)| *path).filter(|p| !tests.iter().any(|t| t.path == *p)).collect();
-        let project = Project::new(language, tests, code, &paths);
+        let project = Project::new(language, tests, &code, &paths);
         let mut facts = Vec::new();
         for file in &project.tests {
             for test in &file.tests {
@@ -156,7 +159,9 @@ impl Inventory {
             }
         }
         flaws::find(&project, &mut facts);
-        Self { tests: facts, tampering: tamper::find(&files, &all, language) }
+        let makes_tests =
+            language == "rust" && files.iter().any(|(path, text)| rust::makes_tests(path, text));
+        Self { tests: facts, tampering: tamper::find(&files, &all, language), makes_tests }
     }
 
     /// What the tests no longer ask that they asked `before`. Renamed, moved, split, merged, rewritten and stricter tests
@@ -167,8 +172,8 @@ impl Inventory {
         out
     }
 
-    /// Why the passing of a test shows nothing, under the name that its runner gave it. None for a sound test and for one
-    /// that is not known.
+    /// Why the passing of a test shows nothing, under the name that its runner gave it. None for a sound test. One that is in
+    /// no file under such a name shows nothing either: what it asserts is not known.
     pub fn flaw_of(&self, test_name: &str) -> Option<String> {
         let plain = test_name.split(" (").next().unwrap_or(test_name);
         let exact: Vec<_> = self.tests.iter().filter(|t| t.full == test_name || t.full == plain).collect();
@@ -178,8 +183,16 @@ impl Inventory {
         } else {
             plain.rsplit(['.', ':']).next().unwrap_or(plain)
         };
-        let named = |t: &&TestFacts| t.name == own || t.name == last || is_filled(&t.name, last);
+        // `test_a[1-2]` of pytest, `TestA/case` of Go.
+        let plain_own = own.split(['[', '/']).next().unwrap_or(own);
+        let named =
+            |t: &&TestFacts| [own, plain_own, last].contains(&t.name.as_str()) || is_filled(&t.name, last);
         let found: Vec<_> = if exact.is_empty() { self.tests.iter().filter(named).collect() } else { exact };
+        if found.is_empty() && !self.makes_tests {
+            return Some(format!(
+                "{last} is in no file under this name, so what it asserts is not known; write it out"
+            ));
+        }
         if found.iter().any(|t| t.flaw.is_none()) {
             return None;
         }

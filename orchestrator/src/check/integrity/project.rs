@@ -86,13 +86,13 @@ impl<'a> Project<'a> {
     pub(super) fn new(
         language: &'a str,
         tests: Vec<&'a File>,
-        code: Vec<&'a File>,
+        code: &[&'a File],
         paths: &BTreeSet<&'a str>,
     ) -> Self {
         let packages = code.iter().filter_map(|f| f.path.rsplit_once('/')).flat_map(|(d, _)| d.split('/'));
         let packages = packages.filter(|d| !matches!(*d, "src" | "lib" | "test" | "tests"));
         let stems = paths.iter().map(|p| stem(p)).chain(packages).filter(|s| s.len() >= STEM_CHARS_MIN);
-        let imported = Imported::by(&tests, &code);
+        let imported = Imported::by(&tests, code);
         let own = code.iter().flat_map(|f| f.offers.iter().map(String::as_str)).collect();
         let mut defined: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
         for file in &tests {

@@ -24,6 +24,20 @@ pub(super) fn is_test(path: &str) -> bool {
 }
 
 /// Reads a file.
+/// Whether a file has a macro that makes tests which assert something.
+pub(super) fn makes_tests(path: &str, text: &str) -> bool {
+    if !text.contains("macro_rules!") || !text.contains("test]") {
+        return false;
+    }
+    let tree = syntax::language_of(path).and_then(|grammar| syntax::tree(text, &grammar).ok());
+    tree.is_some_and(|tree| {
+        syntax::nodes(tree.root_node()).filter(|n| n.kind() == "macro_definition").any(|n| {
+            let said = &text[n.byte_range()];
+            said.contains("test]") && said.contains("assert")
+        })
+    })
+}
+
 pub(super) fn read(path: &str, text: &str) -> File {
     let mut file = File { path: path.to_owned(), ..File::default() };
     let Ok(tree) = syntax::tree(text, &tree_sitter_rust::LANGUAGE.into()) else { return file };

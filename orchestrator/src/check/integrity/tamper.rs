@@ -144,7 +144,7 @@ impl<'a> Look<'a> {
             "string" | "string_literal" | "template_string" | "interpreted_string_literal"
         );
         let said = is_string.then(|| self.said(node).trim_matches(['"', '\'', '`']))?;
-        let reaches = said == "/out" || said.starts_with("/out/") || said.ends_with("results.jsonl");
+        let reaches = said == "/out" || said.starts_with("/out/");
         reaches.then(|| "reaches for the results of the test run".to_owned())
     }
 
@@ -154,6 +154,24 @@ impl<'a> Look<'a> {
             || above(node).any(|n| {
                 n.kind() == "mod_item"
                     && n.prev_named_sibling().is_some_and(|p| self.said(p).contains("cfg(test)"))
+            })
+    }
+
+    /// Whether a function is there once for tests and once for everybody else.
+    fn has_twin(&self, node: Node<'_>) -> bool {
+        let attribute = |n: Node<'_>| {
+            n.prev_named_sibling().filter(|p| p.kind() == "attribute_item").map(|p| self.said(p))
+        };
+        let is_for_tests = attribute(node).is_some_and(|said| said.replace(' ', "") == "#[cfg(test)]");
+        let siblings = node.parent().map(|parent| {
+            let mut cursor = parent.walk();
+            parent.named_children(&mut cursor).collect::<Vec<_>>()
+        });
+        is_for_tests
+            && siblings.unwrap_or_default().into_iter().any(|n| {
+                n.kind() == "function_item"
+                    && self.field(n, "name") == self.field(node, "name")
+                    && attribute(n).is_some_and(|said| said.replace(' ', "") == "#[cfg(not(test))]")
             })
     }
 
@@ -180,6 +198,9 @@ impl<'a> Look<'a> {
                 let kept = self.text.contains("take_hook");
                 (name == "set_hook" && !kept)
                     .then(|| "takes the place of what happens when a test panics".to_owned())
+            }
+            "function_item" if self.has_twin(node) => {
+                Some(format!("has another {} for when it is tested", self.field(node, "name")))
             }
             "function_item" if self.field(node, "name") == "eq" || self.field(node, "name") == "ne" => {
                 let body = node

@@ -37,8 +37,11 @@ def _explain(report):
                 lines.append(f'  File "{path}", line {place.lineno}')
                 lines += [line[1:] for line in entry.lines if line.startswith(">")]
     crash = getattr(report.longrepr, "reprcrash", None)
-    error = crash.message if crash is not None else str(report.longrepr)
-    first, *more = error.splitlines() or ["it failed"]
+    if crash is None:
+        # A file that could not be collected: the error stands last already.
+        said = [line.removeprefix("E   ") for line in str(report.longrepr).splitlines() if line.strip()]
+        return "\n".join(said[-LINES_MAX:])
+    first, *more = crash.message.splitlines() or ["it failed"]
     return "\n".join([*lines, *more][-LINES_MAX:] + [first])
 
 

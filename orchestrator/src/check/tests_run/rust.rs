@@ -54,9 +54,10 @@ impl Runner for Rust {
 
 pub(super) fn read(output: &str, exit_status: Option<i32>) -> Results {
     static TEST: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"^test (\S+)(?: - [^.]*)? \.\.\. (ok|FAILED|ignored)").ok());
+        LazyLock::new(|| Regex::new(r"\btest (\S+)(?: - [^.]*)? \.\.\. (ok|FAILED|ignored)").ok());
     static BEGUN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^running \d+ tests?$").ok());
-    static ENDED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^test result: ").ok());
+    static ENDED: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored").ok());
     let mut results = Results::default();
     for line in output.lines() {
         let Some(hit) = TEST.as_ref().and_then(|t| t.captures(line)) else { continue };
@@ -77,6 +78,21 @@ pub(super) fn read(output: &str, exit_status: Option<i32>) -> Results {
         && output.len() < WHOLE_BYTES_MAX
     {
         results.faults.push("the test run was ended before its end".to_owned());
+    }
+    // A test can print what the harness prints, or in its midst; then its lines and its counts are not the same.
+    let counted = |n: usize| -> usize {
+        let hits = ENDED.iter().flat_map(|ended| output.lines().filter_map(|l| ended.captures(l)));
+        hits.filter_map(|hit| hit[n].parse::<usize>().ok()).sum()
+    };
+    let read = |outcome| results.tests.iter().filter(|t| t.outcome == outcome).count();
+    let of = [Outcome::Passed, Outcome::Failed, Outcome::Skipped].map(read);
+    let is_whole =
+        output.len() < WHOLE_BYTES_MAX && counts.is_some_and(|(begun, ended)| ended > 0 && begun == ended);
+    if is_whole && of != [counted(1), counted(2), counted(3)] {
+        results.faults.push(
+            "what the tests print cannot be told from their results; print nothing that looks like them"
+                .to_owned(),
+        );
     }
     if results.tests.is_empty() && exit_status != Some(0) {
         let from = output.lines().position(|l| l.starts_with("error")).unwrap_or(0);

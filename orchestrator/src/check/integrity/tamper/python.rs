@@ -5,6 +5,26 @@ use tree_sitter::Node;
 use super::super::project::stem;
 use super::{Look, above};
 
+/// Assertions of `unittest`, which a test case inherits.
+const ASSERTIONS: [&str; 16] = [
+    "assertEqual",
+    "assertNotEqual",
+    "assertTrue",
+    "assertFalse",
+    "assertIs",
+    "assertIsNot",
+    "assertIsNone",
+    "assertIsNotNone",
+    "assertIn",
+    "assertNotIn",
+    "assertRaises",
+    "assertAlmostEqual",
+    "assertListEqual",
+    "assertDictEqual",
+    "assertGreater",
+    "assertRegex",
+];
+
 impl Look<'_> {
     pub(super) fn python(&self, node: Node<'_>) -> Option<String> {
         match node.kind() {
@@ -42,6 +62,9 @@ impl Look<'_> {
                 let given = self.said(node);
                 self.python_exit(node, "sys.exit", if given.contains("(1") { "(1)" } else { "()" })
             }
+            "attribute" if self.in_tests && self.said(node) == "self._outcome" => {
+                Some("reaches for the results of the test run".to_owned())
+            }
             "function_definition" => self.python_function(node),
             "comparison_operator" if !self.in_tests => {
                 let said = self.said(node);
@@ -72,13 +95,19 @@ impl Look<'_> {
             match around.kind() {
                 "function_definition" | "lambda" => in_function = true,
                 "if_statement" if self.field(around, "condition").contains("__name__") => return None,
+                // A script that looks at its arguments first.
+                "if_statement" if !self.in_tests && self.field(around, "condition").contains("argv") => {
+                    return None;
+                }
                 // Expected, by a test of a program's own exit.
                 "with_statement" | "try_statement" if soft => return None,
                 _ => {}
             }
         }
         let forks = hard && self.text.contains("os.fork(");
-        let is_kill = function == "os.kill" && !self.in_tests;
+        // Another process is nobody's test run.
+        let itself = ["getpid", "(0,", "(-1,"].iter().any(|w| given.contains(w));
+        let is_kill = function == "os.kill" && (!self.in_tests || !itself);
         let stops = !forks
             && !is_kill
             && (self.in_tests && (hard || !in_function || self.is_in_test(node)) || !in_function);
@@ -96,6 +125,12 @@ impl Look<'_> {
                     "setUp" | "tearDown" | "setUpClass" | "tearDownClass" | "setUpModule" | "tearDownModule"
                 )
         })
+    }
+
+    /// Whether a function is a method of a test case.
+    fn is_in_case(&self, node: Node<'_>) -> bool {
+        let class = above(node).find(|n| n.kind() == "class_definition");
+        class.is_some_and(|n| self.field(n, "superclasses").contains("TestCase"))
     }
 
     pub(super) fn python_function(&self, node: Node<'_>) -> Option<String> {
@@ -120,6 +155,14 @@ impl Look<'_> {
         };
         if changes {
             return Some(format!("changes what becomes of tests in {name}"));
+        }
+        let runs = matches!(
+            name,
+            "run" | "__call__" | "_callTestMethod" | "_callSetUp" | "id" | "debug" | "defaultTestResult"
+        );
+        let asserts = name.starts_with("assert") && ASSERTIONS.contains(&name);
+        if self.in_tests && (runs || asserts) && self.is_in_case(node) {
+            return Some(format!("has its own {name} in a TestCase, in the place of the runner's"));
         }
         let always = name == "__eq__" && body.trim() == "return True"
             || name == "__ne__" && body.trim() == "return False";

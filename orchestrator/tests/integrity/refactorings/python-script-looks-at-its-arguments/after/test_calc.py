@@ -1,0 +1,7 @@
+import unittest
+from calc import add
+
+
+class TestAdd(unittest.TestCase):
+    def test_r1_add(self):
+        self.assertEqual(add(2, 3), 5)
