@@ -249,7 +249,14 @@ fn a_race_with_a_link() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                renameat_with(CWD, work.join("d"), CWD, work.join("link"), RenameFlags::EXCHANGE).unwrap();
+                let (d, link) = (work.join("d"), work.join("link"));
+                // A write puts a directory in the place of a link: for a moment nothing is there, and then no link. It is
+                // planted again where the files are not.
+                let _ = renameat_with(CWD, &d, CWD, &link, RenameFlags::EXCHANGE);
+                if !d.is_symlink() && !link.is_symlink() {
+                    let other = if d.join("b.txt").exists() { &link } else { &d };
+                    let _ = std::fs::remove_dir_all(other).and_then(|()| symlink(&outside, other));
+                }
             }
         });
         let root = Root::open(&work).unwrap();
