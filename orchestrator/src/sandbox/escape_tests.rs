@@ -205,7 +205,7 @@ fn as_user(test: &str) -> Vec<String> {
     let program = dir.path().join("tests");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let out = Command::new(&program)
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(AS_USER, "1")
         .env("HOME", "/nonexistent")
         .env_remove("TMPDIR")

@@ -18,7 +18,9 @@ use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, set_parent_process_death_signal, setpriority_process, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 
 use super::filter::{self, Calls, Sockets};
@@ -40,6 +42,8 @@ pub(super) const EXIT_FAILED: u8 = 125;
 /// And, as a shell's, where the command cannot be started or is not there.
 const EXIT_NOT_STARTED: u8 = 126;
 const EXIT_NOT_FOUND: u8 = 127;
+/// The nicest there is.
+const NICEST: i32 = 19;
 /// Open files of a process.
 const FILES_MAX: u64 = 4096;
 /// Landlock's versions that are asked for, best first. What one has, it must enforce.
@@ -170,6 +174,10 @@ fn close_inherited() {
 }
 
 fn limits(walls: &Walls) -> rustix::io::Result<()> {
+    if rustix::process::getuid().is_root() {
+        // The kernel holds root to no number of processes. Whoever does comes first, however many there are.
+        setpriority_process(None, NICEST)?;
+    }
     for (resource, most) in [
         (Resource::Core, 0),
         (Resource::Fsize, walls.file_bytes_max),
