@@ -38,6 +38,8 @@ const NO_PROCESS: &[&str] = &[
     "failed to spawn thread",
     "spawn EAGAIN",
 ];
+/// So often nobody says it who only speaks of it.
+const REFUSALS_MIN: usize = 8;
 /// That write into what is full, and into a file that is as large as it may be.
 const NO_SPACE: &[&str] = &["No space left on device", "ENOSPC"];
 const NO_LARGER: &[&str] = &["File too large", "EFBIG"];
@@ -61,6 +63,8 @@ pub(super) fn named(job: &Job, status: Option<i32>, output: &str, used: &Resourc
         Some(Limit::DiskSpace)
     } else if used.processes >= job.processes_max
         || (says(NO_PROCESS) && much(used.processes.into(), job.processes_max.into()))
+        // Over before anybody looked.
+        || refusals(output) >= REFUSALS_MIN
     {
         Some(Limit::Processes)
     } else if begins() || says(NO_MEMORY_WITHIN) || (killed && much(used.memory_bytes, job.memory_bytes_max))
@@ -69,6 +73,11 @@ pub(super) fn named(job: &Job, status: Option<i32>, output: &str, used: &Resourc
     } else {
         None
     }
+}
+
+/// How often a command says that it cannot start another.
+fn refusals(output: &str) -> usize {
+    NO_PROCESS.iter().map(|word| output.matches(word).count()).sum()
 }
 
 #[cfg(test)]
@@ -91,6 +100,7 @@ mod tests {
         assert_eq!(of(Some(134), "memory allocation of 9 bytes failed", 0, 1), Some(Limit::Memory));
         assert_eq!(of(Some(2), "sh: Cannot fork", 0, 1), None);
         assert_eq!(of(Some(2), "sh: Cannot fork", 0, 12), Some(Limit::Processes));
+        assert_eq!(of(Some(2), &"sh: Cannot fork\n".repeat(9), 0, 0), Some(Limit::Processes));
         assert_eq!(of(Some(1), "", 0, 20), Some(Limit::Processes));
         assert_eq!(of(Some(153), "", 0, 1), Some(Limit::FileSize));
         assert_eq!(of(Some(152), "", 0, 1), Some(Limit::CpuTime));
