@@ -117,8 +117,8 @@ pub fn shows(id: &RequirementId, report: &CheckReport) -> bool {
 
 /// A test run is evidence for what its tests name, one by one; every check for what it declares. A check that
 /// shows nothing (no test found, a limit that stopped it) is evidence for nothing. Neither are the passing tests of such
-/// a run, nor those of one that failed before its end, nor a test that passes without showing anything, nor one that changes its mind. Where the tests were tampered
-/// with, none of them passes.
+/// a run, nor those of one that failed before its end, nor a test that passes without showing anything, nor one that changes
+/// its mind. Where the tests were tampered with, none of them passes.
 fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
     if matches!(report.verdict, Verdict::Stopped { .. } | Verdict::NoEvidence { .. }) {
         return Vec::new();
