@@ -66,11 +66,6 @@ pub const BARE: &str = "code of this run was executed without a sandbox (--unsaf
 /// Version of [`Report`]'s JSON.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Checks of the last tree that found something wrong.
-fn spoken_against(state: &RunState) -> usize {
-    state.final_reports.iter().flatten().filter(|r| r.verdict.speaks_against()).count()
-}
-
 impl Report {
     /// The report of a state, finished or not.
     pub fn of(state: &RunState) -> Option<Self> {
@@ -101,7 +96,7 @@ impl Report {
                 })
                 .collect(),
             rewritten_tests: state.settled.values().flat_map(|s| s.rewritten.iter().cloned()).collect(),
-            spoken_against: spoken_against(state),
+            spoken_against: state.spoken_against(),
             not_passed: state
                 .final_reports
                 .iter()

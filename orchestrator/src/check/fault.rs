@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use edvac_memory::fault::{Fault, Place, PlaceKind};
-use edvac_memory::ids::{RequirementId, TreeId};
+use edvac_memory::ids::TreeId;
 use edvac_memory::index::FileStoreView;
 use edvac_memory::program::CheckKind;
 use edvac_memory::store::StoreError;
@@ -32,22 +32,17 @@ const BEGINNING_LINES_MAX: usize = 40;
 /// Lines on each side of an error where nothing says which part it is in.
 const AROUND_LINES: usize = 6;
 
-/// The faults that failed tests show, and tests that pass and do not show what they name of the `unproven`; none where no
+/// The faults that failed tests show, and those of `hollow` tests, which pass and do not show what they name; none where no
 /// error names a line, or where a file is missing: what was not written is no part that could be mended.
 pub fn faults(
     reports: &[CheckReport],
-    unproven: &[RequirementId],
+    hollow: &[TestOutcome],
     store: &dyn FileStoreView,
     tree: &TreeId,
     language: &str,
 ) -> Result<Vec<Fault>, StoreError> {
     let missing =
         |r: &CheckReport| matches!(r.check.kind, CheckKind::Exists { .. }) && !r.verdict.is_passed();
-    let hollow: Vec<_> = reports
-        .iter()
-        .flat_map(|r| &r.tests)
-        .filter(|t| t.flaw.is_some() && t.covers.iter().any(|id| unproven.contains(id)))
-        .collect();
     let nothing_said = reports.iter().all(|r| r.causes.is_empty()) && hollow.is_empty();
     if nothing_said || reports.iter().any(missing) {
         return Ok(Vec::new());
@@ -80,7 +75,7 @@ pub fn faults(
 
 /// A test whose passing shows nothing: it is the test that is to be written again, and what it could call lies beside it.
 fn shows_nothing(test: &TestOutcome, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> Option<Fault> {
-    let own = super::sound::last_part(&test.name);
+    let own = super::integrity::last_part(&test.name);
     let names = ["def ", "fn ", "func "].map(|word| format!("{word}{own}(")).into_iter();
     let begins: Vec<_> = names.chain(["\"", "'", "`"].map(|quote| format!("{quote}{own}{quote}"))).collect();
     let (source, line) =

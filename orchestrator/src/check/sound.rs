@@ -9,7 +9,7 @@ use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{Outcome, Verdict};
 
 use super::fault::is_test;
-use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory};
+use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory, last_part};
 use super::{Found, Ground};
 
 /// Breaches that a reason names; the others are counted.
@@ -54,12 +54,6 @@ impl Counted {
         all.retain(|breach| seen.insert(breach.said.clone()));
         all
     }
-}
-
-/// A test's own name in what its runner calls it.
-pub(super) fn last_part(name: &str) -> &str {
-    let own = name.rsplit(" > ").next().unwrap_or(name);
-    if own.contains(char::is_whitespace) { own } else { own.rsplit(['.', ':']).next().unwrap_or(own) }
 }
 
 /// The inventory of a tree's tests, which `runner` runs. Reads every file of text; linear in their bytes.

@@ -352,15 +352,15 @@ impl RunState {
         self.ledger.is_some()
     }
 
-    /// Whether a check of the last tree found something wrong.
-    fn has_failed_checks(&self) -> bool {
-        self.final_reports.iter().flatten().any(|r| r.verdict.speaks_against())
+    /// How many checks of the last tree found something wrong, whatever they are evidence for.
+    pub fn spoken_against(&self) -> usize {
+        self.final_reports.iter().flatten().filter(|r| r.verdict.speaks_against()).count()
     }
 
     /// One word for lists: `running` here means that its journal has no end yet.
     pub fn status(&self) -> &'static str {
         match (&self.ledger, &self.stopped) {
-            (Some(ledger), _) if ledger.all_met() && !self.has_failed_checks() => "done",
+            (Some(ledger), _) if ledger.all_met() && self.spoken_against() == 0 => "done",
             (Some(_), _) => "unmet",
             (None, Some(StopReason::PlanOnly)) => "planned",
             (None, Some(StopReason::Cancelled)) => "cancelled",

@@ -30,16 +30,16 @@ impl Performer {
         let shown = |id: &RequirementId| reports.iter().any(|report| shows(id, report));
         let unproven: Vec<RequirementId> =
             instruction.covers.iter().filter(|id| tests && !shown(id)).cloned().collect();
+        let hollow = hollow(&reports, &unproven);
         let answer = if reports.iter().any(|r| !r.verdict.is_passed()) {
             Some(feedback::failed(&self.templates, &reports, language)?)
         } else if unproven.is_empty() {
             None
         } else {
-            let hollow = hollow(&reports, &unproven);
             Some(feedback::unproven(&self.templates, &unproven, &program.requirements, &hollow, language)?)
         };
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
-        let faults = faults(&reports, &unproven, self.files.as_ref(), tree, language)?;
+        let faults = faults(&reports, &hollow, self.files.as_ref(), tree, language)?;
         let unproven = unproven.into_iter().map(|id| id.0).collect();
         Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens })
     }

@@ -3,15 +3,14 @@
 //! What is left of the others are the limits, the clean environment, and that nothing survives its command.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use async_trait::async_trait;
 
-use super::held::{self, Failed, Keeper};
+use super::held::Failed;
 use super::shim::Walls;
 use super::stage::Stage;
 use super::toolchains::Toolchains;
-use super::{Job, Level, Outcome, Refusal, Sandbox, SandboxError, keeper, plain_environment};
+use super::{Job, Level, Outcome, Refusal, Sandbox, SandboxError};
 
 /// Runs commands as the user who runs edvac.
 #[derive(Debug)]
@@ -32,13 +31,7 @@ impl NoSandbox {
     async fn hold(&self, job: &Job) -> Result<Outcome, Failed> {
         let stage = Stage::set(job, None)?;
         let walls = Walls { bare: true, ..Walls::of(job) };
-        let mut command = Command::new(&self.shim);
-        command.arg(keeper::ARGUMENT).args(&stage.job().command).current_dir(&stage.job().dir);
-        command.env_clear().envs(plain_environment(&self.toolchains, stage.tmp())).env("TMPDIR", stage.tmp());
-        command.envs(stage.job().env.iter().map(|(name, value)| (name, value)));
-        let ran = held::run(command, &walls, Keeper::Itself, stage.job(), stage.names().clone()).await;
-        stage.strike()?;
-        ran
+        stage.run(&self.shim, &self.toolchains, &walls).await
     }
 }
 

@@ -9,17 +9,16 @@
 //! `/proc/self`, and for users other than root building programs with a linker, which makes them executable by mode.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use async_trait::async_trait;
 
 use super::canary::{self, Unproven};
 use super::filter::{Calls, Sockets};
-use super::held::{self, Failed, Keeper};
+use super::held::Failed;
 use super::shim::Walls;
 use super::stage::{Stage, is_reachable};
 use super::toolchains::Toolchains;
-use super::{Job, Level, Outcome, Sandbox, SandboxError, keeper, plain_environment};
+use super::{Job, Level, Outcome, Sandbox, SandboxError};
 
 /// The user and group that commands are where edvac is root: nobody.
 pub(super) const NOBODY: u32 = 65_534;
@@ -83,13 +82,7 @@ impl BehindSandbox {
             user: self.user,
             ..Walls::of(job)
         };
-        let mut command = Command::new(&self.shim);
-        command.arg(keeper::ARGUMENT).args(&stage.job().command).current_dir(&stage.job().dir);
-        command.env_clear().envs(plain_environment(&self.toolchains, stage.tmp())).env("TMPDIR", stage.tmp());
-        command.envs(stage.job().env.iter().map(|(name, value)| (name, value)));
-        let ran = held::run(command, &walls, Keeper::Itself, stage.job(), stage.names().clone()).await;
-        stage.strike()?;
-        ran
+        stage.run(&self.shim, &self.toolchains, &walls).await
     }
 }
 

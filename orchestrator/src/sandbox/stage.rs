@@ -6,11 +6,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
 use tempfile::TempDir;
 
-use super::{Job, Names};
+use super::held::{self, Failed, Keeper};
+use super::shim::Walls;
+use super::toolchains::Toolchains;
+use super::watch::dirs;
+use super::{Job, Names, Outcome, keeper, plain_environment};
 
 /// Where directories are moved that another user cannot reach, in this order.
 const REACHABLE: [&str; 2] = ["/var/tmp", "/tmp"];
@@ -75,13 +80,8 @@ impl Stage {
                 stage.moved.push((from, to));
             }
             stage.job.dir = stage.now(&job.dir);
-            for (host, _) in &mut stage.job.writable {
-                *host = stage
-                    .moved
-                    .iter()
-                    .find(|(from, _)| from == host)
-                    .map_or(host.clone(), |(_, to)| to.clone());
-            }
+            let writable = job.writable.iter().map(|(host, inside)| (stage.now(host), inside.clone()));
+            stage.job.writable = writable.collect();
         }
         if let Some(user) = user {
             for dir in dirs(&stage.job).chain([stage.tmp().as_path()]) {
@@ -100,15 +100,6 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The job with its directories and words as they are now.
-    pub fn job(&self) -> &Job {
-        &self.job
-    }
-
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
     /// The job's own directory for what is thrown away.
     pub fn tmp(&self) -> PathBuf {
         self.top.path().join("tmp")
@@ -121,6 +112,17 @@ impl Stage {
 
     fn now(&self, dir: &Path) -> PathBuf {
         self.moved.iter().find(|(from, _)| from == dir).map_or_else(|| dir.to_owned(), |(_, to)| to.clone())
+    }
+
+    /// Runs the job under a keeper and gives everything back. `shim` is the program that is the keeper, too.
+    pub async fn run(self, shim: &Path, toolchains: &Toolchains, walls: &Walls) -> Result<Outcome, Failed> {
+        let mut command = Command::new(shim);
+        command.arg(keeper::ARGUMENT).args(&self.job.command).current_dir(&self.job.dir);
+        command.env_clear().envs(plain_environment(toolchains, self.tmp())).env("TMPDIR", self.tmp());
+        command.envs(self.job.env.iter().map(|(name, value)| (name, value)));
+        let ran = held::run(command, walls, Keeper::Itself, &self.job, self.names.clone()).await;
+        self.strike()?;
+        ran
     }
 
     /// Gives everything back.
@@ -155,10 +157,6 @@ impl Drop for Stage {
             tracing::warn!("a directory of a command could not be given back: {error}");
         }
     }
-}
-
-fn dirs(job: &Job) -> impl Iterator<Item = &Path> {
-    super::watch::dirs(job)
 }
 
 /// Whether any user can get to a path, whatever it is itself.
@@ -227,7 +225,7 @@ mod tests {
         for spoil in 0..4 {
             fs::write(&pointer, "gitdir: /somewhere\n").unwrap();
             let stage = Stage::set(&job, None).unwrap();
-            assert_eq!(stage.job().command, [format!("{}/x", dir.path().display())]);
+            assert_eq!(stage.job.command, [format!("{}/x", dir.path().display())]);
             match spoil {
                 0 => fs::write(&pointer, "gitdir: /elsewhere\n").unwrap(),
                 1 => fs::remove_file(&pointer).unwrap(),

@@ -178,11 +178,7 @@ impl Inventory {
         let plain = test_name.split(" (").next().unwrap_or(test_name);
         let exact: Vec<_> = self.tests.iter().filter(|t| t.full == test_name || t.full == plain).collect();
         let last = test_name.rsplit(" > ").next().unwrap_or(test_name);
-        let own = if plain.contains(char::is_whitespace) {
-            last
-        } else {
-            plain.rsplit(['.', ':']).next().unwrap_or(plain)
-        };
+        let own = last_part(plain);
         // `test_a[1-2]` of pytest, `TestA/case` of Go.
         let plain_own = own.split(['[', '/']).next().unwrap_or(own);
         let named =
@@ -203,6 +199,12 @@ impl Inventory {
     pub fn tampering(&self) -> &[Breach] {
         &self.tampering
     }
+}
+
+/// A test's own name in what its runner calls it.
+pub fn last_part(name: &str) -> &str {
+    let own = name.rsplit(" > ").next().unwrap_or(name);
+    if own.contains(char::is_whitespace) { own } else { own.rsplit(['.', ':']).next().unwrap_or(own) }
 }
 
 /// Whether a name is what came of a template such as `adds ${a}`.

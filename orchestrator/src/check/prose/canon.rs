@@ -94,14 +94,18 @@ fn facts(markdown: &str, canon: &str) -> Option<String> {
         else {
             continue;
         };
-        for (what, fixed) in [("age", age_in(said)), ("year of birth", birth_in(said))] {
+        let of_it: Vec<&str> = sentences.iter().copied().filter(|s| s.contains(first)).collect();
+        for (what, fixed, said_so) in
+            [("age", age_in(said), ages_of(first)), ("year of birth", birth_in(said), births_of(first))]
+        {
             let Some(fixed) = fixed else { continue };
-            let given = |sentence: &&str| {
-                if what == "age" { age_of(first, sentence) } else { birth_of(first, sentence) }
-            };
-            let other = sentences
+            let given = |sentence: &&str| said_so.iter().find_map(|pattern| number(pattern, sentence));
+            // An age is one of some time, a year of birth of any.
+            let counts = |sentence: &&str| what != "age" || !is_of_another_time(sentence);
+            let other = of_it
                 .iter()
-                .find_map(|s| given(s).filter(|given| *given != fixed).map(|given| (s, given)));
+                .filter(|s| counts(s))
+                .find_map(|s| given(s).filter(|n| *n != fixed).map(|n| (s, n)));
             if let Some((sentence, given)) = other {
                 return Some(format!(
                     "it says {given} where the canon says {fixed} for the {what} of {first}: \"{}\"",
@@ -113,44 +117,46 @@ fn facts(markdown: &str, canon: &str) -> Option<String> {
     None
 }
 
-fn number(pattern: &str, text: &str) -> Option<u32> {
-    Regex::new(pattern).ok()?.captures(text)?.get(1)?.as_str().parse().ok()
+/// The number that an expression finds in a text, in the first of its groups that took part.
+fn number(pattern: &Regex, text: &str) -> Option<u32> {
+    pattern.captures(text)?.iter().skip(1).flatten().find_map(|group| group.as_str().parse().ok())
 }
 
 /// The age that a canon's entry gives.
 fn age_in(said: &str) -> Option<u32> {
     static AGE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?i)\b(?:aged?|age of|is|:)?\s*\b([1-9][0-9]?)(?:[- ]years?[- ]old\b|\s+years of age)|\baged?\s+([1-9][0-9]?)\b|^\s*([1-9][0-9]?)\s*,").ok()
+        Regex::new(r"(?i)\b([1-9][0-9]?)(?:[- ]years?[- ]old\b|\s+years of age)|\baged?\s+([1-9][0-9]?)\b|^\s*([1-9][0-9]?)\s*,").ok()
     });
-    let hit = AGE.as_ref()?.captures(said)?;
-    (1..=3).find_map(|group| hit.get(group)?.as_str().parse().ok())
+    number(AGE.as_ref()?, said)
 }
 
 fn birth_in(said: &str) -> Option<u32> {
-    number(r"(?i)\bborn\s+(?:in\s+|on\s+[^.]{0,20}?)?([12][0-9]{3})\b", said)
+    static BIRTH: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?i)\bborn\s+(?:in\s+|on\s+[^.]{0,20}?)?([12][0-9]{3})\b").ok());
+    number(BIRTH.as_ref()?, said)
 }
 
 fn is_of_another_time(sentence: &str) -> bool {
     sentence.split(|c: char| !c.is_alphanumeric()).any(|w| OTHER_TIMES.contains(&w.to_lowercase().as_str()))
 }
 
-fn age_of(name: &str, sentence: &str) -> Option<u32> {
-    if !sentence.contains(name) || is_of_another_time(sentence) {
-        return None;
-    }
+/// How a sentence gives the age of a name.
+fn ages_of(name: &str) -> Vec<Regex> {
     let name = regex::escape(name);
-    [
+    let ways = [
         format!(r"\b{name}(?: \p{{Lu}}\w+)?, ([1-9][0-9]?),"),
         format!(r"\b{name}(?: \p{{Lu}}\w+)? (?:is|was|,? aged) ([1-9][0-9]?)(?: years old)?\s*[.,;!]"),
         format!(r"\b([1-9][0-9]?)-year-old {name}\b"),
-    ]
-    .iter()
-    .find_map(|pattern| number(pattern, sentence))
+    ];
+    ways.iter().filter_map(|way| Regex::new(way).ok()).collect()
 }
 
-fn birth_of(name: &str, sentence: &str) -> Option<u32> {
+/// How a sentence gives the year of birth of a name.
+fn births_of(name: &str) -> Vec<Regex> {
     let name = regex::escape(name);
-    number(&format!(r"\b{name}(?: \p{{Lu}}\w+)?,? (?:was )?born in ([12][0-9]{{3}})\b"), sentence)
+    Regex::new(&format!(r"\b{name}(?: \p{{Lu}}\w+)?,? (?:was )?born in ([12][0-9]{{3}})\b"))
+        .into_iter()
+        .collect()
 }
 
 /// One letter replaced, added or left out; a plural or possessive ending is a form of the same name.
