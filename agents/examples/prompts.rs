@@ -113,6 +113,7 @@ fn program(draft: planner::PlanDraft, domain: &str) -> Program {
             covers: step.covers,
             reads: step.reads,
             writes: step.writes,
+            retires: vec![],
             attempts_max: 3,
         }
     });

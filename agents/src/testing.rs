@@ -102,6 +102,7 @@ pub fn program(domain: &str, language: &str) -> Program {
         reads: vec![],
         writes,
         checks,
+        retires: vec![],
         attempts_max: 3,
     };
     Program {

@@ -113,6 +113,9 @@ impl Progress {
             Purpose::Repair { instruction, repair, .. } => {
                 format!("step {instruction}/{}: repair {repair}", self.steps.len())
             }
+            Purpose::Review { instruction, .. } => {
+                format!("step {instruction}/{}: the reviewer on tests that are given up", self.steps.len())
+            }
             Purpose::Summarise { instruction, .. } => {
                 format!("step {instruction}/{}: summing up", self.steps.len())
             }

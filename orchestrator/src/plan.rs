@@ -72,6 +72,7 @@ fn instruction(
         reads: step.reads,
         writes: step.writes,
         checks,
+        retires: Vec::new(),
         attempts_max: limits.attempts_max,
     }
 }

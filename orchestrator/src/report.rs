@@ -6,6 +6,7 @@ use edvac_memory::verdict::Verdict;
 use serde::Serialize;
 
 use crate::control::event::{Settlement, StopReason};
+use crate::control::review::Retired;
 use crate::control::state::{RunState, Totals};
 use crate::ledger::{Ledger, Standing, describe};
 
@@ -34,6 +35,8 @@ pub struct Report {
     pub instructions: Vec<InstructionLine>,
     /// Tests that expect something else since they failed, so that they pass.
     pub rewritten_tests: Vec<String>,
+    /// Tests that a later step gave up, why, and what the reviewer said.
+    pub retired_tests: Vec<Retired>,
     /// How many checks of the last tree found something wrong, whatever they were evidence for.
     pub spoken_against: usize,
     /// Checks of the last tree that did not pass: what and why.
@@ -96,6 +99,7 @@ impl Report {
                 })
                 .collect(),
             rewritten_tests: state.settled.values().flat_map(|s| s.rewritten.iter().cloned()).collect(),
+            retired_tests: state.settled.values().flat_map(|s| s.retired.iter().cloned()).collect(),
             spoken_against: state.spoken_against(),
             not_passed: state
                 .final_reports
@@ -131,6 +135,7 @@ impl Report {
             let _ = writeln!(out, "**UNSAFE**: {BARE}\n");
         }
         self.requirements(&mut out);
+        self.retired(&mut out);
         self.steps(&mut out);
         self.open_ends(&mut out);
         self.cost(&mut out);
@@ -206,6 +211,19 @@ impl Report {
                 "\nTests that were written again because what they expected failed: {}. They may ask for less than \
                  before.",
                 self.rewritten_tests.join(", ")
+            );
+        }
+    }
+
+    /// Tests that once counted and do not any more.
+    fn retired(&self, out: &mut String) {
+        for Retired { test, reviewer } in &self.retired_tests {
+            let _ = writeln!(
+                out,
+                "\nGiven up: {}. Reason of the step: {} The reviewer, a model, agreed: {}",
+                test.said,
+                test.reason,
+                reviewer.join(" ")
             );
         }
     }

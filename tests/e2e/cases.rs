@@ -85,6 +85,7 @@ cases! {
     cheated: "cheated",
     checked: "checked",
     hollow: "hollow",
+    retired: "retired",
     red: "red",
     repaired: "repaired",
     unmet: "unmet",

@@ -190,6 +190,13 @@ fn reviewer_prompt() {
     let view = reviewer::ReviewerView {
         instruction: &program.instructions[1],
         requirements: &program.requirements,
+        given_up: &[reviewer::GivenUp {
+            path: "test_shelf.py".into(),
+            test: "test_r1_titles_are_kept".into(),
+            said: "test_r1_titles_are_kept of test_shelf.py was removed".into(),
+            reason: "Titles are sorted now.".into(),
+        }],
+        diff_tokens_max: 500,
         diff: "--- a/shelf.py\n+++ b/shelf.py\n@@ -1 +1 @@\n-x\n+y\n",
     };
     insta::assert_snapshot!(shown(reviewer::fragments(&view, &templates(), &Words).unwrap()));

@@ -2,7 +2,7 @@
 
 use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
 use edvac_memory::ids::RequirementId;
-use edvac_memory::program::{Check, CheckKind, Instruction, Program};
+use edvac_memory::program::{Check, CheckKind, Instruction, Program, Retirement};
 use serde::Serialize;
 use serde_json::json;
 
@@ -153,6 +153,7 @@ struct StepWords<'a> {
     writes: &'a [String],
     requirements: Vec<words::RequirementWords>,
     checks: Vec<String>,
+    retires: &'a [Retirement],
     attempt: u32,
 }
 
@@ -165,6 +166,7 @@ fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
         writes: &instruction.writes,
         requirements: words::requirements(&program.requirements, Some(&instruction.covers)),
         checks: check_words(instruction, &program.language, view.tests_run_by),
+        retires: &instruction.retires,
         attempt: view.attempt,
     }
 }

@@ -64,6 +64,30 @@ pub struct Instruction {
     /// What must hold before it counts as finished.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// Tests of earlier steps that it may give up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retires: Vec<Retirement>,
     /// How often it may be tried.
     pub attempts_max: u32,
+}
+
+/// A test that counted and need not any more, because something else is wanted now. Saying so does not do: the reviewer has
+/// to agree when it sees the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retirement {
+    /// Its name, the last part of what its runner calls it; `path::name` where several files have one of this name.
+    pub test: String,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+impl Retirement {
+    /// Whether it is about the test `name` of the file `path`.
+    pub fn is_of(&self, path: &str, name: &str) -> bool {
+        match self.test.rsplit_once("::") {
+            Some((file, own)) => file == path && own == name,
+            None => self.test == name,
+        }
+    }
 }

@@ -134,6 +134,15 @@ fn check_instruction(instruction: &Instruction, known: &BTreeSet<RequirementId>,
         }
     }
     found.extend(instruction.checks.iter().filter_map(|check| check_kind(&at, &check.kind)));
+    for retirement in &instruction.retires {
+        if retirement.test.trim().is_empty() {
+            found.push(problem(&at, "It gives up a test without a name.", "Name the test as its file does."));
+        }
+        if retirement.reason.trim().is_empty() {
+            let what = format!("It gives up {} and does not say why.", retirement.test);
+            found.push(problem(&at, what, "Write a reason, which the reviewer judges."));
+        }
+    }
 }
 
 /// What makes a check one that cannot be executed, or that nothing could fail.
@@ -179,7 +188,7 @@ fn paths(kind: &CheckKind) -> Vec<&str> {
 pub(super) mod tests {
     use super::*;
     use crate::ids::InstructionId;
-    use crate::program::{Check, Requirement};
+    use crate::program::{Check, Requirement, Retirement};
 
     pub(in crate::program) fn sample() -> Program {
         Program {
@@ -199,6 +208,7 @@ pub(super) mod tests {
                     Check { kind: CheckKind::Exists { path: "todo.py".into() }, covers: vec![] },
                     Check { kind: CheckKind::Tests, covers: vec!["R1".into()] },
                 ],
+                retires: vec![],
                 attempts_max: 3,
             }],
         }
@@ -228,6 +238,13 @@ pub(super) mod tests {
         assert!(faults(|p| p.requirements[0].id = "x".into()).contains("not a requirement id"));
         assert!(faults(|p| p.instructions.push(p.instructions[0].clone())).contains("used twice"));
         assert!(faults(|p| p.title.clear()).contains("no title"));
+        let retires = |test: &str, reason: &str| {
+            let retirement = Retirement { test: test.into(), reason: reason.into() };
+            faults(|p| p.instructions[0].retires.push(retirement))
+        };
+        assert_eq!(retires("test_r1_x", "R1 says the opposite now."), "");
+        assert!(retires("test_r1_x", " ").contains("test_r1_x and does not say why"));
+        assert!(retires("", "so").contains("without a name"));
         let words = CheckKind::Words { path: "a.md".into(), min: 9, max: 1 };
         assert!(faults(|p| p.instructions[0].checks[0].kind = words).contains("9 to 1 words"));
         for (toml, fault) in [

@@ -125,6 +125,9 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
         instruction.text
     );
     println!("writes {}; reads {}", list(&instruction.writes), list(&instruction.reads));
+    for retirement in &instruction.retires {
+        println!("may give up {}: {}", retirement.test, retirement.reason);
+    }
     match settled {
         None => println!("not finished yet"),
         Some(settled) => {
@@ -343,7 +346,8 @@ fn about(purpose: Purpose, step: Option<u32>) -> bool {
         (
             Purpose::Work { instruction, .. }
             | Purpose::Repair { instruction, .. }
-            | Purpose::Summarise { instruction, .. },
+            | Purpose::Summarise { instruction, .. }
+            | Purpose::Review { instruction, .. },
             Some(step),
         ) => instruction.0 == step,
         _ => false,

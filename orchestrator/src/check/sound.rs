@@ -2,9 +2,12 @@
 //! run that was interfered with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
+use edvac_agents::roles::reviewer::{GivenUp, Opinion};
 use edvac_memory::ids::TreeId;
 use edvac_memory::index::FileStoreView;
+use edvac_memory::program::Retirement;
 use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{Outcome, Verdict};
 
@@ -23,6 +26,10 @@ pub struct Counted {
     /// Those that failed when they were last run in this attempt, under their runner's names, each with the inventory
     /// of its tree. They may be written again; they may not go away.
     pub failed: Vec<(Inventory, BTreeSet<String>)>,
+    /// Tests that may ask less all the same: the step says why, and the reviewer agreed.
+    pub excused: Vec<GivenUp>,
+    /// Why the reviewer did not agree to others.
+    pub objection: Option<String>,
 }
 
 impl Counted {
@@ -38,7 +45,35 @@ impl Counted {
             by_tree.entry(tree).or_default().insert(name.clone());
         }
         let failed = by_tree.into_iter().map(|(tree, names)| Ok((inventory(store, tree, runner)?, names)));
-        Ok(Self { committed: committed.clone(), failed: failed.collect::<Result<_, StoreError>>()? })
+        let failed = failed.collect::<Result<_, StoreError>>()?;
+        Ok(Self { committed: committed.clone(), failed, ..Self::default() })
+    }
+
+    /// The same without tests that were agreed to go.
+    pub fn without<'a>(mut self, agreed: impl Iterator<Item = &'a GivenUp>) -> Self {
+        self.excused.extend(agreed.cloned());
+        self
+    }
+
+    /// The same after the reviewer's word on tests that are given up.
+    pub fn judged(mut self, given_up: &[GivenUp], opinion: Option<&Opinion>) -> Self {
+        match opinion {
+            Some(Opinion { accepted: true, .. }) => self.excused.extend_from_slice(given_up),
+            Some(Opinion { reasons, .. }) => self.objection = Some(reasons.join(" ")),
+            None => {}
+        }
+        self
+    }
+
+    /// Tests that ask less `now`, as far as a step may give them up.
+    pub fn given_up(&self, now: &Inventory, retires: &[Retirement]) -> Vec<GivenUp> {
+        let of = |Breach { path, test, said, .. }: Breach| {
+            let retirement = retires.iter().find(|r| r.is_of(&path, &test))?;
+            // What has to be done about it is for whoever has no reason.
+            let said = said.split(';').next().unwrap_or_default().to_owned();
+            Some(GivenUp { reason: retirement.reason.trim().to_owned(), path, test, said })
+        };
+        self.breaches(now).into_iter().filter_map(of).collect()
     }
 
     /// In which ways `now` asks less.
@@ -51,7 +86,11 @@ impl Counted {
             all.extend(new.filter(|b| is_gone(b) && lasts.contains(b.test.as_str())));
         }
         let mut seen = BTreeSet::new();
-        all.retain(|breach| seen.insert(breach.said.clone()));
+        let is_excused = |b: &Breach| {
+            b.kind != BreachKind::Tampered
+                && self.excused.iter().any(|e| e.path == b.path && e.test == b.test)
+        };
+        all.retain(|breach| !is_excused(breach) && seen.insert(breach.said.clone()));
         all
     }
 }
@@ -96,7 +135,10 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
     }
     let mut breaches = now.tampering().to_vec();
     breaches.extend(ground.counted.breaches(&now).into_iter().filter(|b| !now.tampering().contains(b)));
-    if let Some(reason) = reason(&breaches) {
+    if let Some(mut reason) = reason(&breaches) {
+        if let Some(objection) = &ground.counted.objection {
+            let _ = write!(reason, "; the reviewer does not agree that this is wanted: {objection}");
+        }
         found.verdict = Verdict::Integrity { reason };
         return found;
     }

@@ -9,6 +9,7 @@ use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 
 use crate::control::effect::Purpose;
 use crate::control::event::Event;
+use crate::control::review::{Retired, Review};
 use crate::control::state::{Best, Conversation, Ending, Repair, RunState, Settled, Start, Turn, Work};
 
 /// Why a journal cannot be folded.
@@ -107,13 +108,15 @@ impl RunState {
                 self.program = Some(program.clone());
                 self.program_version = *version;
             }
-            Event::Acted { tree, refused, answer, answer_tokens, applied: _ } => {
+            Event::Acted { tree, refused, answer, answer_tokens, given_up, applied: _ } => {
                 if let Some(work) = &mut self.work {
+                    work.review.begin(given_up);
                     work.acted(tree, !refused.is_empty(), answer.as_deref(), *answer_tokens);
                 }
             }
-            Event::Checked { reports, unproven, faults, answer, answer_tokens } => {
+            Event::Checked { reports, unproven, faults, answer, answer_tokens, opinion } => {
                 if let Some(work) = &mut self.work {
+                    work.review.settle(opinion.as_ref());
                     let is_new = work.seen.insert(work.tree.clone());
                     work.checked(reports, unproven, faults);
                     work.answered(answer.as_deref(), *answer_tokens);
@@ -121,11 +124,12 @@ impl RunState {
                 }
             }
             Event::Committed { instruction, settlement, commit, tree, touched, inventory } => {
-                let (attempts, reports, rewritten) =
-                    self.work.take().map(Work::into_outcome).unwrap_or_default();
+                let Conclusion { attempts, reports, rewritten, retired } =
+                    self.work.take().map(Work::conclude).unwrap_or_default();
                 let (settlement, touched) = (*settlement, touched.clone());
                 let (commit, tree) = (commit.clone(), tree.clone());
-                let settled = Settled { settlement, commit, tree, touched, attempts, reports, rewritten };
+                let settled =
+                    Settled { settlement, commit, tree, touched, attempts, reports, rewritten, retired };
                 if !settled.reports.iter().any(|r| matches!(r.verdict, Verdict::Integrity { .. })) {
                     self.inventory = inventory.clone();
                 }
@@ -151,6 +155,11 @@ impl RunState {
                     work.begin_repair(repair, fitted);
                 }
             }
+            Purpose::Review { .. } => {
+                if let Some(work) = &mut self.work {
+                    work.review.talk.context = Some(fitted.clone());
+                }
+            }
             Purpose::Work { instruction, .. } => {
                 let Some(base) = self.tree.clone() else { return };
                 let work = self.work.get_or_insert_with(|| Work::new(instruction, base));
@@ -167,6 +176,11 @@ impl RunState {
                 if let Some(work) = &mut self.work {
                     work.turns_used += 1;
                     work.talk.turns.push(turn);
+                }
+            }
+            Purpose::Review { .. } => {
+                if let Some(work) = &mut self.work {
+                    work.review.replied(turn);
                 }
             }
             Purpose::Repair { .. } => {
@@ -186,7 +200,8 @@ impl RunState {
 }
 
 impl Turn {
-    fn new(reply: &edvac_agents::client::ModelReply) -> Self {
+    /// A reply that nothing was done about yet.
+    pub(super) fn new(reply: &edvac_agents::client::ModelReply) -> Self {
         Self {
             reply: reply.text.clone(),
             finish: reply.finish,
@@ -198,6 +213,15 @@ impl Turn {
             answer_tokens: 0,
         }
     }
+}
+
+/// What is known of an instruction's best tree at its end.
+#[derive(Default)]
+struct Conclusion {
+    attempts: u32,
+    reports: Vec<CheckReport>,
+    rewritten: BTreeSet<String>,
+    retired: Vec<Retired>,
 }
 
 impl Work {
@@ -223,16 +247,24 @@ impl Work {
             past: Vec::new(),
             summary: None,
             overflowed: false,
+            review: Review::default(),
             summing: None,
             best: None,
         }
     }
 
-    /// Its attempts, and what was found of its best tree: the reports, and the tests that were written again.
-    fn into_outcome(self) -> (u32, Vec<CheckReport>, BTreeSet<String>) {
+    fn conclude(self) -> Conclusion {
+        let attempts = self.attempt;
         match self.best {
-            Some(best) => (self.attempt, best.reports, best.rewritten),
-            None => (self.attempt, self.reports, self.rewritten),
+            Some(Best { reports, rewritten, retired, .. }) => {
+                Conclusion { attempts, reports, rewritten, retired }
+            }
+            None => Conclusion {
+                attempts,
+                reports: self.reports,
+                rewritten: self.rewritten,
+                retired: self.review.agreed,
+            },
         }
     }
 
@@ -262,6 +294,7 @@ impl Work {
                 self.failing.clear();
                 self.in_vain.clear();
                 self.past.clear();
+                self.review = Review::default();
             }
         }
     }
@@ -356,6 +389,7 @@ impl Work {
                 tree: self.tree.clone(),
                 reports: reports.to_vec(),
                 rewritten: self.rewritten.clone(),
+                retired: self.review.agreed.clone(),
                 all_passed: self.passed,
             });
         }

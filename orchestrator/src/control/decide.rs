@@ -66,7 +66,7 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
             purpose: Purpose::Work { instruction: instruction.id, attempt: 1, restart: 0 },
         };
     };
-    if let Some(effect) = settle_last_turn(work) {
+    if let Some(effect) = settle_last_turn(state, start, work) {
         return effect;
     }
     if work.passed && (work.unproven.is_empty() || coverage_nudges(work) > COVERAGE_NUDGES_MAX) {
@@ -90,7 +90,7 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
 }
 
 /// Does what the last reply asked for, then checks it if it was handed in (or if there will be no further turn).
-fn settle_last_turn(work: &Work) -> Option<Effect> {
+fn settle_last_turn(state: &RunState, start: &Start, work: &Work) -> Option<Effect> {
     let last = work.talk.turns.last()?;
     let turn = work.talk.turns.len() as u32 - 1;
     let purpose = work.purpose();
@@ -102,7 +102,24 @@ fn settle_last_turn(work: &Work) -> Option<Effect> {
         let repeated = work.talk.turns[..turn as usize].iter().any(|t| t.reply == last.reply);
         return Some(Effect::Act { purpose, turn, base: work.tree.clone(), understood, repeated });
     }
-    (last.answer.is_none() && !last.checked).then(|| Effect::Check { purpose, turn, tree: work.tree.clone() })
+    if last.answer.is_some() || last.checked {
+        return None;
+    }
+    Some(if work.review.is_open() {
+        ask_reviewer(state, start, work)
+    } else {
+        Effect::Check { purpose, turn, tree: work.tree.clone(), opinion: work.review.opinion() }
+    })
+}
+
+/// Before a change that gives up tests is checked, the reviewer says whether they may go.
+fn ask_reviewer(state: &RunState, start: &Start, work: &Work) -> Effect {
+    let Work { instruction, attempt, ref review, .. } = *work;
+    let purpose = Purpose::Review { instruction, attempt, review: review.number };
+    match review.talk.context {
+        None => Effect::Assemble { purpose },
+        Some(_) => call(state, start, &review.talk, purpose, review.talk.turns.len() as u32),
+    }
 }
 
 fn coverage_nudges(work: &Work) -> usize {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use edvac_agents::client::{ClientInfo, Finish, ModelReply, Usage};
+use edvac_agents::roles::reviewer::GivenUp;
 use edvac_agents::templates::Templates;
 use edvac_memory::context::Fitted;
 use edvac_memory::fault::{Fault, Place, PlaceKind};
@@ -58,6 +59,10 @@ fn started(limits: Limits) -> Event {
     }
 }
 
+fn given_up() -> GivenUp {
+    GivenUp { path: "test_a.py".into(), test: "test_r1".into(), said: "gone".into(), reason: "so".into() }
+}
+
 /// Numbers that decide what the world does, used up in turn and then begun again.
 struct World {
     dice: Vec<u8>,
@@ -77,6 +82,9 @@ impl World {
             Purpose::Plan => "no plan",
             Purpose::Work { .. } | Purpose::Repair { .. } => WORK[throw % WORK.len()],
             Purpose::Summarise { .. } => "FOUND: x",
+            Purpose::Review { .. } => {
+                ["REASON: x\nVERDICT: accept\n", "REASON: x\nVERDICT: reject\n", "hm"][throw % 3]
+            }
         };
         let finish = if throw % 11 == 10 { Finish::Length } else { Finish::Stop };
         let usage =
@@ -131,9 +139,11 @@ impl World {
                 let answer = (!last && (!fine || !hands_in(&understood.actions))).then(|| "go on".to_owned());
                 let tree = if fine { TreeId(format!("{base}+{}", self.throw() % 7)) } else { base.clone() };
                 let refused = understood.problems.clone();
-                Event::Acted { tree, applied: vec![], refused, answer, answer_tokens: 2 }
+                let gives_up = answer.is_none() && self.throw().is_multiple_of(3);
+                let given_up = if gives_up { vec![given_up()] } else { vec![] };
+                Event::Acted { tree, applied: vec![], refused, answer, answer_tokens: 2, given_up }
             }
-            Effect::Check { tree, .. } => {
+            Effect::Check { tree, opinion, .. } => {
                 let reports = self.reports(tree);
                 let passed = reports.iter().all(|r| r.verdict.is_passed());
                 let unproven: Vec<_> =
@@ -144,7 +154,10 @@ impl World {
                 } else {
                     vec![]
                 };
-                Event::Checked { reports, unproven, faults, answer, answer_tokens: 2 }
+                let asked = !state.work.as_ref().unwrap().review.given_up.is_empty();
+                assert_eq!(asked, opinion.is_some(), "what is given up is judged first");
+                let opinion = opinion.clone();
+                Event::Checked { reports, unproven, faults, answer, answer_tokens: 2, opinion }
             }
             Effect::Commit { instruction, settlement, tree, .. } => Event::Committed {
                 instruction: *instruction,
@@ -206,7 +219,14 @@ fn replied(state: &mut RunState, purpose: Purpose) {
 
 fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
     let (tree, answer) = (TreeId(tree.into()), answer.map(str::to_owned));
-    state.apply(&Event::Acted { tree, applied: vec![], refused: vec![], answer, answer_tokens: 0 });
+    state.apply(&Event::Acted {
+        tree,
+        applied: vec![],
+        refused: vec![],
+        answer,
+        answer_tokens: 0,
+        given_up: vec![],
+    });
 }
 
 fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
@@ -237,6 +257,7 @@ fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
         faults,
         answer: None,
         answer_tokens: 0,
+        opinion: None,
     });
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use edvac_agents::protocol::Understood;
+use edvac_agents::roles::reviewer::Opinion;
 use edvac_memory::ids::{CommitId, EffectKey, InstructionId, TreeId};
 use edvac_memory::program::Program;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,15 @@ pub enum Purpose {
         /// Which restart is summed up.
         restart: u32,
     },
+    /// Judging whether tests that a step gives up may go.
+    Review {
+        /// Which step.
+        instruction: InstructionId,
+        /// From 1.
+        attempt: u32,
+        /// Counted through the attempt, from 1.
+        review: u32,
+    },
 }
 
 impl fmt::Display for Purpose {
@@ -53,6 +63,9 @@ impl fmt::Display for Purpose {
             Self::Repair { instruction, attempt, repair } => write!(f, "i{instruction}/a{attempt}/m{repair}"),
             Self::Summarise { instruction, attempt, restart } => {
                 write!(f, "i{instruction}/a{attempt}/r{restart}/summary")
+            }
+            Self::Review { instruction, attempt, review } => {
+                write!(f, "i{instruction}/a{attempt}/v{review}")
             }
         }
     }
@@ -111,6 +124,9 @@ pub enum Effect {
         turn: u32,
         /// On what.
         tree: TreeId,
+        /// What the reviewer thinks of the tests that it gives up; none where it gives up none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opinion: Option<Opinion>,
     },
     /// Make an instruction's tree a commit.
     Commit {

@@ -1,6 +1,7 @@
 //! What can happen in a run. The journal is a list of these; every view is made from them.
 
 use edvac_agents::client::{ClientInfo, ModelReply};
+use edvac_agents::roles::reviewer::{GivenUp, Opinion};
 use edvac_memory::context::Fitted;
 use edvac_memory::fault::Fault;
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
@@ -243,9 +244,15 @@ pub enum Event {
         answer: Option<String>,
         /// Its tokens.
         answer_tokens: usize,
+        /// Tests that it gives up and the step may give up, if the reviewer agrees.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        given_up: Vec<GivenUp>,
     },
     /// An instruction's checks were executed.
     Checked {
+        /// What the reviewer thought of the tests that were given up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opinion: Option<Opinion>,
         /// One for each check.
         reports: Vec<CheckReport>,
         /// Requirements of the instruction that no passing test names.

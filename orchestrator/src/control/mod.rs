@@ -7,6 +7,7 @@ pub mod apply;
 pub mod decide;
 pub mod effect;
 pub mod event;
+pub mod review;
 pub mod state;
 
 pub use decide::{Rules, decide};

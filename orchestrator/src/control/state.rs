@@ -15,6 +15,7 @@ use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
+use crate::control::review::{Retired, Review};
 use crate::ledger::Ledger;
 
 /// Everything `decide` may look at.
@@ -162,6 +163,8 @@ pub struct Work {
     pub summary: Option<String>,
     /// Whether the endpoint said that the conversation does not fit its window.
     pub overflowed: bool,
+    /// Tests that it gives up, and what the reviewer says of it.
+    pub review: Review,
     /// The summariser's prompt, once the present conversation is to be summed up.
     pub summing: Option<Fitted>,
     /// The best tree any attempt had.
@@ -294,6 +297,8 @@ pub struct Best {
     pub reports: Vec<CheckReport>,
     /// Its tests that expect something else since they failed.
     pub rewritten: BTreeSet<String>,
+    /// Tests of earlier steps that it gave up, with the reviewer's consent.
+    pub retired: Vec<Retired>,
     /// Whether every check passed.
     pub all_passed: bool,
 }
@@ -315,6 +320,8 @@ pub struct Settled {
     pub reports: Vec<CheckReport>,
     /// Its tests that expect something else since they failed.
     pub rewritten: BTreeSet<String>,
+    /// Tests of earlier steps that it gave up, with the reviewer's consent.
+    pub retired: Vec<Retired>,
 }
 
 /// What was used.

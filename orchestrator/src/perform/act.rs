@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use edvac_agents::protocol::{Action, Understood};
 use edvac_agents::roles::feedback;
+use edvac_agents::roles::reviewer::GivenUp;
 use edvac_memory::ids::TreeId;
 use edvac_memory::store::{Edit, StoreError};
 
-use super::{Performer, Trouble, instruction_of};
+use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check;
 use crate::control::decide::hands_in;
 use crate::control::{Event, Purpose, RunState};
@@ -53,7 +54,19 @@ impl Performer {
         // After the last turn nobody reads an answer: what is there is checked instead.
         let answer = (!out.said.is_empty() && !is_last_turn(state)).then(|| feedback::join(&out.said));
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
-        Ok(Event::Acted { tree, applied: out.applied, refused: out.refused, answer, answer_tokens })
+        let given_up = if answer.is_none() { self.given_up(purpose, &tree, state)? } else { Vec::new() };
+        Ok(Event::Acted { tree, applied: out.applied, refused: out.refused, answer, answer_tokens, given_up })
+    }
+
+    /// Tests that a tree gives up, that its step may give up, and that the reviewer has not agreed to.
+    fn given_up(&self, purpose: Purpose, tree: &TreeId, state: &RunState) -> Result<Vec<GivenUp>, Trouble> {
+        let instruction = instruction_of(purpose, state)?;
+        if instruction.retires.is_empty() {
+            return Ok(Vec::new());
+        }
+        let runner = self.domain.runner(&program_of(state)?.language);
+        let now = check::inventory(self.files.as_ref(), tree, runner)?;
+        Ok(self.counted(state)?.given_up(&now, &instruction.retires))
     }
 
     fn edit(&self, base: &TreeId, actions: &[Action], out: &mut Outcome) -> Result<TreeId, Trouble> {

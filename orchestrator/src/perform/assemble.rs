@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_agents::roles::worker::FileView;
-use edvac_agents::roles::{planner, repairer, summariser, worker};
+use edvac_agents::roles::{planner, repairer, reviewer, summariser, worker};
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::index::pack;
@@ -21,6 +21,8 @@ const LISTING_SHARE: usize = 12;
 const RETRIEVED_SHARE: usize = 10;
 /// The share of a transcript that is summed up.
 const TRANSCRIPT_SHARE: usize = 2;
+/// The share of a change that is judged.
+const DIFF_SHARE: usize = 3;
 /// Pieces asked of the index.
 const HITS_MAX: usize = 6;
 
@@ -35,6 +37,7 @@ impl Performer {
             Purpose::Work { attempt, .. } => self.worker_fragments(purpose, attempt, state, start).await?,
             Purpose::Repair { .. } => self.repairer_fragments(purpose, state)?,
             Purpose::Summarise { .. } => self.summariser_fragments(purpose, state, start)?,
+            Purpose::Review { .. } => self.reviewer_fragments(purpose, state, start)?,
         };
         Ok(Event::Assembled { purpose, fitted: self.fit(fragments, start)? })
     }
@@ -121,6 +124,25 @@ impl Performer {
             anew: work.writes_anew(),
         };
         Ok(repairer::fragments(&view, &self.templates, &self.counter())?)
+    }
+
+    fn reviewer_fragments(
+        &self,
+        purpose: Purpose,
+        state: &RunState,
+        start: &Start,
+    ) -> Result<Vec<Fragment>, Trouble> {
+        let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
+        let before = state.tree.as_ref().ok_or(Trouble::Misfit("there is no tree"))?;
+        let diff = self.files().diff(before, &work.tree)?;
+        let view = reviewer::ReviewerView {
+            instruction: instruction_of(purpose, state)?,
+            requirements: &program_of(state)?.requirements,
+            given_up: &work.review.given_up,
+            diff: &diff,
+            diff_tokens_max: start.model.window_tokens / DIFF_SHARE,
+        };
+        Ok(reviewer::fragments(&view, &self.templates, &self.counter())?)
     }
 
     fn summariser_fragments(

@@ -3,7 +3,7 @@
 use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, GrammarOptions};
-use edvac_agents::roles::{planner, repairer, summariser};
+use edvac_agents::roles::{planner, repairer, reviewer, summariser};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 
 use super::{Performer, Trouble, instruction_of, repair_target};
@@ -41,6 +41,7 @@ impl Performer {
         let talk = match (purpose, &state.work) {
             (Purpose::Plan, _) => &state.planning,
             (Purpose::Work { .. } | Purpose::Repair { .. }, Some(work)) => &work.talk,
+            (Purpose::Review { .. }, Some(work)) => &work.review.talk,
             (Purpose::Summarise { .. }, Some(work)) => {
                 summing = Conversation { context: work.summing.clone(), turns: Vec::new() };
                 &summing
@@ -83,6 +84,7 @@ impl Performer {
                 let (_, place) = repair_target(state)?;
                 repairer::grammar(place, state.work.as_ref().is_some_and(Work::writes_anew))
             }
+            Purpose::Review { .. } => reviewer::grammar(),
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
     }
@@ -150,6 +152,7 @@ impl Performer {
             Purpose::Repair { .. } => work
                 .filter(|w| w.tried_all())
                 .map(|work| if work.writes_anew() { TEMPERATURE_AGAIN } else { TEMPERATURE_REPAIR }),
+            Purpose::Review { .. } => (turn > 0).then_some(TEMPERATURE_AGAIN),
             Purpose::Summarise { .. } => None,
         };
         let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());

@@ -1,6 +1,9 @@
 //! Executing checks, and saying what they found.
 
+use std::collections::BTreeMap;
+
 use edvac_agents::roles::feedback;
+use edvac_agents::roles::reviewer::{GivenUp, Opinion};
 use edvac_memory::ids::{RequirementId, TreeId};
 use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::verdict::{CheckReport, TestOutcome};
@@ -16,14 +19,13 @@ impl Performer {
         &self,
         purpose: Purpose,
         tree: &TreeId,
+        opinion: Option<&Opinion>,
         state: &RunState,
     ) -> Result<Event, Trouble> {
         let program = program_of(state)?;
         let instruction = instruction_of(purpose, state)?;
         let language = program.language.as_str();
-        let failing = state.work.as_ref().map(|work| &work.failing).cloned().unwrap_or_default();
-        let runner = self.domain.runner(language);
-        let counted = Counted::of(&state.inventory, &failing, self.files.as_ref(), runner)?;
+        let counted = self.counted(state)?.judged(&given_up(state), opinion);
         let reports = self.run_all(&instruction.checks, tree, language, &counted).await?;
         // A step that runs no tests cannot be asked for one.
         let tests = instruction.checks.iter().any(|check| check.kind == CheckKind::Tests);
@@ -41,7 +43,20 @@ impl Performer {
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
         let faults = faults(&reports, &hollow, self.files.as_ref(), tree, language)?;
         let unproven = unproven.into_iter().map(|id| id.0).collect();
-        Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens })
+        let opinion = opinion.cloned();
+        Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens, opinion })
+    }
+
+    /// The tests that count while a step is worked on.
+    pub(super) fn counted(&self, state: &RunState) -> Result<Counted, Trouble> {
+        let runner = self.domain.runner(&program_of(state)?.language);
+        let nothing = BTreeMap::new();
+        let failing = state.work.as_ref().map_or(&nothing, |work| &work.failing);
+        let counted = Counted::of(&state.inventory, failing, self.files.as_ref(), runner)?;
+        Ok(match &state.work {
+            Some(work) => counted.without(work.review.agreed.iter().map(|r| &r.test)),
+            None => counted,
+        })
     }
 
     /// Every check of the program once, on the last tree.
@@ -54,7 +69,7 @@ impl Performer {
                 None => checks.push(check.clone()),
             }
         }
-        let counted = Counted { committed: state.inventory.clone(), failed: Vec::new() };
+        let counted = Counted { committed: state.inventory.clone(), ..Counted::default() };
         let mut reports = self.run_all(&checks, tree, &program.language, &counted).await?;
         for report in &mut reports {
             with_history(report, state.settled.values().flat_map(|settled| &settled.reports));
@@ -88,6 +103,10 @@ impl Performer {
         }
         Ok(reports)
     }
+}
+
+fn given_up(state: &RunState) -> Vec<GivenUp> {
+    state.work.as_ref().map(|work| work.review.given_up.clone()).unwrap_or_default()
 }
 
 /// Tests that name what is unproven, and pass without showing it.

@@ -127,7 +127,9 @@ impl Performer {
             Effect::Act { purpose, base, understood, repeated, .. } => {
                 self.act(*purpose, base, understood, *repeated, state).await
             }
-            Effect::Check { purpose, tree, .. } => self.check(*purpose, tree, state).await,
+            Effect::Check { purpose, tree, opinion, .. } => {
+                self.check(*purpose, tree, opinion.as_ref(), state).await
+            }
             Effect::Commit { instruction, attempt, settlement, parent, tree, time_s } => {
                 let parts = commit::Parts {
                     instruction: *instruction,
@@ -178,7 +180,8 @@ fn instruction_of(purpose: Purpose, state: &RunState) -> Result<&Instruction, Tr
         Purpose::Plan => Err(Trouble::Misfit("planning has no instruction")),
         Purpose::Work { instruction, .. }
         | Purpose::Repair { instruction, .. }
-        | Purpose::Summarise { instruction, .. } => {
+        | Purpose::Summarise { instruction, .. }
+        | Purpose::Review { instruction, .. } => {
             state.instruction(instruction).ok_or(Trouble::Misfit("the program has no such instruction"))
         }
     }

@@ -1,0 +1,4 @@
+def mean(numbers):
+    if not numbers:
+        raise ValueError("no numbers")
+    return sum(numbers) / len(numbers)
