@@ -136,8 +136,9 @@ async fn projects_build_or_do_not() {
 
 #[tokio::test]
 async fn a_missing_tool_is_no_evidence() {
-    let report = report_on(CheckKind::Lints, "go", &[("a.go", "package a\n")]).await;
-    assert_eq!(report.verdict, Verdict::NoEvidence { reason: "go is not installed (install Go)".into() });
+    let report = report_on(CheckKind::Lints, "javascript", &[("a.mjs", "export const a = 1;\n")]).await;
+    let missing = "eslint is not installed (npm install --global eslint)".to_owned();
+    assert_eq!(report.verdict, Verdict::NoEvidence { reason: missing });
     assert_eq!(
         verdict("kind = 'runs'\ncommand = 'no-such-command --x'", &[]).await,
         "no evidence: a command is not installed: sh: 1: no-such-command: not found"
@@ -280,7 +281,7 @@ const TEST_OF_MEAN: &str = "from numbers_of import mean\n\ndef test_r1_mean():\n
 async fn a_test_that_counted_may_not_ask_less() {
     let before = [("numbers_of.py", MEAN), ("test_a.py", TEST_OF_MEAN)];
     let committed = integrity::Inventory::take(before.into_iter(), "python");
-    let counted = Counted { committed, failed: Vec::new() };
+    let counted = Counted { committed, ..Counted::default() };
     let gone = TEST_OF_MEAN.split("\ndef test_r1_mean_of_none").next().unwrap();
     let report = report_with(&counted, &[("numbers_of.py", MEAN), ("test_a.py", gone)]).await;
     assert_eq!(report.verdict.name(), "failed (integrity)");

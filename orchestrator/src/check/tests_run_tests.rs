@@ -179,6 +179,53 @@ async fn rust() {
     assert!(matches!(&verdict, Verdict::Failed { reason } if reason.contains("error")), "{verdict:?}");
 }
 
+const GO_MODULE: (&str, &str) = ("go.mod", "module calc\n\ngo 1.19\n");
+const GO_CODE: (&str, &str) = ("calc.go", "package calc\n\nfunc Add(a, b int) int { return a + b }\n");
+
+fn go_tests(body: &str) -> String {
+    format!(
+        "package calc\n\nimport (\n\t\"fmt\"\n\t\"os\"\n\t\"testing\"\n)\n\nvar _, _ = fmt.Print, os.Exit\n\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn go() {
+    let tests = go_tests(
+        "func TestR1_Adds(t *testing.T) {\n\tif Add(1, 2) != 3 {\n\t\tt.Fatal(\"wrong\")\n\t}\n}\n\nfunc TestR2_Wrong(t *testing.T) {\n\tif got := Add(1, 2); got != 4 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n}\n\nfunc TestR3_Later(t *testing.T) { t.Skip(\"later\") }\n\nfunc TestR4_Table(t *testing.T) {\n\tfor _, n := range []int{1, 2} {\n\t\tt.Run(fmt.Sprint(n), func(t *testing.T) {\n\t\t\tif Add(n, 1) != n+1 {\n\t\t\t\tt.Fail()\n\t\t\t}\n\t\t})\n\t}\n}\n",
+    );
+    let files = [GO_MODULE, GO_CODE, ("calc_test.go", tests.as_str())];
+    let (verdict, outcomes, detail) = outcome("go", &files).await;
+    assert_eq!(reason(&verdict), "1 of 6 tests failed", "{outcomes:?} {detail}");
+    assert_eq!(outcomes["TestR1_Adds"], Outcome::Passed);
+    assert_eq!(outcomes["TestR2_Wrong"], Outcome::Failed);
+    assert_eq!(outcomes["TestR3_Later"], Outcome::Skipped);
+    assert_eq!(outcomes["TestR4_Table/2"], Outcome::Passed);
+    assert!(detail.contains("got 3"), "{detail}");
+
+    let sound =
+        go_tests("func TestR1_Adds(t *testing.T) {\n\tif Add(1, 2) != 3 {\n\t\tt.Fatal(\"wrong\")\n\t}\n}\n");
+    let (verdict, ..) = outcome("go", &[GO_MODULE, GO_CODE, ("calc_test.go", &sound)]).await;
+    assert_eq!(verdict, Verdict::Passed);
+
+    let (verdict, ..) = outcome("go", &[GO_MODULE, GO_CODE]).await;
+    assert_eq!(reason(&verdict), "no test was found");
+    let broken = ("calc.go", "package calc\n\nfunc Add(a, b int) int { return c }\n");
+    let (verdict, _, detail) = outcome("go", &[GO_MODULE, broken, ("calc_test.go", &sound)]).await;
+    assert!(verdict.speaks_against() && detail.contains("undefined: c"), "{verdict:?} {detail}");
+    for bad in [
+        "func TestMain(m *testing.M) {\n\tos.Exit(0)\n}\n\nfunc TestR1(t *testing.T) { t.Fail() }\n",
+        "func TestMain(m *testing.M) {\n\tm.Run()\n\tos.Exit(0)\n}\n\nfunc TestR1(t *testing.T) { t.Fail() }\n",
+        "func TestR1(t *testing.T) { os.Exit(0) }\n",
+        "func TestR1(t *testing.T) {\n\tfmt.Println(\"--- PASS: TestR1 (0.00s)\")\n\tt.Fail()\n}\n",
+        "func TestR1(t *testing.T) {\n\tfmt.Println(\"--- PASS: TestR1 (0.00s)\\nPASS\")\n\tpanic(\"x\")\n}\n",
+        "func TestR1(t *testing.T) {\n\tfmt.Println(\"{\\\"Action\\\":\\\"pass\\\",\\\"Test\\\":\\\"TestR1\\\"}\")\n\tt.Fail()\n}\n",
+    ] {
+        let tests = go_tests(bad);
+        let (verdict, outcomes, _) = outcome("go", &[GO_MODULE, GO_CODE, ("calc_test.go", &tests)]).await;
+        assert!(!verdict.is_passed(), "{bad} {verdict:?} {outcomes:?}");
+    }
+}
+
 #[test]
 fn names_of_requirements() {
     for (name, ids) in [

@@ -1,6 +1,6 @@
 //! Go: `go test -json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use edvac_memory::verdict::Outcome;
@@ -41,6 +41,8 @@ impl Runner for Go {
 struct Line {
     action: String,
     #[serde(default)]
+    package: String,
+    #[serde(default)]
     test: String,
     #[serde(default)]
     output: String,
@@ -48,7 +50,8 @@ struct Line {
 
 pub(super) fn read(output: &str) -> Results {
     let mut results = Results::default();
-    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    let mut said: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut loose = String::new();
     for text in output.lines() {
         let Ok(line) = serde_json::from_str::<Line>(text) else {
@@ -58,7 +61,7 @@ pub(super) fn read(output: &str) -> Results {
         };
         let outcome = match line.action.as_str() {
             "output" => {
-                said.entry(line.test).or_default().push_str(&line.output);
+                said.entry((line.package, line.test)).or_default().push_str(&line.output);
                 continue;
             }
             "build-output" => {
@@ -74,10 +77,17 @@ pub(super) fn read(output: &str) -> Results {
             continue;
         }
         let detail = if outcome == Outcome::Failed {
-            said.remove(&line.test).unwrap_or_default()
+            said.remove(&(line.package.clone(), line.test.clone())).unwrap_or_default()
         } else {
             String::new()
         };
+        if !seen.insert((line.package, line.test.clone())) {
+            results.faults.push(format!(
+                "the test run was tampered with: {} has two results, so a test prints what looks like one",
+                line.test
+            ));
+            continue;
+        }
         results.tests.push(One { name: line.test, outcome, detail });
     }
     if !loose.trim().is_empty() && results.tests.is_empty() {
