@@ -95,6 +95,9 @@ pub struct Language {
     pub runner: String,
     /// The same for people.
     pub tests_run_by: String,
+    /// A file without which nothing of a project can be built or tested; the first step writes it where the plan forgets it.
+    #[serde(default)]
+    pub manifest: Option<String>,
     /// Checks of each step besides: `builds`, `lints`, or any other that is about no single file.
     #[serde(default, rename = "check")]
     pub checks: Vec<CheckKind>,
@@ -160,6 +163,11 @@ impl Domain {
     /// How a person would run the tests; empty where there are none.
     pub fn tests_run_by(&self, language: &str) -> &str {
         self.spec(language).map_or("", |l| l.tests_run_by.as_str())
+    }
+
+    /// A file that the first step has to write.
+    pub fn manifest(&self, language: &str) -> Option<&str> {
+        self.spec(language)?.manifest.as_deref()
     }
 
     /// The checks of a step. Where tests are run, only they are evidence for a requirement, each for those it names,

@@ -29,7 +29,7 @@ pub fn program(
         mend_coverage(&mut draft);
     }
     let language = domain.language(&draft.language).to_owned();
-    tidy::tidy(&mut draft, &language);
+    tidy::tidy(&mut draft, &language, domain.manifest(&language));
     if let Some(words) = words_asked(task).filter(|_| domain.prose) {
         as_long_as_asked(&mut draft, words);
     }

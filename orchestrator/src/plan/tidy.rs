@@ -16,9 +16,9 @@ const ALIKE_MIN: f32 = 0.75;
 const ALIKE_WORDS_MIN: usize = 6;
 
 /// Puts right what every planner of a small model gets wrong now and then and what has one right answer: a Python
-/// module whose name cannot be imported, one requirement in several sentences, and steps that only go on with the files of an
-/// earlier one, whose worker would have to write them anew.
-pub(super) fn tidy(draft: &mut PlanDraft, language: &str) {
+/// module whose name cannot be imported, one requirement in several sentences, steps that only go on with the files of an
+/// earlier one, whose worker would have to write them anew, and a manifest that nobody writes.
+pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>) {
     match language {
         "python" => rename(draft, python_name),
         "javascript" => rename(draft, javascript_name),
@@ -33,6 +33,24 @@ pub(super) fn tidy(draft: &mut PlanDraft, language: &str) {
         }
     }
     draft.steps = steps;
+    if let Some(name) = manifest {
+        begin_with(draft, name);
+    }
+}
+
+/// Lets the first step write a file without which no step's tests can run. In a project of several packages, where it lies
+/// below the top folder, the plan knows better.
+fn begin_with(draft: &mut PlanDraft, name: &str) {
+    let mut written = draft.steps.iter().flat_map(|s| &s.writes);
+    if written.any(|path| path != name && file_name(path) == name) {
+        return;
+    }
+    for step in &mut draft.steps {
+        step.writes.retain(|path| path != name);
+    }
+    if let Some(first) = draft.steps.first_mut() {
+        first.writes.insert(0, name.to_owned());
+    }
 }
 
 /// Whether `step` writes nothing but what `earlier` writes, and both together are still one step's work.
@@ -200,6 +218,27 @@ mod tests {
         assert_eq!(draft.requirements[0].1, "`a.mjs` adds to extra.json.");
         assert_eq!(draft.steps[0].text, "Write a.mjs and a.test.mjs.");
         assert_eq!(draft.steps[0].writes, ["a.mjs", "a.test.mjs"]);
+    }
+
+    #[test]
+    fn a_manifest_that_nobody_writes_is_the_first_steps() {
+        let step = |writes: &[&str]| StepDraft {
+            writes: writes.iter().map(|&path| path.to_owned()).collect(),
+            ..StepDraft::default()
+        };
+        let first_writes = |steps: Vec<StepDraft>, manifest| {
+            let mut draft = PlanDraft { steps, ..PlanDraft::default() };
+            tidy(&mut draft, "rust", manifest);
+            draft.steps[0].writes.join(" ")
+        };
+        let manifest = Some("Cargo.toml");
+        let two = || vec![step(&["src/lib.rs"]), step(&["src/main.rs"])];
+        assert_eq!(first_writes(two(), manifest), "Cargo.toml src/lib.rs");
+        assert_eq!(first_writes(two(), None), "src/lib.rs");
+        let late = vec![step(&["src/lib.rs"]), step(&["Cargo.toml"])];
+        assert_eq!(first_writes(late, manifest), "Cargo.toml src/lib.rs", "the first step needs it");
+        let several = vec![step(&["a/src/lib.rs"]), step(&["a/Cargo.toml"])];
+        assert_eq!(first_writes(several, manifest), "a/src/lib.rs");
     }
 
     #[test]
