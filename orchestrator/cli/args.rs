@@ -61,6 +61,8 @@ pub enum Command {
     Diff(OneRun),
     /// What was in a step's prompts, by kind, with tokens and the reason
     Context(Context),
+    /// Carry a run out again from its journal alone, without a model, and compare every decision, file and commit
+    Replay(Replay),
     /// Go on with a run that stopped or died
     Resume(Resume),
     /// Give a run up for good
@@ -93,6 +95,16 @@ pub struct Json {
     /// JSON for scripts, on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// `edvac replay`
+#[derive(Args, Debug)]
+pub struct Replay {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// Write the files that come out into this directory, which must be empty or not exist
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `edvac init`

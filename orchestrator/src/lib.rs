@@ -15,6 +15,7 @@ pub mod notice;
 pub mod perform;
 pub mod place;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod sandbox;

@@ -62,6 +62,12 @@ fn check(name: &str) {
     assert_eq!(log.lines().count(), case.commits, "{log}");
     assert!(log.lines().all(|l| l.split_whitespace().count() == 2), "each commit names its run: {log}");
     assert_eq!(git(&workspace, &["status", "--porcelain"]), "", "the working tree shows the last commit");
+    // Once more, from the journal alone: no model, no checks, the same bytes.
+    let again = tempfile::tempdir().unwrap();
+    let out = again.path().display().to_string();
+    let said = home.say(&["replay", "--last", "--out", &out]).expect(0);
+    assert!(!said.stdout.contains("differs"), "{}", said.stdout);
+    assert_eq!(tree(again.path()), made);
 }
 
 /// One test a folder, so that a failure names its case.

@@ -6,6 +6,7 @@ mod inspect;
 mod kv;
 mod memory;
 mod models;
+mod replay;
 mod run;
 mod serve;
 
@@ -41,6 +42,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Run(args) => run::run(config, args).await,
         Command::Plan(args) => run::plan(config, args).await,
         Command::Resume(args) => run::resume(config, args).await,
+        Command::Replay(args) => replay::replay(&config, &args).await,
         Command::Cancel(one) => run::cancel(&config, &one).await,
         Command::Runs(json) => inspect::runs(&config, json.json).await,
         Command::Status(one) => inspect::status(&config, &one).await,

@@ -185,4 +185,4 @@ pub fn hands_in(actions: &[Action]) -> bool {
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -37,7 +37,7 @@ const WORK: [&str; 8] = [
     "@@ edit a.py\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n@@ end\n@@ done Yes.\n",
 ];
 
-fn started(limits: Limits) -> Event {
+pub(crate) fn started(limits: Limits) -> Event {
     Event::RunStarted {
         unsafe_no_sandbox: false,
         run: "r".into(),

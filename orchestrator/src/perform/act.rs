@@ -1,13 +1,12 @@
 //! Doing what a worker's reply asks for: all edits or none of them, then its questions.
 
-use std::fmt::Write as _;
-
 use edvac_agents::protocol::{Action, Understood};
 use edvac_agents::roles::feedback;
 use edvac_agents::roles::reviewer::GivenUp;
 use edvac_memory::ids::TreeId;
-use edvac_memory::store::{Edit, StoreError};
+use edvac_memory::store::StoreError;
 
+use super::edits::{Edited, edited, is_last_turn};
 use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check;
 use crate::control::decide::hands_in;
@@ -18,14 +17,6 @@ const QUESTIONS_MAX: usize = 4;
 /// Pieces a search answers with.
 const HITS_MAX: usize = 4;
 
-/// What came of a reply.
-#[derive(Default)]
-struct Outcome {
-    applied: Vec<String>,
-    refused: Vec<String>,
-    said: Vec<String>,
-}
-
 impl Performer {
     pub(super) async fn act(
         &self,
@@ -35,27 +26,21 @@ impl Performer {
         repeated: bool,
         state: &RunState,
     ) -> Result<Event, Trouble> {
-        let mut out = Outcome::default();
-        let mut tree = base.clone();
-        // The same reply again would do the same again, to files that have it already.
-        let idle = repeated && !is_last_turn(state);
-        if !understood.problems.is_empty() {
-            out.refused.clone_from(&understood.problems);
-        } else if !idle {
-            tree = self.edit(base, &understood.actions, &mut out)?;
-        }
-        if !out.refused.is_empty() {
-            out.said.push(feedback::refused(&self.templates, &out.refused)?);
+        let Edited { tree, applied, refused, idle } = edited(&self.files, base, understood, repeated, state)?;
+        let said = if !refused.is_empty() {
+            vec![feedback::refused(&self.templates, &refused)?]
         } else if idle {
-            out.said.push(feedback::repeated(&self.templates)?);
+            vec![feedback::repeated(&self.templates)?]
         } else if !hands_in(&understood.actions) {
-            self.answer(purpose, &tree, &understood.actions, state, &mut out).await?;
-        }
+            self.answer(purpose, &tree, &understood.actions, &applied, state).await?
+        } else {
+            Vec::new()
+        };
         // After the last turn nobody reads an answer: what is there is checked instead.
-        let answer = (!out.said.is_empty() && !is_last_turn(state)).then(|| feedback::join(&out.said));
+        let answer = (!said.is_empty() && !is_last_turn(state)).then(|| feedback::join(&said));
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
         let given_up = if answer.is_none() { self.given_up(purpose, &tree, state)? } else { Vec::new() };
-        Ok(Event::Acted { tree, applied: out.applied, refused: out.refused, answer, answer_tokens, given_up })
+        Ok(Event::Acted { tree, applied, refused, answer, answer_tokens, given_up })
     }
 
     /// Tests that a tree gives up, that its step may give up, and that the reviewer has not agreed to.
@@ -69,53 +54,14 @@ impl Performer {
         Ok(self.counted(state)?.given_up(&now, &instruction.retires))
     }
 
-    fn edit(&self, base: &TreeId, actions: &[Action], out: &mut Outcome) -> Result<TreeId, Trouble> {
-        let edits: Vec<_> = actions
-            .iter()
-            .filter_map(|a| match a {
-                Action::Edit { edit } => Some(edit.clone()),
-                _ => None,
-            })
-            .collect();
-        if edits.is_empty() {
-            return Ok(base.clone());
-        }
-        let applied = self.files().apply(base, &edits);
-        match applied {
-            Ok(tree) => {
-                out.applied = edits.iter().map(describe).collect();
-                self.put_right(&tree, &edits, out)
-            }
-            Err(error @ (StoreError::Io { .. } | StoreError::Diverged { .. })) => Err(error.into()),
-            Err(mistake) => {
-                out.refused.push(format!("{mistake}."));
-                Ok(base.clone())
-            }
-        }
-    }
-
-    /// Puts right in the changed files what has one right answer, and says so.
-    fn put_right(&self, tree: &TreeId, edits: &[Edit], out: &mut Outcome) -> Result<TreeId, Trouble> {
-        let mut better = Vec::new();
-        for path in edits.iter().map(Edit::path) {
-            // One that is gone again needs no more.
-            let Ok(text) = self.read(tree, path) else { continue };
-            if let Some((content, done)) = check::straightened(path, &text) {
-                out.applied.extend(done.into_iter().map(|what| format!("{path}: {what}")));
-                better.push(Edit::Write { path: path.to_owned(), content });
-            }
-        }
-        Ok(if better.is_empty() { tree.clone() } else { self.files().apply(tree, &better)? })
-    }
-
     async fn answer(
         &self,
         purpose: Purpose,
         tree: &TreeId,
         actions: &[Action],
+        applied: &[String],
         state: &RunState,
-        out: &mut Outcome,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<String>, Trouble> {
         let mut problems = Vec::new();
         let mut answers = Vec::new();
         let questions = actions
@@ -141,17 +87,18 @@ impl Performer {
                 _ => {}
             }
         }
-        if !out.applied.is_empty() {
-            out.said.push(feedback::applied(&self.templates, &out.applied)?);
+        let mut said = Vec::new();
+        if !applied.is_empty() {
+            said.push(feedback::applied(&self.templates, applied)?);
         }
-        out.said.extend(answers);
+        said.extend(answers);
         if !problems.is_empty() {
-            out.said.push(feedback::not_done(&self.templates, &problems)?);
+            said.push(feedback::not_done(&self.templates, &problems)?);
         }
-        if out.said.is_empty() {
-            out.said.push(feedback::idle(&self.templates, &instruction_of(purpose, state)?.writes)?);
+        if said.is_empty() {
+            said.push(feedback::idle(&self.templates, &instruction_of(purpose, state)?.writes)?);
         }
-        Ok(())
+        Ok(said)
     }
 
     fn read(&self, tree: &TreeId, path: &str) -> Result<String, StoreError> {
@@ -178,23 +125,4 @@ impl Performer {
         self.files().export(tree, dir.path())?;
         Ok(dir)
     }
-}
-
-fn is_last_turn(state: &RunState) -> bool {
-    match (&state.start, &state.work) {
-        // A repair has one turn, and another repair can follow.
-        (Some(start), Some(work)) => work.repair.is_none() && work.turns_used >= start.limits.turns_max,
-        _ => false,
-    }
-}
-
-/// One edit as one line.
-fn describe(edit: &Edit) -> String {
-    let mut line = String::new();
-    let _ = match edit {
-        Edit::Write { path, content } => write!(line, "{path} written ({} lines)", content.lines().count()),
-        Edit::Replace { path, .. } | Edit::ReplaceLines { path, .. } => write!(line, "{path} changed"),
-        Edit::Delete { path } => write!(line, "{path} deleted"),
-    };
-    line
 }

@@ -12,7 +12,7 @@ use crate::control::{Event, RunState};
 const SUBJECT_CHARS_MAX: usize = 72;
 
 /// What is committed.
-pub(super) struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     pub instruction: InstructionId,
     pub attempt: u32,
     pub settlement: Settlement,
@@ -23,19 +23,11 @@ pub(super) struct Parts<'a> {
 
 impl Performer {
     pub(super) fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
-        let message = message(parts, state)?;
-        let mut store = self.files();
         let touched = match &state.tree {
-            Some(before) => changed(store.as_ref(), before, parts.tree)?,
+            Some(before) => changed(self.files().as_ref(), before, parts.tree)?,
             None => Vec::new(),
         };
-        let commit = store.commit(&CommitParts {
-            parent: parts.parent.cloned(),
-            tree: parts.tree.clone(),
-            message,
-            time_s: parts.time_s,
-        })?;
-        drop(store);
+        let commit = self.files().commit(&commit_parts(parts, state)?)?;
         let runner = self.domain.runner(&program_of(state)?.language);
         let inventory = inventory(self.files.as_ref(), parts.tree, runner)?;
         Ok(Event::Committed {
@@ -47,6 +39,16 @@ impl Performer {
             inventory,
         })
     }
+}
+
+/// What the commit is made of. The same state gives the same commit.
+pub(crate) fn commit_parts(parts: &Parts<'_>, state: &RunState) -> Result<CommitParts, Trouble> {
+    Ok(CommitParts {
+        parent: parts.parent.cloned(),
+        tree: parts.tree.clone(),
+        message: message(parts, state)?,
+        time_s: parts.time_s,
+    })
 }
 
 fn message(parts: &Parts<'_>, state: &RunState) -> Result<String, Trouble> {

@@ -5,7 +5,8 @@ mod act;
 mod assemble;
 mod call;
 mod check;
-mod commit;
+pub(crate) mod commit;
+pub(crate) mod edits;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,7 +154,7 @@ impl Performer {
 
     /// The store, for as long as the guard lives; never held over an await.
     pub fn files(&self) -> MutexGuard<'_, Box<dyn FileStore>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.files)
     }
 
     fn counter(&self) -> Counter {
@@ -163,6 +164,11 @@ impl Performer {
     fn note(&self, text: impl Into<String>) {
         self.notices.send(Notice::Note(text.into()));
     }
+}
+
+/// The store, for as long as the guard lives.
+pub(crate) fn locked(files: &Files) -> MutexGuard<'_, Box<dyn FileStore>> {
+    files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn program_of(state: &RunState) -> Result<&Program, Trouble> {

@@ -1,0 +1,103 @@
+//! The part of a reply that changes files: all of its edits, or none. It depends on the reply, the tree and the state alone, so
+//! that a replay comes to the same tree.
+
+use std::fmt::Write as _;
+
+use edvac_agents::protocol::{Action, Understood};
+use edvac_memory::ids::TreeId;
+use edvac_memory::index::FileStoreView as _;
+use edvac_memory::store::{Edit, StoreError};
+
+use super::Files;
+use crate::check;
+use crate::control::RunState;
+
+/// What came of a reply's edits.
+pub(crate) struct Edited {
+    /// The tree after them.
+    pub tree: TreeId,
+    /// Edits applied, one line each.
+    pub applied: Vec<String>,
+    /// What could not be done, one sentence each.
+    pub refused: Vec<String>,
+    /// Whether nothing was done since the same reply was given before.
+    pub idle: bool,
+}
+
+/// Applies the edits of a reply. A model's mistakes are refused; an error is the machine's.
+pub(crate) fn edited(
+    files: &Files,
+    base: &TreeId,
+    understood: &Understood,
+    repeated: bool,
+    state: &RunState,
+) -> Result<Edited, StoreError> {
+    // The same reply again would do the same again, to files that have it already.
+    let idle = repeated && !is_last_turn(state);
+    let mut out = Edited {
+        tree: base.clone(),
+        applied: Vec::new(),
+        refused: understood.problems.clone(),
+        idle: idle && understood.problems.is_empty(),
+    };
+    let edits: Vec<_> = understood
+        .actions
+        .iter()
+        .filter_map(|a| match a {
+            Action::Edit { edit } => Some(edit.clone()),
+            _ => None,
+        })
+        .collect();
+    if !out.refused.is_empty() || out.idle || edits.is_empty() {
+        return Ok(out);
+    }
+    let applied = super::locked(files).apply(base, &edits);
+    match applied {
+        Ok(tree) => {
+            out.applied = edits.iter().map(describe).collect();
+            out.tree = put_right(files, &tree, &edits, &mut out.applied)?;
+        }
+        Err(error @ (StoreError::Io { .. } | StoreError::Diverged { .. })) => return Err(error),
+        Err(mistake) => out.refused.push(format!("{mistake}.")),
+    }
+    Ok(out)
+}
+
+/// Puts right in the changed files what has one right answer, and says so.
+fn put_right(
+    files: &Files,
+    tree: &TreeId,
+    edits: &[Edit],
+    applied: &mut Vec<String>,
+) -> Result<TreeId, StoreError> {
+    let mut better = Vec::new();
+    for path in edits.iter().map(Edit::path) {
+        // One that is gone again needs no more.
+        let Ok(bytes) = files.read(tree, path) else { continue };
+        if let Some((content, done)) = check::straightened(path, &String::from_utf8_lossy(&bytes)) {
+            applied.extend(done.into_iter().map(|what| format!("{path}: {what}")));
+            better.push(Edit::Write { path: path.to_owned(), content });
+        }
+    }
+    if better.is_empty() { Ok(tree.clone()) } else { super::locked(files).apply(tree, &better) }
+}
+
+/// Whether an attempt has no further turn.
+pub(super) fn is_last_turn(state: &RunState) -> bool {
+    match (&state.start, &state.work) {
+        // A repair has one turn, and another repair can follow.
+        (Some(start), Some(work)) => work.repair.is_none() && work.turns_used >= start.limits.turns_max,
+        _ => false,
+    }
+}
+
+/// One edit as one line.
+fn describe(edit: &Edit) -> String {
+    let mut line = String::new();
+    let _ = match edit {
+        Edit::Write { path, content } => write!(line, "{path} written ({} lines)", content.lines().count()),
+        Edit::Replace { path, .. } | Edit::ReplaceLines { path, .. } => write!(line, "{path} changed"),
+        Edit::Delete { path } => write!(line, "{path} deleted"),
+    };
+    line
+}
