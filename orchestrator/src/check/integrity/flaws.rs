@@ -102,7 +102,7 @@ fn gather<'s>(steps: &'s [Step], out: &mut Vec<&'s Asked>) {
     for step in steps {
         match step {
             Step::Assert(asked) => out.push(asked),
-            Step::Each { steps, .. } | Step::Lost(_, steps) => gather(steps, out),
+            Step::Each { steps, .. } | Step::Lost(_, steps) | Step::Within(_, steps) => gather(steps, out),
             _ => {}
         }
     }

@@ -139,6 +139,7 @@ impl Inventory {
         all.sort_by(|a, b| a.path.cmp(&b.path));
         if language == "python" {
             python::inherit(&mut all);
+            python::unawaited(&mut all, files.iter().any(|(path, text)| wants_pytest(path, text)));
         }
         if language == "rust" {
             let manifests = files.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
@@ -218,6 +219,15 @@ fn is_filled(template: &str, name: &str) -> bool {
         rest = at.map_or(rest, |at| &rest[at + part.len()..]);
         at.is_some()
     })
+}
+
+/// Whether a file says that its project's tests are run by pytest, which has plugins that await.
+fn wants_pytest(path: &str, text: &str) -> bool {
+    let is_settings = [".toml", ".cfg", ".ini"].iter().any(|ending| path.ends_with(ending));
+    path.ends_with("conftest.py")
+        || path.ends_with("pytest.ini")
+        || is_settings && text.contains("pytest")
+        || speaks(path, "python") && (text.contains("import pytest") || text.contains("from pytest"))
 }
 
 fn speaks(path: &str, language: &str) -> bool {

@@ -1,12 +1,16 @@
 //! Python: `unittest` and plain functions with `assert`, as pytest has them.
 
+mod classes;
 mod steps;
+mod swallow;
 
 use tree_sitter::Node;
 
 use super::body::{File, Found, Import, Over};
 use super::tokens::{Tokens, is_name, joined, tokens};
 use crate::check::syntax;
+use classes::{Class, is_plain_tests, no_tests};
+pub(super) use classes::{inherit, unawaited};
 use steps::is_false;
 
 /// Deeper code is not read.
@@ -34,6 +38,8 @@ pub(super) fn read(path: &str, text: &str) -> File {
     for node in children(root) {
         reader.top(node, None, 0);
     }
+    reader.swallowers(root);
+    reader.examples(root);
     shadowed(&mut file);
     file
 }
@@ -152,6 +158,7 @@ impl<'a> Reader<'a> {
             self.file.define(&name, &all);
             if class.is_none() {
                 self.file.offers.insert(name.clone());
+                self.file.callables.insert(name.clone());
             }
             let bases = node.child_by_field_name("superclasses").map(|n| self.tokens(n)).unwrap_or_default();
             let body = node.child_by_field_name("body");
@@ -175,6 +182,7 @@ impl<'a> Reader<'a> {
         self.file.define(&name, &all);
         if class.is_none() {
             self.file.offers.insert(name.clone());
+            self.file.callables.insert(name.clone());
         }
         // What a fixture or setUp gives a name to.
         for inner in syntax::nodes(node).filter(|n| n.kind() == "assignment") {
@@ -257,61 +265,6 @@ impl<'a> Reader<'a> {
         }
         if from {
             self.file.imports.push(import);
-        }
-    }
-}
-
-struct Class {
-    name: String,
-    bases: Vec<String>,
-    skipped: bool,
-}
-
-/// Whether a plain class is looked into for tests by its name.
-fn is_plain_tests(class: &str) -> bool {
-    class.starts_with("Test")
-}
-
-fn no_tests(class: &str) -> String {
-    format!("its class {class} is no TestCase and its name does not begin with Test")
-}
-
-/// A class without a base of its own that is a `TestCase` is not looked into by the runner, wherever its bases are.
-pub(super) fn inherit(files: &mut [File]) {
-    let mut bases: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
-    for (name, tokens) in files.iter().flat_map(|f| &f.defines) {
-        if let Some(name) = name.strip_prefix("class ") {
-            bases.entry(name.to_owned()).or_default().extend(tokens.iter().cloned());
-        }
-    }
-    let plain = |name: &str| {
-        let mut name = name.to_owned();
-        for _ in 0..DEPTH_MAX {
-            match bases.get(&name).map(Vec::as_slice) {
-                // A class that is not known can be anything.
-                None => return false,
-                Some([]) => return true,
-                Some(more) => match more.iter().find(|b| bases.contains_key(*b)) {
-                    Some(next) if more.iter().all(|b| bases.contains_key(b)) => name.clone_from(next),
-                    _ => return false,
-                },
-            }
-        }
-        false
-    };
-    let handed_on: std::collections::BTreeSet<&String> = bases.values().flatten().collect();
-    for test in files.iter_mut().flat_map(|f| &mut f.tests) {
-        let class = test.full.rsplit('.').nth(1).unwrap_or_default().to_owned();
-        let of_class = test.dead.as_ref().is_none_or(|d| d.starts_with("its class"));
-        if of_class && handed_on.contains(&class) {
-            // Its tests run in the classes that are made from it.
-            test.dead = None;
-        } else if test.dead.is_none()
-            && !is_plain_tests(&class)
-            && bases.contains_key(&class)
-            && plain(&class)
-        {
-            test.dead = Some(no_tests(&class));
         }
     }
 }

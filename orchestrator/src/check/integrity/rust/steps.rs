@@ -122,18 +122,20 @@ impl Reader<'_> {
                 let name = said.rsplit(['.', ':']).next().unwrap_or(said).to_owned();
                 let list = node.child_by_field_name("arguments").map(children).unwrap_or_default();
                 let mut inside = Vec::new();
-                for part in function.into_iter().chain(list.iter().copied()) {
-                    self.step(part, &mut inside, depth + 1);
+                function.into_iter().for_each(|n| self.step(n, &mut inside, depth + 1));
+                for part in list.iter().copied() {
+                    let mut of_part = Vec::new();
+                    self.step(part, &mut of_part, depth + 1);
+                    if part.kind() == "closure_expression" {
+                        inside.push(Step::Within(name.clone(), of_part));
+                    } else {
+                        inside.extend(of_part);
+                    }
                 }
-                let caught = name == "catch_unwind";
                 let given = list.iter().map(|n| self.tokens(*n)).collect();
-                // What is caught and thrown away; a result that is looked at is another matter.
-                let ignored = node.parent().is_some_and(|p| {
-                    p.kind() == "expression_statement"
-                        || p.kind() == "let_declaration" && self.field(p, "pattern").starts_with('_')
-                        || p.kind() == "field_expression" && self.said(p).ends_with(".ok")
-                });
-                if caught && ignored {
+                // What is caught, or ends a thread, and then thrown away; a result that is looked at is another matter.
+                let caught = name == "catch_unwind" || name == "spawn" && said.contains("thread");
+                if caught && self.is_ignored(node, 0) {
                     out.push(Step::Lost(Lost::Swallowed, inside));
                 } else {
                     out.extend(inside);

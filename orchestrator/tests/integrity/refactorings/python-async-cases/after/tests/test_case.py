@@ -1,0 +1,13 @@
+import unittest
+
+from calc import add
+
+
+class Base(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.one = 1
+
+
+class AddTest(Base):
+    async def test_r1_add(self):
+        self.assertEqual(await add(self.one, 2), 3)
