@@ -133,8 +133,8 @@ pub(super) struct File {
     pub(super) swallowers: BTreeSet<String>,
     /// Classes whose objects are equal to everything.
     pub(super) always_equal: BTreeSet<String>,
-    /// Names that are imported from a module after another was put in its place.
-    pub(super) substitutes: BTreeSet<String>,
+    /// Names that are imported from a module after another was put in its place, each with that module.
+    pub(super) substitutes: BTreeMap<String, String>,
     /// What its documentation shows by example, under the names that a runner of such examples gives: `calc.add`.
     pub(super) examples: BTreeSet<String>,
 }

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod steps;
+mod substitutes;
 mod suites;
 mod swallow;
 
@@ -40,6 +41,7 @@ pub(super) fn read(path: &str, text: &str) -> File {
     reader.collects = !path.contains("node_modules/");
     reader.shared(root);
     reader.collect(root, &Around::default(), 0);
+    reader.substitutes(root);
     file
 }
 
@@ -144,7 +146,9 @@ impl<'a> Reader<'a> {
 
     /// Notes a function under its name, and whether it catches what others throw.
     fn callable(&mut self, name: &str, function: Node<'_>) {
-        self.file.callables.insert(name.to_owned());
+        if function.kind() != "method_definition" {
+            self.file.callables.insert(name.to_owned());
+        }
         if self.catches_all(function) {
             self.file.swallowers.insert(name.to_owned());
         }
@@ -155,6 +159,7 @@ impl<'a> Reader<'a> {
         let Some(value) = node.child_by_field_name("value") else { return };
         let tokens = self.tokens(value);
         let names: Vec<_> = self.tokens(pattern).into_iter().filter(|t| is_name(t)).collect();
+        let required = self.required(node);
         for name in &names {
             self.file.define(name, &tokens);
             let at_top = node.parent().and_then(|p| p.parent());
@@ -164,15 +169,7 @@ impl<'a> Reader<'a> {
                     self.file.lets.insert(name.clone(), tokens.clone());
                 }
             }
-            let value = if value.kind() == "await_expression" {
-                children(value).first().copied().unwrap_or(value)
-            } else {
-                value
-            };
-            let required = matches!(self.field(value, "function"), "require" | "import")
-                .then(|| arguments_of(value).first().map(|n| unquoted(self.said(*n))))
-                .flatten();
-            match required {
+            match required.clone() {
                 Some(module) if module.contains("assert") && pattern.kind() == "object_pattern" => {
                     self.asserts.push((name.clone(), name.clone()));
                 }

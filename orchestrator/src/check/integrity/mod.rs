@@ -6,6 +6,7 @@
 
 mod body;
 mod compare;
+mod existence;
 mod expand;
 mod flaws;
 mod go;
@@ -13,6 +14,7 @@ mod javascript;
 mod judge;
 mod project;
 mod python;
+mod replaced;
 mod rust;
 mod tamper;
 mod tokens;

@@ -2,11 +2,12 @@
 
 mod classes;
 mod steps;
+mod substitutes;
 mod swallow;
 
 use tree_sitter::Node;
 
-use super::body::{File, Found, Import, Over};
+use super::body::{File, Found, Over};
 use super::tokens::{Tokens, is_name, joined, tokens};
 use crate::check::syntax;
 use classes::{Class, is_plain_tests, no_tests};
@@ -38,7 +39,9 @@ pub(super) fn read(path: &str, text: &str) -> File {
     for node in children(root) {
         reader.top(node, None, 0);
     }
+    reader.inner_imports(root);
     reader.swallowers(root);
+    reader.substitutes(root);
     reader.examples(root);
     shadowed(&mut file);
     file
@@ -105,7 +108,7 @@ impl<'a> Reader<'a> {
                 self.definition(inner, &marks, class, Some(node), depth);
             }
             "function_definition" | "class_definition" => self.definition(node, &[], class, None, depth),
-            "import_statement" | "import_from_statement" => self.import(node),
+            "import_statement" | "import_from_statement" => self.import(node, true),
             "if_statement" => {
                 let condition =
                     node.child_by_field_name("condition").map(|n| self.tokens(n)).unwrap_or_default();
@@ -238,33 +241,5 @@ impl<'a> Reader<'a> {
                 || said.starts_with("raise unittest.SkipTest")
                 || said.starts_with("raise SkipTest")
         })
-    }
-
-    fn import(&mut self, node: Node<'_>) {
-        let mut import = Import { module: self.field(node, "module_name").to_owned(), ..Import::default() };
-        let from = !import.module.is_empty();
-        let mut cursor = node.walk();
-        let names: Vec<_> = node.children_by_field_name("name", &mut cursor).collect();
-        import.everything = children(node).iter().any(|n| n.kind() == "wildcard_import");
-        for name in names {
-            let (what, alias) = if name.kind() == "aliased_import" {
-                (self.field(name, "name"), self.field(name, "alias"))
-            } else {
-                (self.said(name), self.said(name))
-            };
-            // What a package brings in, it hands on.
-            let own = alias.split('.').next().unwrap_or(alias);
-            self.file.offers.insert(own.to_owned());
-            if from {
-                import.names.push((what.to_owned(), alias.to_owned()));
-            } else {
-                let alias = alias.split('.').next().unwrap_or(alias);
-                let (module, alias) = (what.to_owned(), Some(alias.to_owned()));
-                self.file.imports.push(Import { module, alias, ..Import::default() });
-            }
-        }
-        if from {
-            self.file.imports.push(import);
-        }
     }
 }
