@@ -10,6 +10,7 @@ mod existence;
 mod expand;
 mod flaws;
 mod go;
+mod implied;
 mod javascript;
 mod judge;
 mod project;
@@ -45,6 +46,9 @@ pub struct Inventory {
     /// Whether there are tests that a macro makes, which assert something and whose names are in no file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub makes_tests: bool,
+    /// Examples in documentation that a runner can take for tests, by the names that it gives them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub examples: BTreeSet<String>,
 }
 
 /// One test as its text says it.
@@ -161,10 +165,12 @@ impl Inventory {
                 facts.push(of_test(&project, file, test));
             }
         }
+        implied::find(&project, &mut facts);
         flaws::find(&project, &mut facts);
+        let examples = project.examples.iter().map(|name| (*name).to_owned()).collect();
         let makes_tests =
             language == "rust" && files.iter().any(|(path, text)| rust::makes_tests(path, text));
-        Self { tests: facts, tampering: tamper::find(&files, &all, language), makes_tests }
+        Self { tests: facts, tampering: tamper::find(&files, &all, language), makes_tests, examples }
     }
 
     /// What the tests no longer ask that they asked `before`. Renamed, moved, split, merged, rewritten and stricter tests
@@ -187,7 +193,9 @@ impl Inventory {
         let named =
             |t: &&TestFacts| [own, plain_own, last].contains(&t.name.as_str()) || is_filled(&t.name, last);
         let found: Vec<_> = if exact.is_empty() { self.tests.iter().filter(named).collect() } else { exact };
-        if found.is_empty() && !self.makes_tests {
+        // `calc.add`; `calc.py::calc.add` of pytest.
+        let is_example = self.examples.contains(plain.rsplit("::").next().unwrap_or(plain));
+        if found.is_empty() && !self.makes_tests && !is_example {
             return Some(format!(
                 "{last} is in no file under this name, so what it asserts is not known; write it out"
             ));

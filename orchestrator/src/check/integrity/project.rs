@@ -21,7 +21,7 @@ pub(super) struct Project<'a> {
     /// Functions and classes among it.
     callables: HashSet<&'a str>,
     /// What its documentation shows by example.
-    examples: BTreeSet<&'a str>,
+    pub(super) examples: BTreeSet<&'a str>,
     /// What a file of the project can be called by in a text.
     stems: BTreeSet<&'a str>,
     /// What names mean that imports of files with tests bring: looked up once, not once for each test.
@@ -75,7 +75,7 @@ pub(super) fn helps_tests(path: &str) -> bool {
 pub(super) struct Reach {
     /// Names of the project's own code that it uses.
     pub(super) touches: BTreeSet<String>,
-    /// Whether it names a file of the project, to start or read it.
+    /// Whether it names a file of the project, to start or read it, or runs the examples in one.
     pub(super) by_file: bool,
     /// Modules of the project, as they are called here.
     pub(super) modules: BTreeSet<String>,
@@ -138,7 +138,10 @@ impl<'a> Project<'a> {
                         .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-'))
                         .any(|word| self.stems.contains(word))
         });
-        Reach { touches, by_file, modules, replaced }
+        // The examples in a module's documentation are tests of it.
+        let runs_examples = ["testmod", "DocTestSuite"].iter().any(|name| seen.contains(*name));
+        let by_examples = runs_examples && !modules.is_empty() && !self.examples.is_empty();
+        Reach { touches, by_file: by_file || by_examples, modules, replaced }
     }
 
     /// Whether a name means a module, a function or a class of the project.
@@ -149,11 +152,6 @@ impl<'a> Project<'a> {
     /// Whether a name is that of a function or class of the project.
     pub(super) fn is_callable(&self, name: &str) -> bool {
         self.callables.contains(name)
-    }
-
-    /// Whether a module of the project shows examples in its documentation.
-    pub(super) fn has_examples(&self) -> bool {
-        !self.examples.is_empty()
     }
 
     /// Every token that a test is made of, through all names that mean something in its files.
