@@ -134,6 +134,10 @@ impl<'a> Expansion<'a> {
 
     /// Whether a side is an object that is equal to everything.
     fn is_any(&self, sides: &[Tokens]) -> bool {
+        // With what a mock was called is another matter: that it was called is asked all the same.
+        if sides.iter().flatten().any(|t| t.starts_with("assert_")) {
+            return false;
+        }
         let made = |side: &Tokens| match side.as_slice() {
             [class, open, ..] if open == "(" => self.files.iter().any(|f| f.always_equal.contains(class)),
             _ => false,

@@ -40,7 +40,7 @@ impl Regions {
         let values = list.into_iter().map(|n| n.child_by_field_name("value").unwrap_or(n));
         for lambda in values.filter(|n| n.kind() == "lambda") {
             let region = match name {
-                "Thread" | "Timer" => Region::Lost,
+                "Thread" => Region::Lost,
                 _ => Region::Within(name.to_owned()),
             };
             self.0.push((lambda.end_byte(), region));

@@ -29,6 +29,13 @@ const SET_BY_RUNNERS: [&str; 7] = [
     "NEXTEST",
 ];
 
+/// Whether JavaScript code looks at the stack of an error that it makes for this.
+fn makes_a_stack(text: &str) -> bool {
+    let mut made = text.split("new Error(").skip(1);
+    text.contains("captureStackTrace")
+        || made.any(|rest| rest.split_once(')').is_some_and(|(_, after)| after.starts_with(".stack")))
+}
+
 fn asks_if(holds: bool) -> Option<String> {
     holds.then(|| ASKS.to_owned())
 }
@@ -73,8 +80,7 @@ impl<'a> Look<'a> {
                 let runner = JAVASCRIPT_RUNNERS.iter().any(|word| plain.contains(word))
                     || whole.contains("execArgv") && plain.contains("--test");
                 let around = self.around(node, "function");
-                let stack =
-                    around.contains("new Error(") && around.contains(".stack") && plain.contains("test");
+                let stack = makes_a_stack(around) && plain.contains("test");
                 asks_if(places && runner || stack)
             }
             "binary_expression" => asks_if(self.says_test(node) && self.makes_an_answer_up(node)),
@@ -101,7 +107,11 @@ impl<'a> Look<'a> {
         if takes.is_none_or(|list| list.kind() == "formal_parameters" && list.named_child_count() == 0) {
             return false;
         }
-        let chosen = above(condition).find_map(|n| match n.kind() {
+        let decides = |n: Node<'_>| {
+            let range = n.child_by_field_name("condition").map(|c| c.byte_range());
+            range.is_some_and(|range| range.contains(&condition.start_byte()))
+        };
+        let chosen = above(condition).filter(|n| decides(*n)).find_map(|n| match n.kind() {
             "if_statement" => {
                 let then = n.child_by_field_name("consequence")?;
                 syntax::nodes(then).find(|n| n.kind() == "return_statement")?.named_child(0)
@@ -133,9 +143,12 @@ impl<'a> Look<'a> {
             }
             "string_literal" => {
                 let said = self.said(node);
+                let methods = ["contains", "starts_with", "ends_with", "find"];
                 let names_thread = || {
                     let around = self.around(node, "function_item");
-                    said.contains("test") && around.contains("thread::current().name()")
+                    said.contains("test")
+                        && around.contains("thread::current().name()")
+                        && self.is_compared(node, "binary_expression", &methods)
                 };
                 asks_if(SET_BY_RUNNERS.iter().any(|name| said.contains(name)) || names_thread())
             }
@@ -199,8 +212,8 @@ impl<'a> Look<'a> {
         self.said(whole.unwrap_or(node))
     }
 
-    /// The function that a node stands in, or the file.
+    /// The function that a node stands in; outside of any, its expression.
     fn around(&self, node: Node<'_>, kind: &str) -> &'a str {
-        above(node).find(|n| n.kind().contains(kind)).map_or(self.text, |n| self.said(n))
+        above(node).find(|n| n.kind().contains(kind)).map_or(self.whole_expression(node), |n| self.said(n))
     }
 }
