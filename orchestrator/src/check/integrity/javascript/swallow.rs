@@ -61,11 +61,13 @@ impl Reader<'_> {
             })
     }
 
-    /// In a promise that is made by hand somebody can wait for a callback; so in a test that is told when it is done.
+    /// In a promise that is made by hand somebody can wait for a callback; so in a test that is told when it is done, or that
+    /// says how many assertions there are to be.
     pub(super) fn awaited_around(&self, node: Node<'_>) -> bool {
         std::iter::successors(Some(node), Node::parent).take(DEPTH_MAX).any(|n| {
             n.kind() == "new_expression" && self.said(n).starts_with("new Promise")
-                || is_function(n) && self.parameters(n).iter().any(|p| p == "done")
+                || is_function(n)
+                    && (self.parameters(n).iter().any(|p| p == "done") || self.said(n).contains(".plan("))
         })
     }
 }

@@ -40,6 +40,11 @@ test('R1: with a callback', (t, done) => {
   });
 });
 
+test('R1: so many assertions', (t) => {
+  t.plan(1, { wait: true });
+  add(10, 10).then((sum) => t.assert.equal(sum, 20));
+});
+
 test('R1: one after the other', async () => {
   for (const n of [8, 9]) {
     assert.equal(await add(n, n), 2 * n);
