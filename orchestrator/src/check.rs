@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod expressions;
 pub mod fault;
 mod flaky;
 mod http;
@@ -23,6 +24,7 @@ use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{CheckReport, Resources, TestOutcome, Verdict};
 
+pub use expressions::unusable;
 pub(crate) use flaky::with_history;
 pub use sound::{Counted, inventory};
 pub use straight::straightened;

@@ -24,6 +24,10 @@ pub struct Evidence {
     pub what: String,
     /// Whether it speaks for the requirement.
     pub passed: bool,
+    /// Whether it is a test that passed in a run which was tampered with or asks less than one that counted: its passing
+    /// speaks against the requirement.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disbelieved: bool,
     /// What was run; empty for checks that run no command.
     pub command: Vec<String>,
 }
@@ -53,6 +57,17 @@ pub struct Nothing {
     pub what: String,
     /// Why it shows nothing.
     pub why: String,
+}
+
+impl Evidence {
+    /// What became of it, in words that go before what it is.
+    pub fn word(&self) -> &'static str {
+        match (self.passed, self.disbelieved) {
+            (true, _) => "passed",
+            (false, true) => "passed in a run without integrity:",
+            (false, false) => "failed",
+        }
+    }
 }
 
 /// All requirements of a program.
@@ -139,13 +154,14 @@ fn evidence_for(id: &RequirementId, report: &CheckReport) -> Vec<Evidence> {
         .map(|t| Evidence {
             what: t.name.clone(),
             passed: t.outcome == Outcome::Passed && is_sound,
+            disbelieved: t.outcome == Outcome::Passed && !is_sound,
             command: report.command.clone(),
         })
         .collect();
     if report.check.covers.contains(id) && !matches!(report.verdict, Verdict::Flaky { .. }) {
         let passed = report.verdict.is_passed();
         let what = describe(&report.check.kind);
-        evidence.push(Evidence { what, passed, command: report.command.clone() });
+        evidence.push(Evidence { what, passed, disbelieved: false, command: report.command.clone() });
     }
     evidence
 }
@@ -226,6 +242,15 @@ mod tests {
 
     fn stands(verdict: Verdict, tests: &[(&str, Outcome, bool)]) -> Standing {
         standing(&evidence_for(&"R1".into(), &report(verdict, tests)))
+    }
+
+    #[test]
+    fn a_test_that_passed_is_not_said_to_have_failed() {
+        let tests = [("a", Outcome::Passed, false), ("b", Outcome::Failed, false)];
+        let verdict = Verdict::Integrity { reason: "a conftest.py changes the results".to_owned() };
+        let evidence = evidence_for(&"R1".into(), &report(verdict, &tests));
+        let words: Vec<_> = evidence.iter().map(|e| (e.word(), e.what.as_str(), e.passed)).collect();
+        assert_eq!(words, [("passed in a run without integrity:", "a", false), ("failed", "b", false)]);
     }
 
     #[test]

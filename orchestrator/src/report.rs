@@ -186,12 +186,7 @@ impl Report {
             };
             let _ = writeln!(out, "- {mark} **{}** {word}: {}", entry.id, entry.text);
             for evidence in &entry.evidence {
-                let _ = write!(
-                    out,
-                    "    - {} {}",
-                    if evidence.passed { "passed" } else { "failed" },
-                    evidence.what
-                );
+                let _ = write!(out, "    - {} {}", evidence.word(), evidence.what);
                 let command = evidence.command.join(" ");
                 if !command.is_empty() && !evidence.what.contains(&command) {
                     let _ = write!(out, " (`{command}`)");

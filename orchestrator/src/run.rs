@@ -15,6 +15,7 @@ use edvac_memory::store::{FileStore, GitStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::check::unusable;
 use crate::config::{Config, ConfigError, ModelConfig};
 use crate::control::event::Limits;
 use crate::control::{Event, Rules, RunState, StopReason};
@@ -209,8 +210,8 @@ impl Machine {
             return Err(RunError::BadName { name: name.clone() });
         }
         if let Some(program) = &order.program {
-            let problems: Vec<_> =
-                validate(program).into_iter().map(|p| format!("{}: {} {}", p.place, p.what, p.fix)).collect();
+            let found = validate(program).into_iter().chain(unusable(program));
+            let problems: Vec<_> = found.map(|p| format!("{}: {} {}", p.place, p.what, p.fix)).collect();
             if !problems.is_empty() {
                 return Err(RunError::BadProgram { problems });
             }

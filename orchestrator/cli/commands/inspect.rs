@@ -144,15 +144,19 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
 /// Lines of what a check printed that are shown; `--json` has them all.
 const DETAIL_LINES_MAX: usize = 12;
 
-/// A check, what it ran and used, and what it said where it did not pass.
-fn show_report(report: &CheckReport) {
+/// A check and its verdict: the mark, what was asked, and where it did not pass its name and reason.
+fn verdict_line(report: &CheckReport) -> String {
     let (mark, reason) = (report.verdict.mark(), report.verdict.reason());
     let named = match &report.verdict {
         Verdict::Passed => String::new(),
-        Verdict::Failed { .. } => format!(": {reason}"),
         other => format!(": {}: {reason}", other.name()),
     };
-    println!("  {mark} {}{named}", describe(&report.check.kind));
+    format!("{mark} {}{named}", describe(&report.check.kind))
+}
+
+/// A check, what it ran and used, and what it said where it did not pass.
+fn show_report(report: &CheckReport) {
+    println!("  {}", verdict_line(report));
     if !report.command.is_empty() {
         let status = report
             .exit_status
@@ -215,8 +219,19 @@ pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
             (_, None) => "(an event this edvac does not know)".to_owned(),
         };
         println!("{:>5}  {at:>12}  {key:<22} {what}", record.seq);
+        for report in event.iter().flat_map(checked) {
+            println!("{:>44}{}", "", verdict_line(report));
+        }
     }
     Ok(0)
+}
+
+/// The checks that an event is about.
+fn checked(event: &Event) -> &[CheckReport] {
+    match event {
+        Event::Checked { reports, .. } | Event::FinalChecked { reports } => reports,
+        _ => &[],
+    }
 }
 
 /// An event as one line.

@@ -34,6 +34,10 @@ async fn a_command_does_what_is_expected() {
     assert_eq!(verdict(&runs("exit_status = 2"), &files).await, "failed: its exit code is 0, 2 was expected");
     let exits = "kind = 'runs'\ncommand = 'exit 134'\nexit_status = 134";
     assert_eq!(verdict(exits, &[]).await, "passed", "a status that is asked for is no accident");
+    let exits = "kind = 'runs'\ncommand = 'exit 127'\nexit_status = 127";
+    assert_eq!(verdict(exits, &[]).await, "passed", "a program may end like this by itself");
+    let missing = "kind = 'runs'\ncommand = 'no-such-command'\nexit_status = 127";
+    assert!(verdict(missing, &[]).await.starts_with("no evidence: a command is not installed"));
 }
 
 #[tokio::test]
@@ -48,7 +52,14 @@ async fn files_are_compared_with_texts_that_lie_elsewhere() {
     assert_eq!(other.verdict.reason(), "out.txt is not what was expected");
     assert!(other.detail.contains("-c\n+b"), "{}", other.detail);
     let link = "command = 'ln -s /etc/hostname out.txt'\nfiles = { 'out.txt' = 'x' }";
-    assert_eq!(verdict(&golden(link), &files).await, "failed: out.txt does not exist");
+    assert_eq!(
+        verdict(&golden(link), &files).await,
+        "failed: out.txt is a symbolic link, which is not followed"
+    );
+    let directory = "command = 'mkdir out.txt'\nfiles = { 'out.txt' = 'x' }";
+    assert_eq!(verdict(&golden(directory), &files).await, "failed: out.txt is a directory");
+    let nothing = "command = 'true'\nfiles = { 'out.txt' = 'x' }";
+    assert_eq!(verdict(&golden(nothing), &files).await, "failed: out.txt does not exist");
     let fails = "command = 'python3 none.py'\nfiles = { 'kept.txt' = 'x' }";
     assert!(verdict(&golden(fails), &files).await.starts_with("failed: `python3 none.py` failed"));
 }

@@ -1,13 +1,14 @@
 //! Checks that run a command line and look at what came of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use edvac_memory::program::Expected;
 use edvac_memory::verdict::Verdict;
-use regex::Regex;
 use similar::TextDiff;
 
 use super::bench::{Bench, OUT, last_line, left_in, not_of_the_project};
+use super::expressions::compiled;
 use super::text::{some_lines, steady};
 use super::{Found, Ground};
 use crate::sandbox::Outcome;
@@ -20,8 +21,10 @@ const BUILD_MS_MAX: u64 = 300_000;
 const DETAIL_LINES_MAX: usize = 60;
 /// Characters of what was printed instead that a reason has.
 const SHOWN_CHARS_MAX: usize = 120;
-/// Size up to which a compiled expression may grow.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+/// By these words a shell says that there is no such command.
+const NOT_FOUND_WORDS: [&str; 2] = [": not found", "command not found"];
+/// What is said of a path where nothing is.
+const ABSENT: &str = "does not exist";
 
 /// What one language's project is built, or looked through, with.
 #[derive(Clone, Copy, Debug)]
@@ -115,9 +118,12 @@ pub(super) async fn runs(
         Ok(ran) => ran,
         Err(reason) => return Found::nothing(reason),
     };
-    // A status that is asked for is no accident, whatever it means to a shell.
-    let accident =
-        not_of_the_project(&ran).filter(|_| ran.limit.is_some() || ran.exit_status != Some(exit_status));
+    // A status that is asked for is no accident, whatever it means to a shell; unless nothing was there to have it.
+    let is_missing = NOT_FOUND_WORDS.iter().any(|words| last_line(&ran.output).contains(words));
+    let accident = not_of_the_project(&ran).filter(|verdict| {
+        let nothing_ran = is_missing && matches!(verdict, Verdict::NoEvidence { .. });
+        ran.limit.is_some() || nothing_ran || ran.exit_status != Some(exit_status)
+    });
     let verdict = accident.unwrap_or_else(|| {
         if ran.exit_status != Some(exit_status) {
             let was = ran.exit_status.map_or("none".to_owned(), |s| s.to_string());
@@ -138,12 +144,16 @@ pub(super) async fn golden(
     files: &BTreeMap<String, String>,
     ground: &Ground<'_>,
 ) -> Found {
-    let compared = |read: &dyn Fn(&str) -> Option<Vec<u8>>| {
-        let first = files.iter().find_map(|(path, text)| unlike(path, read(path).as_deref(), text));
+    let compared = |read: &dyn Fn(&str) -> Result<Vec<u8>, &'static str>| {
+        let differs = |(path, text): (&String, &String)| match read(path) {
+            Ok(is) => unlike(path, &is, text),
+            Err(instead) => Some((format!("{path} {instead}"), String::new())),
+        };
+        let first = files.iter().find_map(differs);
         first.map_or_else(Found::passed, |(reason, detail)| Found::failed(reason).with_detail(detail))
     };
     let Some(command) = command else {
-        return compared(&|path| ground.store.read(ground.tree, path).ok());
+        return compared(&|path| ground.store.read(ground.tree, path).map_err(|_| ABSENT));
     };
     let bench = match Bench::of(ground) {
         Ok(bench) => bench,
@@ -160,15 +170,26 @@ pub(super) async fn golden(
         let reason = format!("`{command}` failed: {}", last_line(&steady(&ran.output)));
         return of_command(Verdict::Failed { reason }, command, &ran);
     }
-    let found = compared(&|path| left_in(&bench.work.join(path)));
+    let found = compared(&|path| {
+        let path = bench.work.join(path);
+        left_in(&path).ok_or_else(|| instead(&path))
+    });
     Found { detail: found.detail, ..of_command(found.verdict, command, &ran) }
 }
 
+/// What is where a file should be and none can be read.
+fn instead(path: &Path) -> &'static str {
+    match path.symlink_metadata().map(|meta| meta.file_type()) {
+        Ok(kind) if kind.is_dir() => "is a directory",
+        Ok(kind) if kind.is_symlink() => "is a symbolic link, which is not followed",
+        Ok(kind) if kind.is_file() => "cannot be read",
+        Ok(_) => "is no file with contents",
+        Err(_) => ABSENT,
+    }
+}
+
 /// How a file differs from what it should hold, in one line and as a diff.
-fn unlike(path: &str, is: Option<&[u8]>, should: &str) -> Option<(String, String)> {
-    let Some(is) = is else {
-        return Some((format!("{path} does not exist"), String::new()));
-    };
+fn unlike(path: &str, is: &[u8], should: &str) -> Option<(String, String)> {
     let Ok(is) = std::str::from_utf8(is) else {
         return Some((format!("{path} is not UTF-8 text"), String::new()));
     };
@@ -204,9 +225,8 @@ pub(super) fn differs(text: &str, expected: &Expected) -> Result<Option<String>,
         return Ok(Some(format!("contains {there:?}, which it must not")));
     }
     let Some(pattern) = &expected.matches else { return Ok(None) };
-    let regex = regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build();
-    let regex: Regex =
-        regex.map_err(|e| format!("the check's expression /{pattern}/ cannot be used: {e}"))?;
+    let regex = compiled(pattern)
+        .map_err(|why| format!("the check's expression /{pattern}/ cannot be used: {why}"))?;
     Ok((!regex.is_match(text)).then(|| format!("does not match /{pattern}/; {}", shown())))
 }
 
@@ -253,10 +273,14 @@ mod tests {
 
     #[test]
     fn files_are_compared_as_people_read_them() {
-        assert_eq!(unlike("a", Some(b"x \ny\n\n"), "x\ny"), None);
-        let (reason, diff) = unlike("a", Some(b"x\nz\n"), "x\ny").unwrap();
+        assert_eq!(unlike("a", b"x \ny\n\n", "x\ny"), None);
+        let (reason, diff) = unlike("a", b"x\nz\n", "x\ny").unwrap();
         assert_eq!(reason, "a is not what was expected");
         assert!(diff.contains("-y") && diff.contains("+z"), "{diff}");
-        assert_eq!(unlike("a", None, "").unwrap().0, "a does not exist");
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", directory.path().join("link")).unwrap();
+        assert_eq!(instead(directory.path()), "is a directory");
+        assert_eq!(instead(&directory.path().join("link")), "is a symbolic link, which is not followed");
+        assert_eq!(instead(&directory.path().join("none")), "does not exist");
     }
 }

@@ -44,6 +44,8 @@ pub(super) enum Step {
     Each { names: Vec<String>, over: Over, steps: Vec<Step> },
     /// Steps whose assertions cannot fail the test.
     Lost(Lost, Vec<Step>),
+    /// Steps inside of something of this name, which may catch what they throw; [`File::swallowers`] says whether it does.
+    Within(String, Vec<Step>),
 }
 
 /// What an assertion asks.
@@ -125,6 +127,16 @@ pub(super) struct File {
     pub(super) tables: BTreeMap<String, Vec<Row>>,
     /// Names that other files can use.
     pub(super) offers: BTreeSet<String>,
+    /// Functions and classes among them.
+    pub(super) callables: BTreeSet<String>,
+    /// Functions, decorators and context managers that catch whatever the code that they are given throws.
+    pub(super) swallowers: BTreeSet<String>,
+    /// Classes whose objects are equal to everything.
+    pub(super) always_equal: BTreeSet<String>,
+    /// Names that are imported from a module after another was put in its place, each with that module.
+    pub(super) substitutes: BTreeMap<String, String>,
+    /// What its documentation shows by example, under the names that a runner of such examples gives: `calc.add`.
+    pub(super) examples: BTreeSet<String>,
 }
 
 impl File {
@@ -148,4 +160,13 @@ pub(super) fn fill(steps: &mut [Step], condition: &Tokens) {
             of.push(condition.clone());
         }
     }
+}
+
+/// Whether a test's own assertions stand here; what only says that something is thrown, or works, is none.
+pub(super) fn asks_itself(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Assert(Asked { kind, .. }) => !matches!(kind, Kind::Fails | Kind::Throws | Kind::Works),
+        Step::Each { steps, .. } | Step::Within(_, steps) => asks_itself(steps),
+        _ => false,
+    })
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::TestFacts;
 use super::body::{Asked, File, Found, Step};
 use super::judge::{Assertion, Strictness, is_mocking};
 use super::project::Project;
 use super::tokens::is_name;
+use super::{TestFacts, existence};
 
 /// Writes its flaw into every test that has one. `facts` are of the project's tests in their order.
 pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
@@ -46,6 +46,9 @@ fn of(project: &Project<'_>, file: &File, test: &Found, facts: &TestFacts) -> Op
         } else {
             "it uses nothing of the project".to_owned()
         });
+    }
+    if let Some(asked) = existence::asked_only(project, &reach, facts) {
+        return Some(format!("it asks only whether something is there ({asked})"));
     }
     only_mocks(test).then(|| "everything it checks is a mock that it has set up itself".to_owned())
 }
@@ -102,7 +105,7 @@ fn gather<'s>(steps: &'s [Step], out: &mut Vec<&'s Asked>) {
     for step in steps {
         match step {
             Step::Assert(asked) => out.push(asked),
-            Step::Each { steps, .. } | Step::Lost(_, steps) => gather(steps, out),
+            Step::Each { steps, .. } | Step::Lost(_, steps) | Step::Within(_, steps) => gather(steps, out),
             _ => {}
         }
     }

@@ -151,17 +151,7 @@ fn holds(tokens: &[String], negated: bool, repeats: bool) -> Vec<Plain> {
     }
     let parts = split(tokens, if negated { &["and", "&&"] } else { &["or", "||"] });
     if parts.len() > 1 {
-        let all: Vec<_> = parts.iter().flat_map(|p| holds(p, negated, repeats)).collect();
-        let opposite = parts.iter().any(|p| {
-            let said = joined(bare(p));
-            parts
-                .iter()
-                .any(|q| joined(bare(q)) == format!("not {said}") || joined(bare(q)) == format!("!{said}"))
-        });
-        let least =
-            all.iter().map(|p| p.strictness).min().unwrap_or(Strictness::Trivial).min(Strictness::Loose);
-        let least = if opposite { Strictness::Trivial } else { least };
-        return vec![Plain::new("either", least, &[tokens])];
+        return vec![either(tokens, &parts, negated, repeats)];
     }
     match tokens {
         [first, rest @ ..] if first == "not" || first == "!" => return holds(rest, !negated, repeats),
@@ -190,11 +180,30 @@ fn holds(tokens: &[String], negated: bool, repeats: bool) -> Vec<Plain> {
         let sign = tokens.get(left.len()).map(String::as_str).unwrap_or_default();
         return vec![compared(kind, sign, left, right, negated, repeats)];
     }
+    let word = if negated { "not" } else { "true" };
+    vec![Plain::new(word, of_truth(tokens, negated), &[tokens])]
+}
+
+/// One of several has to hold, which asks no more than the least of them, and nothing where one is another's opposite.
+fn either(tokens: &[String], parts: &[&[String]], negated: bool, repeats: bool) -> Plain {
+    let all: Vec<_> = parts.iter().flat_map(|p| holds(p, negated, repeats)).collect();
+    let opposite = parts.iter().any(|p| {
+        let said = joined(bare(p));
+        parts
+            .iter()
+            .any(|q| joined(bare(q)) == format!("not {said}") || joined(bare(q)) == format!("!{said}"))
+    });
+    let least = all.iter().map(|p| p.strictness).min().unwrap_or(Strictness::Trivial).min(Strictness::Loose);
+    let least = if opposite { Strictness::Trivial } else { least };
+    Plain::new("either", least, &[tokens])
+}
+
+/// How much it asks that an expression which compares nothing is true.
+fn of_truth(tokens: &[String], negated: bool) -> Strictness {
     let said = joined(tokens);
     let is_tuple = tokens.first().is_some_and(|t| t == "(")
         && split(&tokens[1..tokens.len().max(2) - 1], &[","]).len() > 1;
-    let word = if negated { "not" } else { "true" };
-    let strictness = match tokens {
+    match tokens {
         // A failure in so many words.
         [one] if !negated && matches!(one.as_str(), "False" | "false" | "0" | "None") => Strictness::Loose,
         _ if is_tuple && !negated && tokens.last().is_some_and(|t| t == ")") => Strictness::Trivial,
@@ -238,8 +247,7 @@ fn holds(tokens: &[String], negated: bool, repeats: bool) -> Vec<Plain> {
             Strictness::Loose
         }
         _ => Strictness::Truthy,
-    };
-    vec![Plain::new(word, strictness, &[tokens])]
+    }
 }
 
 fn compared(

@@ -6,13 +6,16 @@
 
 mod body;
 mod compare;
+mod existence;
 mod expand;
 mod flaws;
 mod go;
+mod implied;
 mod javascript;
 mod judge;
 mod project;
 mod python;
+mod replaced;
 mod rust;
 mod tamper;
 mod tokens;
@@ -43,6 +46,9 @@ pub struct Inventory {
     /// Whether there are tests that a macro makes, which assert something and whose names are in no file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub makes_tests: bool,
+    /// Examples in documentation that a runner can take for tests, by the names that it gives them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub examples: BTreeSet<String>,
 }
 
 /// One test as its text says it.
@@ -139,6 +145,7 @@ impl Inventory {
         all.sort_by(|a, b| a.path.cmp(&b.path));
         if language == "python" {
             python::inherit(&mut all);
+            python::unawaited(&mut all, files.iter().any(|(path, text)| wants_pytest(path, text)));
         }
         if language == "rust" {
             let manifests = files.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
@@ -158,10 +165,12 @@ impl Inventory {
                 facts.push(of_test(&project, file, test));
             }
         }
+        implied::find(&project, &mut facts);
         flaws::find(&project, &mut facts);
+        let examples = project.examples.iter().map(|name| (*name).to_owned()).collect();
         let makes_tests =
             language == "rust" && files.iter().any(|(path, text)| rust::makes_tests(path, text));
-        Self { tests: facts, tampering: tamper::find(&files, &all, language), makes_tests }
+        Self { tests: facts, tampering: tamper::find(&files, &all, language), makes_tests, examples }
     }
 
     /// What the tests no longer ask that they asked `before`. Renamed, moved, split, merged, rewritten and stricter tests
@@ -184,7 +193,9 @@ impl Inventory {
         let named =
             |t: &&TestFacts| [own, plain_own, last].contains(&t.name.as_str()) || is_filled(&t.name, last);
         let found: Vec<_> = if exact.is_empty() { self.tests.iter().filter(named).collect() } else { exact };
-        if found.is_empty() && !self.makes_tests {
+        // `calc.add`; `calc.py::calc.add` of pytest.
+        let is_example = self.examples.contains(plain.rsplit("::").next().unwrap_or(plain));
+        if found.is_empty() && !self.makes_tests && !is_example {
             return Some(format!(
                 "{last} is in no file under this name, so what it asserts is not known; write it out"
             ));
@@ -218,6 +229,15 @@ fn is_filled(template: &str, name: &str) -> bool {
         rest = at.map_or(rest, |at| &rest[at + part.len()..]);
         at.is_some()
     })
+}
+
+/// Whether a file says that its project's tests are run by pytest, which has plugins that await.
+fn wants_pytest(path: &str, text: &str) -> bool {
+    let is_settings = [".toml", ".cfg", ".ini"].iter().any(|ending| path.ends_with(ending));
+    path.ends_with("conftest.py")
+        || path.ends_with("pytest.ini")
+        || is_settings && text.contains("pytest")
+        || speaks(path, "python") && (text.contains("import pytest") || text.contains("from pytest"))
 }
 
 fn speaks(path: &str, language: &str) -> bool {

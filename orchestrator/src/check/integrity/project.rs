@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::body::{File, Found};
-use super::judge::is_mocking;
-use super::tokens::{Tokens, is_name};
+use super::tokens::is_name;
 
 /// Names of modules that are too short to be told from words.
 const STEM_CHARS_MIN: usize = 3;
@@ -19,6 +18,10 @@ pub(super) struct Project<'a> {
     pub(super) tests: Vec<&'a File>,
     /// All that what is tested offers.
     own: HashSet<&'a str>,
+    /// Functions and classes among it.
+    callables: HashSet<&'a str>,
+    /// What its documentation shows by example.
+    pub(super) examples: BTreeSet<&'a str>,
     /// What a file of the project can be called by in a text.
     stems: BTreeSet<&'a str>,
     /// What names mean that imports of files with tests bring: looked up once, not once for each test.
@@ -72,7 +75,7 @@ pub(super) fn helps_tests(path: &str) -> bool {
 pub(super) struct Reach {
     /// Names of the project's own code that it uses.
     pub(super) touches: BTreeSet<String>,
-    /// Whether it names a file of the project, to start or read it.
+    /// Whether it names a file of the project, to start or read it, or runs the examples in one.
     pub(super) by_file: bool,
     /// Modules of the project, as they are called here.
     pub(super) modules: BTreeSet<String>,
@@ -94,11 +97,13 @@ impl<'a> Project<'a> {
         let stems = paths.iter().map(|p| stem(p)).chain(packages).filter(|s| s.len() >= STEM_CHARS_MIN);
         let imported = Imported::by(&tests, code);
         let own = code.iter().flat_map(|f| f.offers.iter().map(String::as_str)).collect();
+        let callables = code.iter().flat_map(|f| f.callables.iter().map(String::as_str)).collect();
+        let examples = code.iter().flat_map(|f| f.examples.iter().map(String::as_str)).collect();
         let mut defined: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
         for file in &tests {
             file.defines.keys().for_each(|name| defined.entry(name).or_default().push(file));
         }
-        Self { language, stems: stems.collect(), imported, defined, own, tests }
+        Self { language, stems: stems.collect(), imported, defined, own, callables, examples, tests }
     }
 
     /// The test's file first, then everything that can help it.
@@ -110,15 +115,21 @@ impl<'a> Project<'a> {
     /// Follows the names in a test to what they are made of.
     pub(super) fn reach(&self, file: &File, test: &Found) -> Reach {
         let seen = self.closure(file, test);
-        let (mut touches, modules) = self.imported.names(&seen);
+        let substituted = |name: &str| file.substitutes.contains_key(name);
+        let (mut touches, modules) = self.imported.names(&seen, &substituted);
         if matches!(self.language, "rust" | "go") || file.path.starts_with("src/") {
             let offers = |name: &String| {
                 self.own.contains(name.as_str()) || self.language == "rust" && file.offers.contains(name)
             };
             touches.extend(seen.iter().filter(|name| offers(name)).cloned());
         }
-        let replaced = replaced(&test.function.tokens);
-        let is_replaced = |token: &str| replaced.contains(token.rsplit('.').next().unwrap_or(token));
+        let mut replaced = super::replaced::replaced(test, &|owner| self.is_own(owner));
+        replaced.extend(file.substitutes.keys().filter(|name| seen.contains(*name)).cloned());
+        let is_replaced = |token: &str| {
+            let name = token.trim_start_matches('"');
+            let is_import = || file.imports.iter().any(|import| import.module == name);
+            replaced.contains(name.rsplit('.').next().unwrap_or(name)) || !replaced.is_empty() && is_import()
+        };
         let by_file = seen.iter().filter(|token| !is_replaced(token)).any(|token| {
             token.contains("CARGO_BIN_EXE")
                 || token == "cargo_bin"
@@ -127,7 +138,20 @@ impl<'a> Project<'a> {
                         .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-'))
                         .any(|word| self.stems.contains(word))
         });
-        Reach { touches, by_file, modules, replaced }
+        // The examples in a module's documentation are tests of it.
+        let runs_examples = ["testmod", "DocTestSuite"].iter().any(|name| seen.contains(*name));
+        let by_examples = runs_examples && !modules.is_empty() && !self.examples.is_empty();
+        Reach { touches, by_file: by_file || by_examples, modules, replaced }
+    }
+
+    /// Whether a name means a module, a function or a class of the project.
+    fn is_own(&self, name: &str) -> bool {
+        self.stems.contains(name) || self.imported.modules.contains_key(name) || self.is_callable(name)
+    }
+
+    /// Whether a name is that of a function or class of the project.
+    pub(super) fn is_callable(&self, name: &str) -> bool {
+        self.callables.contains(name)
     }
 
     /// Every token that a test is made of, through all names that mean something in its files.
@@ -181,15 +205,21 @@ impl<'a> Imported<'a> {
     }
 
     /// Those of the names that are seen which mean something of the project, and those that mean a module of it.
-    fn names(&self, seen: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<String>) {
-        let modules: Vec<_> = seen.iter().filter_map(|n| self.modules.get_key_value(n.as_str())).collect();
+    /// What is `substituted` means nothing of it.
+    fn names(
+        &self,
+        seen: &BTreeSet<String>,
+        substituted: &dyn Fn(&str) -> bool,
+    ) -> (BTreeSet<String>, BTreeSet<String>) {
+        let known = seen.iter().filter(|name| !substituted(name));
+        let modules: Vec<_> = known.clone().filter_map(|n| self.modules.get_key_value(n.as_str())).collect();
         let own = |name: &&String| {
             let name = name.as_str();
             self.named.contains(name)
                 || self.everything.contains(name)
                 || modules.iter().any(|(alias, offers)| **alias != name && offers.contains(name))
         };
-        let names = seen.iter().filter(own).cloned().collect();
+        let names = known.filter(own).cloned().collect();
         (names, modules.into_iter().map(|(alias, _)| (*alias).to_owned()).collect())
     }
 }
@@ -210,24 +240,4 @@ fn names_module(module: &str, path: &str) -> bool {
     let wanted = if module.contains('/') { last } else { module.trim_start_matches('.') };
     !wanted.is_empty()
         && (dotted == wanted || dotted.ends_with(&format!(".{wanted}")) || stem(path) == wanted)
-}
-
-/// What a test puts something else in the place of: `patch("calc.add")`, `calc.add = Mock()`, `mock.method(calc, "add")`.
-fn replaced(tokens: &Tokens) -> BTreeSet<String> {
-    let mut out = BTreeSet::new();
-    let mocks = is_mocking(tokens);
-    for (at, token) in tokens.iter().enumerate() {
-        let next = |n: usize| tokens.get(at + n).map(String::as_str).unwrap_or_default();
-        let is_patch = matches!(token.as_str(), "patch" | "object" | "method" | "setattr" | "spyOn");
-        if is_patch && next(1) == "(" {
-            let name = tokens[at + 1..].iter().take(8).find(|t| t.starts_with('"'));
-            let name = name.map(|n| n.trim_start_matches('"'));
-            out.extend(name.map(|n| n.rsplit('.').next().unwrap_or(n).to_owned()));
-        }
-        let gets_mock = mocks && next(1) == "." && next(3) == "=" && next(4).contains("Mock");
-        if gets_mock && is_name(token) {
-            out.insert(next(2).to_owned());
-        }
-    }
-    out
 }

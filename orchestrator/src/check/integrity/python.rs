@@ -1,12 +1,17 @@
 //! Python: `unittest` and plain functions with `assert`, as pytest has them.
 
+mod classes;
 mod steps;
+mod substitutes;
+mod swallow;
 
 use tree_sitter::Node;
 
-use super::body::{File, Found, Import, Over};
+use super::body::{File, Found, Over};
 use super::tokens::{Tokens, is_name, joined, tokens};
 use crate::check::syntax;
+use classes::{Class, is_plain_tests, no_tests};
+pub(super) use classes::{inherit, unawaited};
 use steps::is_false;
 
 /// Deeper code is not read.
@@ -34,6 +39,10 @@ pub(super) fn read(path: &str, text: &str) -> File {
     for node in children(root) {
         reader.top(node, None, 0);
     }
+    reader.inner_imports(root);
+    reader.swallowers(root);
+    reader.substitutes(root);
+    reader.examples(root);
     shadowed(&mut file);
     file
 }
@@ -99,7 +108,7 @@ impl<'a> Reader<'a> {
                 self.definition(inner, &marks, class, Some(node), depth);
             }
             "function_definition" | "class_definition" => self.definition(node, &[], class, None, depth),
-            "import_statement" | "import_from_statement" => self.import(node),
+            "import_statement" | "import_from_statement" => self.import(node, true),
             "if_statement" => {
                 let condition =
                     node.child_by_field_name("condition").map(|n| self.tokens(n)).unwrap_or_default();
@@ -152,6 +161,7 @@ impl<'a> Reader<'a> {
             self.file.define(&name, &all);
             if class.is_none() {
                 self.file.offers.insert(name.clone());
+                self.file.callables.insert(name.clone());
             }
             let bases = node.child_by_field_name("superclasses").map(|n| self.tokens(n)).unwrap_or_default();
             let body = node.child_by_field_name("body");
@@ -175,6 +185,7 @@ impl<'a> Reader<'a> {
         self.file.define(&name, &all);
         if class.is_none() {
             self.file.offers.insert(name.clone());
+            self.file.callables.insert(name.clone());
         }
         // What a fixture or setUp gives a name to.
         for inner in syntax::nodes(node).filter(|n| n.kind() == "assignment") {
@@ -230,88 +241,5 @@ impl<'a> Reader<'a> {
                 || said.starts_with("raise unittest.SkipTest")
                 || said.starts_with("raise SkipTest")
         })
-    }
-
-    fn import(&mut self, node: Node<'_>) {
-        let mut import = Import { module: self.field(node, "module_name").to_owned(), ..Import::default() };
-        let from = !import.module.is_empty();
-        let mut cursor = node.walk();
-        let names: Vec<_> = node.children_by_field_name("name", &mut cursor).collect();
-        import.everything = children(node).iter().any(|n| n.kind() == "wildcard_import");
-        for name in names {
-            let (what, alias) = if name.kind() == "aliased_import" {
-                (self.field(name, "name"), self.field(name, "alias"))
-            } else {
-                (self.said(name), self.said(name))
-            };
-            // What a package brings in, it hands on.
-            let own = alias.split('.').next().unwrap_or(alias);
-            self.file.offers.insert(own.to_owned());
-            if from {
-                import.names.push((what.to_owned(), alias.to_owned()));
-            } else {
-                let alias = alias.split('.').next().unwrap_or(alias);
-                let (module, alias) = (what.to_owned(), Some(alias.to_owned()));
-                self.file.imports.push(Import { module, alias, ..Import::default() });
-            }
-        }
-        if from {
-            self.file.imports.push(import);
-        }
-    }
-}
-
-struct Class {
-    name: String,
-    bases: Vec<String>,
-    skipped: bool,
-}
-
-/// Whether a plain class is looked into for tests by its name.
-fn is_plain_tests(class: &str) -> bool {
-    class.starts_with("Test")
-}
-
-fn no_tests(class: &str) -> String {
-    format!("its class {class} is no TestCase and its name does not begin with Test")
-}
-
-/// A class without a base of its own that is a `TestCase` is not looked into by the runner, wherever its bases are.
-pub(super) fn inherit(files: &mut [File]) {
-    let mut bases: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
-    for (name, tokens) in files.iter().flat_map(|f| &f.defines) {
-        if let Some(name) = name.strip_prefix("class ") {
-            bases.entry(name.to_owned()).or_default().extend(tokens.iter().cloned());
-        }
-    }
-    let plain = |name: &str| {
-        let mut name = name.to_owned();
-        for _ in 0..DEPTH_MAX {
-            match bases.get(&name).map(Vec::as_slice) {
-                // A class that is not known can be anything.
-                None => return false,
-                Some([]) => return true,
-                Some(more) => match more.iter().find(|b| bases.contains_key(*b)) {
-                    Some(next) if more.iter().all(|b| bases.contains_key(b)) => name.clone_from(next),
-                    _ => return false,
-                },
-            }
-        }
-        false
-    };
-    let handed_on: std::collections::BTreeSet<&String> = bases.values().flatten().collect();
-    for test in files.iter_mut().flat_map(|f| &mut f.tests) {
-        let class = test.full.rsplit('.').nth(1).unwrap_or_default().to_owned();
-        let of_class = test.dead.as_ref().is_none_or(|d| d.starts_with("its class"));
-        if of_class && handed_on.contains(&class) {
-            // Its tests run in the classes that are made from it.
-            test.dead = None;
-        } else if test.dead.is_none()
-            && !is_plain_tests(&class)
-            && bases.contains_key(&class)
-            && plain(&class)
-        {
-            test.dead = Some(no_tests(&class));
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Rust: functions with `#[test]`, in modules of their own and in `tests/`.
 
 mod steps;
+mod swallow;
 
 use tree_sitter::Node;
 
@@ -23,7 +24,6 @@ pub(super) fn is_test(path: &str) -> bool {
         || path.ends_with("_tests.rs")
 }
 
-/// Reads a file.
 /// Whether a file has a macro that makes tests which assert something.
 pub(super) fn makes_tests(path: &str, text: &str) -> bool {
     if !text.contains("macro_rules!") || !text.contains("test]") {
@@ -38,6 +38,7 @@ pub(super) fn makes_tests(path: &str, text: &str) -> bool {
     })
 }
 
+/// Reads a file.
 pub(super) fn read(path: &str, text: &str) -> File {
     let mut file = File { path: path.to_owned(), ..File::default() };
     let Ok(tree) = syntax::tree(text, &tree_sitter_rust::LANGUAGE.into()) else { return file };
@@ -189,6 +190,9 @@ impl<'a> Reader<'a> {
         if !is_test {
             self.offer(&name, around);
             if around.in_tests {
+                if self.catches_all(item) {
+                    self.file.swallowers.insert(name);
+                }
                 self.file.functions.push(function);
             }
             return;

@@ -1,5 +1,7 @@
 //! What interferes with the run itself: the runner, its assertions, its results, its exit status.
 
+#[path = "tamper/asks.rs"]
+mod asks;
 #[path = "tamper/javascript.rs"]
 mod of_javascript;
 #[path = "tamper/python.rs"]
@@ -8,7 +10,7 @@ mod of_python;
 use tree_sitter::Node;
 
 use super::body::File;
-use super::tokens::{is_name, joined, tokens};
+use super::tokens::{joined, tokens};
 use super::{Breach, BreachKind, go, javascript, project, python, rust};
 use crate::check::syntax;
 
@@ -157,24 +159,6 @@ impl<'a> Look<'a> {
             })
     }
 
-    /// Whether a function is there once for tests and once for everybody else.
-    fn has_twin(&self, node: Node<'_>) -> bool {
-        let attribute = |n: Node<'_>| {
-            n.prev_named_sibling().filter(|p| p.kind() == "attribute_item").map(|p| self.said(p))
-        };
-        let is_for_tests = attribute(node).is_some_and(|said| said.replace(' ', "") == "#[cfg(test)]");
-        let siblings = node.parent().map(|parent| {
-            let mut cursor = parent.walk();
-            parent.named_children(&mut cursor).collect::<Vec<_>>()
-        });
-        is_for_tests
-            && siblings.unwrap_or_default().into_iter().any(|n| {
-                n.kind() == "function_item"
-                    && self.field(n, "name") == self.field(node, "name")
-                    && attribute(n).is_some_and(|said| said.replace(' ', "") == "#[cfg(not(test))]")
-            })
-    }
-
     fn rust(&self, node: Node<'_>) -> Option<String> {
         match node.kind() {
             "macro_definition" => {
@@ -211,11 +195,7 @@ impl<'a> Look<'a> {
                 (takes_self && matches!(body.as_str(), "{true}" | "{return true;}"))
                     .then(|| "has an eq that says that everything is equal".to_owned())
             }
-            "macro_invocation" if self.field(node, "macro") == "cfg" && !self.rust_tests(node) => {
-                let all = tokens(node, self.text);
-                let asks = all.iter().any(|t| is_name(t) && t == "test");
-                asks.then(|| "finds out whether it is being tested, and then does something else".to_owned())
-            }
+            _ if !self.rust_tests(node) => self.rust_asks(node),
             _ => None,
         }
     }
@@ -225,6 +205,6 @@ impl<'a> Look<'a> {
             && self.field(node, "function") == "os.Exit"
             && self.field(node, "arguments") == "(0)"
             && self.in_tests;
-        ends.then(|| "ends the test run with os.Exit".to_owned())
+        ends.then(|| "ends the test run with os.Exit".to_owned()).or_else(|| self.go_asks(node))
     }
 }

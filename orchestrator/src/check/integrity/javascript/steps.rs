@@ -62,7 +62,7 @@ impl Reader<'_> {
                         self.file.functions.push(function);
                         continue;
                     }
-                    self.expression(value, true, out, depth + 1);
+                    self.expression(value, self.is_used_again(declarator), out, depth + 1);
                     if let Some(rows) = self.rows(value) {
                         out.push(Step::Table(name.to_owned(), rows));
                     }
@@ -178,7 +178,12 @@ impl Reader<'_> {
             let promise = matches!(name, "rejects" | "doesNotReject")
                 || said.contains(".rejects.")
                 || said.contains(".resolves.");
+            let inverted = self.expects_own_failure(node, &asked, depth);
             let step = Step::Assert(asked);
+            if inverted {
+                out.push(Step::Lost(Lost::Swallowed, vec![step]));
+                return;
+            }
             out.push(if promise && !waited { Step::Lost(Lost::Floating, vec![step]) } else { step });
             return;
         }
@@ -204,14 +209,20 @@ impl Reader<'_> {
                     ("forEach" | "map", Some(object)) => self.over(object),
                     _ => Over::Unknown,
                 };
-                inside.push(Step::Each { names: function.parameters, over, steps: function.steps });
+                // The loop goes on, and the test with it, before the function is through.
+                let floats = function.is_async && (name == "forEach" || name == "map" && !waited);
+                let each = Step::Each { names: function.parameters, over, steps: function.steps };
+                let step = if floats { Step::Lost(Lost::Floating, vec![each]) } else { each };
+                inside.push(Step::Within(name.to_owned(), vec![step]));
             } else {
-                self.expression(*argument, true, &mut inside, depth + 1);
+                let waited = waited || !said.starts_with("Promise.");
+                self.expression(*argument, waited, &mut inside, depth + 1);
             }
         }
         let later = matches!(name, "then" | "catch" | "finally") && !waited
-            || matches!(name, "setTimeout" | "setImmediate" | "nextTick" | "queueMicrotask")
-                && !self.awaited_around(node);
+            || matches!(name, "setTimeout" | "setImmediate" | "nextTick" | "queueMicrotask");
+        let later = later && !self.awaited_around(node)
+            || node.kind() == "new_expression" && said == "Promise" && !waited;
         if later {
             out.push(Step::Lost(Lost::Floating, inside));
         } else {
@@ -231,14 +242,6 @@ impl Reader<'_> {
         }
         let given = nodes.iter().map(|n| self.tokens(*n)).collect();
         out.push(Step::Call { name: name.to_owned(), given, awaited: waited });
-    }
-
-    /// In a promise that is made by hand somebody can wait for a callback; so in a test that is told when it is done.
-    pub(super) fn awaited_around(&self, node: Node<'_>) -> bool {
-        std::iter::successors(Some(node), Node::parent).take(DEPTH_MAX).any(|n| {
-            n.kind() == "new_expression" && self.said(n).starts_with("new Promise")
-                || is_function(n) && self.parameters(n).iter().any(|p| p == "done")
-        })
     }
 
     pub(super) fn over(&self, node: Node<'_>) -> Over {
@@ -279,7 +282,7 @@ pub(super) fn is_false(condition: &Tokens) -> bool {
 pub(super) fn has_assertion(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
         Step::Assert(_) => true,
-        Step::Each { steps, .. } | Step::Lost(_, steps) => has_assertion(steps),
+        Step::Each { steps, .. } | Step::Lost(_, steps) | Step::Within(_, steps) => has_assertion(steps),
         _ => false,
     })
 }

@@ -4,6 +4,7 @@ use tree_sitter::Node;
 
 use super::super::body::{Asked, Function, Kind, Lost, Over, Row, Step, fill, once};
 use super::super::tokens::{Tokens, arguments, bare, is_fixed, is_name, joined};
+use super::swallow::{Regions, expects_own_failure, is_broad};
 use super::{DEPTH_MAX, Reader, children};
 use crate::check::syntax;
 
@@ -144,10 +145,7 @@ impl Reader<'_> {
             let inside = self.block(block, depth + 1);
             if clause.kind() == "except_clause" {
                 let head = &self.text[clause.start_byte()..block.start_byte()];
-                let broad = !head.trim_start_matches("except").contains(char::is_alphabetic)
-                    || ["AssertionError", "Exception", "BaseException"]
-                        .iter()
-                        .any(|w| head.split(|c: char| !c.is_alphanumeric()).any(|word| word == *w));
+                let broad = is_broad(head);
                 let handled = self.said(block);
                 let fails = handled.contains("raise")
                     || handled.contains("fail(")
@@ -176,28 +174,11 @@ impl Reader<'_> {
         out.extend(rest);
     }
 
-    pub(super) fn with(&mut self, node: Node<'_>, out: &mut Vec<Step>, depth: usize) {
-        let mut swallows = false;
-        for item in syntax::nodes(node).filter(|n| n.kind() == "with_item") {
-            if item.parent().and_then(|p| p.parent()) != Some(node) {
-                continue;
-            }
-            let said = self.said(item);
-            swallows |= said.contains("suppress(")
-                && (said.contains("AssertionError") || said.contains("Exception)"));
-            self.calls(item, out);
-        }
-        let body = node.child_by_field_name("body").map(|n| self.block(n, depth + 1)).unwrap_or_default();
-        if swallows {
-            out.push(Step::Lost(Lost::Swallowed, body));
-        } else {
-            out.extend(body);
-        }
-    }
-
     /// Every call in an expression: assertions and what may be a helper.
     pub(super) fn calls(&mut self, node: Node<'_>, out: &mut Vec<Step>) {
+        let mut around = Regions::default();
         for call in syntax::nodes(node).filter(|n| n.kind() == "call") {
+            around.reach(call);
             let function = self.field(call, "function");
             let name = function.rsplit('.').next().unwrap_or(function);
             let Some(list) = call.child_by_field_name("arguments") else { continue };
@@ -216,15 +197,21 @@ impl Reader<'_> {
                 || name.starts_with("assert_has")
             {
                 let whom = call.child_by_field_name("function").map(|n| self.tokens(n)).unwrap_or_default();
-                out.push(Step::Assert(Asked { kind: Kind::Equal, of: vec![whom, inner.to_vec()] }));
+                out.push(
+                    around.wrap(Step::Assert(Asked { kind: Kind::Equal, of: vec![whom, inner.to_vec()] })),
+                );
             } else if let Some((kind, arity)) = assertion(function, name) {
+                if kind == Kind::Throws && expects_own_failure(&given) {
+                    around.enter_lost(call);
+                }
                 given.truncate(arity);
                 let kind = if loose { Kind::Like } else { kind };
                 let of = if kind == Kind::Fails { vec![] } else { given };
-                out.push(Step::Assert(Asked { kind, of }));
+                out.push(around.wrap(Step::Assert(Asked { kind, of })));
             } else {
                 let waits = call.parent().is_none_or(|p| p.kind() != "expression_statement");
-                out.push(Step::Call { name: name.to_owned(), given, awaited: waits });
+                out.push(around.wrap(Step::Call { name: name.to_owned(), given, awaited: waits }));
+                around.enter(call, name);
             }
         }
     }

@@ -44,63 +44,8 @@ impl Reader<'_> {
         }
         match node.kind() {
             "macro_invocation" => self.invocation(node, out),
-            "let_declaration" => {
-                if let Some(value) = node.child_by_field_name("value") {
-                    let pattern = node.child_by_field_name("pattern");
-                    let name = pattern.map(|n| self.said(n).trim_start_matches("mut ")).unwrap_or_default();
-                    if value.kind() == "closure_expression" {
-                        let parameters =
-                            self.tokens_of(value, "parameters").into_iter().filter(|t| is_name(t)).collect();
-                        let mut steps = Vec::new();
-                        value
-                            .child_by_field_name("body")
-                            .into_iter()
-                            .for_each(|n| self.step(n, &mut steps, depth + 1));
-                        let tokens = self.tokens(value);
-                        self.file.functions.push(Function {
-                            name: name.to_owned(),
-                            parameters,
-                            steps,
-                            tokens,
-                            is_async: false,
-                        });
-                        return;
-                    }
-                    self.step(value, out, depth + 1);
-                    if let Some(rows) = self.rows(value) {
-                        out.push(Step::Table(name.to_owned(), rows));
-                    }
-                    let value = self.tokens(value);
-                    let mutable = self.said(node).starts_with("let mut")
-                        || children(node).iter().any(|n| n.kind() == "mutable_specifier");
-                    if !mutable {
-                        out.push(Step::Let(name.to_owned(), value));
-                    }
-                }
-                if let Some(other) = node.child_by_field_name("alternative") {
-                    let mut inside = Vec::new();
-                    self.step(other, &mut inside, depth + 1);
-                    fill(&mut inside, &self.tokens_of(node, "value"));
-                    out.extend(inside);
-                }
-            }
-            "if_expression" => {
-                let condition = self.tokens_of(node, "condition");
-                let mut then = Vec::new();
-                node.child_by_field_name("consequence")
-                    .into_iter()
-                    .for_each(|n| self.step(n, &mut then, depth + 1));
-                fill(&mut then, &condition);
-                let constant = matches!(joined(&condition).as_str(), "false" | "!true")
-                    || joined(&condition).starts_with("cfg!(");
-                out.push(if constant { Step::Lost(Lost::Dead, then) } else { once(then) });
-                let mut other = Vec::new();
-                node.child_by_field_name("alternative")
-                    .into_iter()
-                    .for_each(|n| self.step(n, &mut other, depth + 1));
-                fill(&mut other, &condition);
-                out.extend(other);
-            }
+            "let_declaration" => self.binding(node, out, depth),
+            "if_expression" => self.branch(node, out, depth),
             "match_expression" => {
                 let subject = self.tokens_of(node, "value");
                 let mut inside = Vec::new();
@@ -116,35 +61,7 @@ impl Reader<'_> {
                 out.push(Step::Each { names, over, steps });
             }
             "block" => out.extend(self.block(node, depth + 1)),
-            "call_expression" => {
-                let function = node.child_by_field_name("function");
-                let said = function.map(|n| self.said(n)).unwrap_or_default();
-                let name = said.rsplit(['.', ':']).next().unwrap_or(said).to_owned();
-                let list = node.child_by_field_name("arguments").map(children).unwrap_or_default();
-                let mut inside = Vec::new();
-                for part in function.into_iter().chain(list.iter().copied()) {
-                    self.step(part, &mut inside, depth + 1);
-                }
-                let caught = name == "catch_unwind";
-                let given = list.iter().map(|n| self.tokens(*n)).collect();
-                // What is caught and thrown away; a result that is looked at is another matter.
-                let ignored = node.parent().is_some_and(|p| {
-                    p.kind() == "expression_statement"
-                        || p.kind() == "let_declaration" && self.field(p, "pattern").starts_with('_')
-                        || p.kind() == "field_expression" && self.said(p).ends_with(".ok")
-                });
-                if caught && ignored {
-                    out.push(Step::Lost(Lost::Swallowed, inside));
-                } else {
-                    out.extend(inside);
-                }
-                if matches!(name.as_str(), "unwrap" | "expect" | "unwrap_err" | "expect_err") {
-                    let of = function.map(|n| self.tokens(n)).unwrap_or_default();
-                    out.push(Step::Assert(Asked { kind: Kind::Works, of: vec![of] }));
-                } else {
-                    out.push(Step::Call { name, given, awaited: true });
-                }
-            }
+            "call_expression" => self.call(node, out, depth),
             "try_expression" => {
                 out.push(Step::Assert(Asked { kind: Kind::Works, of: vec![self.tokens(node)] }));
                 children(node).into_iter().for_each(|n| self.step(n, out, depth + 1));
@@ -154,6 +71,94 @@ impl Reader<'_> {
                 self.file.functions.push(inner);
             }
             _ => children(node).into_iter().for_each(|n| self.step(n, out, depth + 1)),
+        }
+    }
+
+    /// A name that is given a value, which can be a function.
+    fn binding(&mut self, node: Node<'_>, out: &mut Vec<Step>, depth: usize) {
+        if let Some(value) = node.child_by_field_name("value") {
+            let pattern = node.child_by_field_name("pattern");
+            let name = pattern.map(|n| self.said(n).trim_start_matches("mut ")).unwrap_or_default();
+            if value.kind() == "closure_expression" {
+                let parameters =
+                    self.tokens_of(value, "parameters").into_iter().filter(|t| is_name(t)).collect();
+                let mut steps = Vec::new();
+                value
+                    .child_by_field_name("body")
+                    .into_iter()
+                    .for_each(|n| self.step(n, &mut steps, depth + 1));
+                let tokens = self.tokens(value);
+                self.file.functions.push(Function {
+                    name: name.to_owned(),
+                    parameters,
+                    steps,
+                    tokens,
+                    is_async: false,
+                });
+                return;
+            }
+            self.step(value, out, depth + 1);
+            if let Some(rows) = self.rows(value) {
+                out.push(Step::Table(name.to_owned(), rows));
+            }
+            let value = self.tokens(value);
+            let mutable = self.said(node).starts_with("let mut")
+                || children(node).iter().any(|n| n.kind() == "mutable_specifier");
+            if !mutable {
+                out.push(Step::Let(name.to_owned(), value));
+            }
+        }
+        if let Some(other) = node.child_by_field_name("alternative") {
+            let mut inside = Vec::new();
+            self.step(other, &mut inside, depth + 1);
+            fill(&mut inside, &self.tokens_of(node, "value"));
+            out.extend(inside);
+        }
+    }
+
+    fn branch(&mut self, node: Node<'_>, out: &mut Vec<Step>, depth: usize) {
+        let condition = self.tokens_of(node, "condition");
+        let mut then = Vec::new();
+        node.child_by_field_name("consequence").into_iter().for_each(|n| self.step(n, &mut then, depth + 1));
+        fill(&mut then, &condition);
+        let constant = matches!(joined(&condition).as_str(), "false" | "!true")
+            || joined(&condition).starts_with("cfg!(");
+        out.push(if constant { Step::Lost(Lost::Dead, then) } else { once(then) });
+        let mut other = Vec::new();
+        node.child_by_field_name("alternative").into_iter().for_each(|n| self.step(n, &mut other, depth + 1));
+        fill(&mut other, &condition);
+        out.extend(other);
+    }
+
+    fn call(&mut self, node: Node<'_>, out: &mut Vec<Step>, depth: usize) {
+        let function = node.child_by_field_name("function");
+        let said = function.map(|n| self.said(n)).unwrap_or_default();
+        let name = said.rsplit(['.', ':']).next().unwrap_or(said).to_owned();
+        let list = node.child_by_field_name("arguments").map(children).unwrap_or_default();
+        let mut inside = Vec::new();
+        function.into_iter().for_each(|n| self.step(n, &mut inside, depth + 1));
+        for part in list.iter().copied() {
+            let mut of_part = Vec::new();
+            self.step(part, &mut of_part, depth + 1);
+            if part.kind() == "closure_expression" {
+                inside.push(Step::Within(name.clone(), of_part));
+            } else {
+                inside.extend(of_part);
+            }
+        }
+        let given = list.iter().map(|n| self.tokens(*n)).collect();
+        // What is caught, or ends a thread, and then thrown away; a result that is looked at is another matter.
+        let caught = name == "catch_unwind" || name == "spawn" && said.contains("thread");
+        if caught && self.is_ignored(node, 0) {
+            out.push(Step::Lost(Lost::Swallowed, inside));
+        } else {
+            out.extend(inside);
+        }
+        if matches!(name.as_str(), "unwrap" | "expect" | "unwrap_err" | "expect_err") {
+            let of = function.map(|n| self.tokens(n)).unwrap_or_default();
+            out.push(Step::Assert(Asked { kind: Kind::Works, of: vec![of] }));
+        } else {
+            out.push(Step::Call { name, given, awaited: true });
         }
     }
 

@@ -64,11 +64,7 @@ impl Look<'_> {
                 let at_load = !in_function && !guarded;
                 (ends && (self.in_tests || at_load)).then(|| format!("ends the test run with {function}"))
             }
-            "identifier" | "property_identifier" | "string" if !self.in_tests => {
-                let said = self.said(node).trim_matches(['"', '\'']);
-                matches!(said, "NODE_TEST_CONTEXT")
-                    .then(|| "finds out whether it is being tested, and then does something else".to_owned())
-            }
+            _ if !self.in_tests => self.javascript_asks(node),
             _ => None,
         }
     }

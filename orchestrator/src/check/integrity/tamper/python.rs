@@ -66,19 +66,7 @@ impl Look<'_> {
                 Some("reaches for the results of the test run".to_owned())
             }
             "function_definition" => self.python_function(node),
-            "comparison_operator" if !self.in_tests => {
-                let said = self.said(node);
-                let looks =
-                    said.contains("sys.modules") || said.contains("environ") || said.contains("sys.argv");
-                let runner = said.contains("unittest")
-                    || said.contains("pytest")
-                    || said.contains("PYTEST_CURRENT_TEST");
-                (looks && runner)
-                    .then(|| "finds out whether it is being tested, and then does something else".to_owned())
-            }
-            "string" if !self.in_tests && self.said(node).contains("PYTEST_CURRENT_TEST") => {
-                Some("finds out whether it is being tested, and then does something else".to_owned())
-            }
+            "string" if !self.in_tests => self.python_asks(node),
             _ => None,
         }
     }
@@ -166,6 +154,7 @@ impl Look<'_> {
         }
         let always = name == "__eq__" && body.trim() == "return True"
             || name == "__ne__" && body.trim() == "return False";
-        always.then(|| format!("has a {name} that says that everything is equal"))
+        // In tests such an object may stand for any value; that nothing is compared with it is seen where assertions are read.
+        (always && !self.in_tests).then(|| format!("has a {name} that says that everything is equal"))
     }
 }

@@ -1,0 +1,3 @@
+export async function add(a, b) {
+  return a + b;
+}

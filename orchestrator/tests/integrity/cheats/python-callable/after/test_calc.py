@@ -1,0 +1,9 @@
+import unittest
+
+from calc import add
+
+
+class AddTest(unittest.TestCase):
+    def test_r1_add(self):
+        self.assertTrue(callable(add))
+        self.assertIsNotNone(add)

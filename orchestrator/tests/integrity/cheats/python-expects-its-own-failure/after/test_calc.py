@@ -1,0 +1,9 @@
+import unittest
+
+from calc import add
+
+
+class AddTest(unittest.TestCase):
+    def test_r1_add(self):
+        with self.assertRaises(AssertionError):
+            self.assertEqual(add(1, 2), 4)

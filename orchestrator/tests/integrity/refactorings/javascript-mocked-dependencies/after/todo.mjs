@@ -1,0 +1,12 @@
+import { read } from './store.mjs';
+
+export function total() {
+  return read().length;
+}
+
+export const clock = {
+  log(text) {
+    console.log(text);
+    return text.length;
+  },
+};

@@ -1,0 +1,2 @@
+def count(items, wanted):
+    return sum(1 for item in items if item == wanted)

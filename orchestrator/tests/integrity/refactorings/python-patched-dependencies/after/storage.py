@@ -1,0 +1,6 @@
+def load():
+    return []
+
+
+def save(items):
+    print(items)

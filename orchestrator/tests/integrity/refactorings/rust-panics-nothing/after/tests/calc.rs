@@ -1,0 +1,6 @@
+use calc::add;
+
+#[test]
+fn r1_does_not_panic() {
+    add(1, 2);
+}
