@@ -22,20 +22,23 @@ pub(super) struct Parts<'a> {
 }
 
 impl Performer {
-    pub(super) fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
+    pub(super) async fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
         let message = message(parts, state)?;
-        let mut store = self.files();
-        let touched = match &state.tree {
-            Some(before) => changed(store.as_ref(), before, parts.tree)?,
-            None => Vec::new(),
+        let (touched, commit) = {
+            let mut store = self.files();
+            let touched = match &state.tree {
+                Some(before) => changed(store.as_ref(), before, parts.tree)?,
+                None => Vec::new(),
+            };
+            let commit = store.commit(&CommitParts {
+                parent: parts.parent.cloned(),
+                tree: parts.tree.clone(),
+                message,
+                time_s: parts.time_s,
+            })?;
+            (touched, commit)
         };
-        let commit = store.commit(&CommitParts {
-            parent: parts.parent.cloned(),
-            tree: parts.tree.clone(),
-            message,
-            time_s: parts.time_s,
-        })?;
-        drop(store);
+        let needs = self.needs(parts.tree, state).await?;
         let runner = self.domain.runner(&program_of(state)?.language);
         let inventory = inventory(self.files.as_ref(), parts.tree, runner)?;
         Ok(Event::Committed {
@@ -44,6 +47,7 @@ impl Performer {
             commit,
             tree: parts.tree.clone(),
             touched,
+            needs,
             inventory,
         })
     }

@@ -6,6 +6,7 @@ mod assemble;
 mod call;
 mod check;
 mod commit;
+mod install;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ use edvac_memory::store::{FileStore, StoreError};
 
 use crate::control::state::Work;
 use crate::control::{Effect, Event, Purpose, RunState, StopReason};
+use crate::dependencies::{Shelf, There};
 use crate::domain::Domain;
 use crate::ledger::Ledger;
 use crate::notice::{Notice, Notices};
@@ -102,6 +104,10 @@ pub struct Performer {
     pub domain: Arc<Domain>,
     /// Where code runs; the reason why it cannot, otherwise.
     pub sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    /// Packages that were installed, by this run or another.
+    pub shelf: Shelf,
+    /// Packages that need not be.
+    pub there: There,
     /// A directory of ours for copies of trees; what is in it can be lost.
     pub scratch: PathBuf,
     /// For the eyes.
@@ -127,6 +133,7 @@ impl Performer {
             Effect::Act { purpose, base, understood, repeated, .. } => {
                 self.act(*purpose, base, understood, *repeated, state).await
             }
+            Effect::Install { needs, .. } => self.install(needs).await,
             Effect::Check { purpose, tree, .. } => self.check(*purpose, tree, state).await,
             Effect::Commit { instruction, attempt, settlement, parent, tree, time_s } => {
                 let parts = commit::Parts {
@@ -137,7 +144,7 @@ impl Performer {
                     tree,
                     time_s: *time_s,
                 };
-                self.commit(&parts, state)
+                self.commit(&parts, state).await
             }
             Effect::CheckAll { tree } => self.check_all(tree, state).await,
             Effect::Finish => {
