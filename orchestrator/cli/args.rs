@@ -183,12 +183,16 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
     #[command(flatten)]
-    pub bare: Bare,
+    pub said: SaidArgs,
 }
 
-/// Without a sandbox. No configuration file, variable or program can say so.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct Bare {
+/// What no configuration file, variable or program can say.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct SaidArgs {
+    /// Install packages that the project names and its domain allows, without running anything of them; commands see them
+    /// read-only, and still have no network
+    #[arg(long)]
+    pub allow_install: bool,
     /// DANGEROUS: run what the model writes as you, with your files and your network; it is recorded and reported
     #[arg(long)]
     pub unsafe_no_sandbox: bool,
@@ -236,7 +240,7 @@ pub struct Resume {
     #[command(flatten)]
     pub run: OneRun,
     #[command(flatten)]
-    pub bare: Bare,
+    pub said: SaidArgs,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

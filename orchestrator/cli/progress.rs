@@ -13,6 +13,7 @@ use edvac_orchestrator::control::event::Settlement;
 use edvac_orchestrator::control::{Effect, Event, Purpose};
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::notice::Notice;
+use edvac_orchestrator::report::{duration, packages_line};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::terminal::{bold, dim, terminal};
@@ -96,6 +97,7 @@ impl Progress {
             Effect::Assemble { purpose } => format!("{}: putting the prompt together", self.whose(*purpose)),
             Effect::Call { purpose, turn } => format!("{}, reply {}", self.whose(*purpose), turn + 1),
             Effect::Act { purpose, .. } => format!("{}: doing what the reply says", self.whose(*purpose)),
+            Effect::Install { needs, .. } => format!("installing {}", needs.names().join(", ")),
             Effect::Check { purpose, .. } => format!("{}: checks", self.whose(*purpose)),
             Effect::CheckAll { .. } => "final checks".to_owned(),
             other => other.name().replace('_', " "),
@@ -174,6 +176,12 @@ impl Progress {
             Event::Acted { applied, refused, .. } => {
                 applied.iter().for_each(|a| self.line(&format!("  {a}")));
                 refused.iter().take(3).for_each(|r| self.line(&format!("  refused: {r}")));
+            }
+            Event::Installed { needs, fault: Some(fault), .. } => {
+                self.line(&format!("  could not install {}: {fault}", needs.names().join(", ")));
+            }
+            Event::Installed { packages, duration_ms, .. } => {
+                self.line(&format!("  installed {} in {}", packages_line(packages), duration(*duration_ms)));
             }
             Event::Checked { reports, unproven, .. } => {
                 reports.iter().for_each(|r| self.report(r));

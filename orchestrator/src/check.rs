@@ -1,5 +1,6 @@
 //! Checks: what is executed to find out whether something holds. A check that could not be executed has not passed.
 
+mod absent;
 mod bench;
 mod command;
 mod expressions;
@@ -29,6 +30,7 @@ pub(crate) use flaky::with_history;
 pub use sound::{Counted, inventory};
 pub use straight::straightened;
 
+use crate::dependencies::{Stock, Supply};
 use crate::domain::Domain;
 use crate::sandbox::{Job, Outcome, Refusal, Sandbox, SandboxError};
 
@@ -51,6 +53,8 @@ pub struct Ground<'a> {
     pub scratch: &'a Path,
     /// Tests that may not ask less than they did.
     pub counted: &'a Counted,
+    /// Packages that the tree asks for.
+    pub supply: &'a Supply,
     /// Knows how tests are run.
     pub domain: &'a Domain,
 }
@@ -105,6 +109,7 @@ pub async fn run_check(check: &Check, ground: &Ground<'_>) -> CheckReport {
     if flaky::is_worth_another_run(&check.kind, &found, begun.elapsed()) {
         found = flaky::of_two(found, &execute(&check.kind, ground).await);
     }
+    let found = absent::weighed(found, ground);
     let is_passed = found.verdict.is_passed();
     CheckReport {
         check: check.clone(),
@@ -195,7 +200,17 @@ mod testing;
 mod tests;
 
 /// Runs a shell command that a worker asked for in `dir`, a copy of the tree that is thrown away afterwards.
-pub async fn run_command(text: &str, dir: &Path, sandbox: &dyn Sandbox) -> Result<Outcome, SandboxError> {
+/// `stock` are the packages that were installed for it.
+pub async fn run_command(
+    text: &str,
+    dir: &Path,
+    sandbox: &dyn Sandbox,
+    stock: Option<&Stock>,
+) -> Result<Outcome, SandboxError> {
     let command = ["sh", "-c", text].map(str::to_owned).to_vec();
-    sandbox.run(&Job { time_ms_max: COMMAND_MS_MAX, ..Job::new(command, dir.to_owned()) }).await
+    let mut job = Job { time_ms_max: COMMAND_MS_MAX, ..Job::new(command, dir.to_owned()) };
+    if let Some(stock) = stock {
+        stock.equip(&mut job);
+    }
+    sandbox.run(&job).await
 }

@@ -101,6 +101,9 @@ pub struct Language {
     /// Checks of each step besides: `builds`, `lints`, or any other that is about no single file.
     #[serde(default, rename = "check")]
     pub checks: Vec<CheckKind>,
+    /// Packages of others that a project may ask for by name, and that are installed for it where a person allows it.
+    #[serde(default)]
+    pub packages: Vec<String>,
 }
 
 impl Domain {
@@ -158,6 +161,11 @@ impl Domain {
     /// Which runner a language's tests have; empty where there is none.
     pub fn runner(&self, language: &str) -> &str {
         self.spec(language).map_or("", |l| l.runner.as_str())
+    }
+
+    /// Packages that a project in this language may ask for.
+    pub fn packages(&self, language: &str) -> &[String] {
+        self.spec(language).map_or(&[], |l| l.packages.as_slice())
     }
 
     /// How a person would run the tests; empty where there are none.

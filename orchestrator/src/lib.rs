@@ -6,6 +6,7 @@
 pub mod check;
 pub mod config;
 pub mod control;
+pub mod dependencies;
 pub mod domain;
 pub mod driver;
 pub mod guess;

@@ -46,7 +46,8 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
     let mut record = |state: &mut RunState, kind, key, event: &Event| {
         let seq = out.len() as u64 + 1;
         let body = serde_json::to_value(event).unwrap();
-        let record = Record { seq, time_ms: 1_700_000_000_000 + seq as i64, kind, key, body };
+        let record =
+            Record { seq, time_ms: 1_700_000_000_000 + i64::try_from(seq).unwrap(), kind, key, body };
         state.apply_record(&record).unwrap();
         out.push(record);
     };
@@ -70,6 +71,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
                 Event::Acted {
                     tree: edited.tree,
                     applied: edited.applied,
+                    needs: None,
                     refused: edited.refused,
                     answer: None,
                     answer_tokens: 0,
@@ -100,6 +102,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
                     commit,
                     tree: tree.clone(),
                     touched: vec!["a.py".into()],
+                    needs: None,
                     inventory: Inventory::default(),
                 }
             }

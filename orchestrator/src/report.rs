@@ -8,7 +8,11 @@ use serde::Serialize;
 use crate::control::event::{Settlement, StopReason};
 use crate::control::review::Retired;
 use crate::control::state::{RunState, Totals};
+use crate::dependencies::Package;
 use crate::ledger::{Ledger, Standing, describe};
+
+/// Packages that one line names.
+const PACKAGES_SHOWN_MAX: usize = 24;
 
 /// The report of a run as data.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +31,12 @@ pub struct Report {
     pub model: String,
     /// Whether code may have been executed without a sandbox.
     pub unsafe_no_sandbox: bool,
+    /// Whether packages of others may have been installed for it.
+    pub install_was_allowed: bool,
+    /// Those that were, with what they need themselves.
+    pub installed: Vec<Package>,
+    /// Installations that failed, in one sentence each.
+    pub not_installed: Vec<String>,
     /// The program's title.
     pub title: String,
     /// Each requirement and its evidence; none before the final checks ran.
@@ -82,6 +92,9 @@ impl Report {
             workspace: start.workspace.clone(),
             model: start.model.model.clone(),
             unsafe_no_sandbox: state.unsafe_no_sandbox,
+            install_was_allowed: state.install_was_allowed,
+            installed: state.installed(),
+            not_installed: state.installs.values().filter_map(|install| install.fault.clone()).collect(),
             title: program.title,
             ledger: state.ledger.clone(),
             instructions: program
@@ -134,6 +147,7 @@ impl Report {
         if self.unsafe_no_sandbox {
             let _ = writeln!(out, "**UNSAFE**: {BARE}\n");
         }
+        self.packages(&mut out);
         self.requirements(&mut out);
         self.retired(&mut out);
         self.steps(&mut out);
@@ -149,6 +163,21 @@ impl Report {
         }
         let _ = writeln!(out, "- everything that happened: `edvac logs {run}`");
         out
+    }
+
+    fn packages(&self, out: &mut String) {
+        if !self.install_was_allowed {
+            return;
+        }
+        let what = if self.installed.is_empty() {
+            "nothing was".to_owned()
+        } else {
+            format!("{} were", packages_line(&self.installed))
+        };
+        let _ = writeln!(out, "Packages might be installed (--allow-install): {what}.\n");
+        for fault in &self.not_installed {
+            let _ = writeln!(out, "- an installation failed: {fault}\n");
+        }
     }
 
     fn requirements(&self, out: &mut String) {
@@ -275,6 +304,16 @@ impl Report {
             duration(t.decode_ms),
             rate(t.completion_tokens, t.decode_ms),
         );
+    }
+}
+
+/// Packages with their versions as one line; of many, the first ones and the number of the others.
+pub fn packages_line(packages: &[Package]) -> String {
+    let named = packages.iter().take(PACKAGES_SHOWN_MAX).map(|p| format!("{} {}", p.name, p.version));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match packages.len().saturating_sub(PACKAGES_SHOWN_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::check::unusable;
 use crate::config::{Config, ConfigError, ModelConfig};
 use crate::control::event::Limits;
 use crate::control::{Event, Rules, RunState, StopReason};
+use crate::dependencies::{Shelf, There};
 use crate::domain::{Domain, DomainError};
 use crate::driver::embedded::{DriveError, Wish, drive, fold};
 use crate::notice::Notices;
@@ -127,6 +128,8 @@ pub struct Order {
     pub plan_only: bool,
     /// Whether code may run without a sandbox. Only ever a person's own word.
     pub unsafe_no_sandbox: bool,
+    /// Whether packages that the project asks for may be installed. Only ever a person's own word, too.
+    pub allow_install: bool,
     /// A program to execute instead of planning one.
     pub program: Option<Program>,
     /// Bounds.
@@ -155,7 +158,16 @@ pub struct Paused {
     state: RunState,
     domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
-    unsafe_no_sandbox: bool,
+    said: Said,
+}
+
+/// What a person says for one process, and no file, variable or program can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Code may run without a sandbox.
+    pub unsafe_no_sandbox: bool,
+    /// Packages that the project asks for may be installed.
+    pub allow_install: bool,
 }
 
 /// A run that is going on in this process.
@@ -245,6 +257,7 @@ impl Machine {
         let workspace = std::fs::canonicalize(&workspace).map_err(io("finding the workspace"))?;
         let started = Event::RunStarted {
             unsafe_no_sandbox: order.unsafe_no_sandbox,
+            allow_install: order.allow_install,
             run: dir.id.clone(),
             task: order.task.clone(),
             domain: domain.name.clone(),
@@ -267,7 +280,7 @@ impl Machine {
     }
 
     /// Finds a run that can go on.
-    pub async fn find_paused(&self, dir: RunDir, unsafe_no_sandbox: bool) -> Result<Paused, RunError> {
+    pub async fn find_paused(&self, dir: RunDir, said: Said) -> Result<Paused, RunError> {
         let journal = self.journal(&dir).await?;
         let state = fold(journal.as_ref()).await?;
         let Some(start) = &state.start else { return Err(RunError::NeverStarted { run: dir.id }) };
@@ -275,8 +288,8 @@ impl Machine {
             return Err(RunError::Over { run: dir.id, status: state.status() });
         }
         let domain = Arc::new(Domain::load(&start.domain, &self.templates)?);
-        let sandbox = open_sandbox(&domain, unsafe_no_sandbox).await?;
-        Ok(Paused { dir, journal, state, domain, sandbox, unsafe_no_sandbox })
+        let sandbox = open_sandbox(&domain, said.unsafe_no_sandbox).await?;
+        Ok(Paused { dir, journal, state, domain, sandbox, said })
     }
 
     /// Goes on with a run, on a model that `reached` describes.
@@ -288,11 +301,13 @@ impl Machine {
         client: Arc<dyn ModelClient>,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
-        let Paused { dir, journal, domain, sandbox, state, unsafe_no_sandbox } = paused;
+        let Paused { dir, journal, domain, sandbox, state, said } = paused;
+        let Said { unsafe_no_sandbox, allow_install } = said;
         let workspace = PathBuf::from(state.start.as_ref().map_or("", |s| s.workspace.as_str()));
         let store = GitStore::open(&dir.git_dir(), Some(&workspace))?;
         let model = client.info().clone();
-        record(journal.as_ref(), &Event::Resumed { unsafe_no_sandbox, limits, model, reached }).await?;
+        let resumed = Event::Resumed { unsafe_no_sandbox, allow_install, limits, model, reached };
+        record(journal.as_ref(), &resumed).await?;
         let state = fold(journal.as_ref()).await?;
         let _ = std::fs::remove_file(dir.cancel_file());
         self.go(dir, journal, state, store, domain, sandbox, client, embedder, workspace).await
@@ -324,6 +339,8 @@ impl Machine {
             templates: Arc::clone(&self.templates),
             domain,
             sandbox,
+            shelf: Shelf::below(&self.state_dir),
+            there: There::default(),
             scratch: scratch.clone(),
             notices: notices.clone(),
             cancel: cancelled,

@@ -4,6 +4,7 @@ mod bare;
 mod behind;
 mod bwrap;
 mod canary;
+mod fetch;
 mod filter;
 mod held;
 mod keeper;
@@ -30,6 +31,7 @@ pub use bare::NoSandbox;
 pub use behind::BehindSandbox;
 pub use bwrap::BwrapSandbox;
 use canary::Unproven;
+pub use fetch::fetch;
 pub use names::Names;
 pub use service::{Answer, Served, Service};
 pub use shim::become_command_if_asked;
@@ -75,6 +77,11 @@ pub struct Job {
     pub dir: PathBuf,
     /// Further directories, writable, as (host, inside).
     pub writable: Vec<(PathBuf, String)>,
+    /// Further directories and files that can only be read, as (host, inside). Of those right below `/` programs find the
+    /// name when they look upwards from the project, at every level.
+    pub readable: Vec<(PathBuf, String)>,
+    /// Further directories with programs, as they are named inside; the sandbox's own come first.
+    pub path: Vec<String>,
     /// Further environment variables.
     pub env: Vec<(String, String)>,
     /// What sockets reach.
@@ -105,6 +112,8 @@ impl Job {
             service: None,
             dir,
             writable: Vec::new(),
+            readable: Vec::new(),
+            path: Vec::new(),
             env: Vec::new(),
             network: Network::Loopback,
             time_ms_max: 120_000,
@@ -212,9 +221,14 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file() && p.is_absolute())
 }
 
-/// The variables there are inside, besides a job's own.
-fn plain_environment(toolchains: &Toolchains, home: PathBuf) -> Vec<(&'static str, OsString)> {
-    let path = toolchains.path.iter().map(|p| p.as_os_str().to_owned()).collect::<Vec<_>>();
+/// The variables there are inside, besides a job's own; `path` are the job's directories of programs.
+fn plain_environment(
+    toolchains: &Toolchains,
+    path: &[String],
+    home: PathBuf,
+) -> Vec<(&'static str, OsString)> {
+    let own = toolchains.path.iter().map(|p| p.as_os_str().to_owned());
+    let path = own.chain(path.iter().map(OsString::from)).collect::<Vec<_>>();
     vec![
         ("PATH", path.join(&OsString::from(":"))),
         ("HOME", home.into_os_string()),

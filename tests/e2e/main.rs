@@ -5,6 +5,7 @@ mod cases;
 mod commands;
 mod crash;
 mod home;
+mod install;
 #[cfg(feature = "model-tests")]
 mod models;
 mod no_sandbox;

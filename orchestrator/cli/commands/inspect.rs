@@ -9,7 +9,7 @@ use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, Purpose, RunState};
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::place::Runs;
-use edvac_orchestrator::report::{Report, duration};
+use edvac_orchestrator::report::{Report, duration, packages_line};
 use serde_json::{Value, json};
 
 use super::{SCHEMA_VERSION, find, print_json, run::json_line};
@@ -103,9 +103,17 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
     };
     let Some(step) = step else {
         if one.json.json {
-            return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "program": program })));
+            return Ok(print_json(&json!({
+                "schema_version": SCHEMA_VERSION, "program": program,
+                "install_was_allowed": state.install_was_allowed, "installed": state.installed(),
+            })));
         }
         println!("{}", program_lines(program));
+        if state.install_was_allowed {
+            let installed = state.installed();
+            let what = if installed.is_empty() { "none".to_owned() } else { packages_line(&installed) };
+            println!("packages that were installed (--allow-install): {what}");
+        }
         return Ok(0);
     };
     let id = InstructionId(step);
@@ -234,14 +242,21 @@ fn checked(event: &Event) -> &[CheckReport] {
     }
 }
 
+/// What a line says of a person's word that packages may be installed.
+fn installing(allowed: bool) -> &'static str {
+    if allowed { ", with --allow-install" } else { "" }
+}
+
 /// An event as one line.
 fn in_words(event: &Event) -> String {
     match event {
-        Event::RunStarted { task, model, .. } => {
+        Event::RunStarted { task, model, allow_install, .. } => {
             let task: String = task.lines().next().unwrap_or_default().chars().take(80).collect();
-            format!("started on {}: {task}", model.model)
+            format!("started on {}{}: {task}", model.model, installing(*allow_install))
         }
-        Event::Resumed { model, .. } => format!("resumed on {}", model.model),
+        Event::Resumed { model, allow_install, .. } => {
+            format!("resumed on {}{}", model.model, installing(*allow_install))
+        }
         Event::Stopped { why } => format!("stopped: {}", edvac_orchestrator::report::sentence(why)),
         Event::Assembled { fitted, .. } => {
             let tokens: usize = fitted.fragments.iter().map(|f| f.tokens).sum();
@@ -268,6 +283,15 @@ fn in_words(event: &Event) -> String {
         }
         Event::Acted { applied, refused, .. } if refused.is_empty() => format!("did: {}", list(applied)),
         Event::Acted { refused, .. } => format!("refused: {}", refused.join("; ")),
+        Event::Installed { needs, fault: Some(fault), .. } => {
+            format!("could not install {}: {fault}", needs.names().join(", "))
+        }
+        Event::Installed { packages, command, duration_ms, .. } if command.is_empty() => {
+            format!("installed before: {} ({})", packages_line(packages), duration(*duration_ms))
+        }
+        Event::Installed { packages, duration_ms, .. } => {
+            format!("installed {} in {}", packages_line(packages), duration(*duration_ms))
+        }
         Event::Checked { reports, unproven, .. } => {
             let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
             let open = if unproven.is_empty() {

@@ -39,8 +39,8 @@ pub async fn perform(cli: Cli) -> Outcome {
     let file = cli.config.as_deref();
     let config = config::load(file)?;
     match cli.command {
-        Command::Run(args) => run::run(config, args).await,
-        Command::Plan(args) => run::plan(config, args).await,
+        Command::Run(args) => Box::pin(run::run(config, args)).await,
+        Command::Plan(args) => Box::pin(run::plan(config, args)).await,
         Command::Resume(args) => run::resume(config, args).await,
         Command::Replay(args) => replay::replay(&config, &args).await,
         Command::Cancel(one) => run::cancel(&config, &one).await,

@@ -11,13 +11,13 @@ use edvac_orchestrator::control::{RunState, StopReason};
 use edvac_orchestrator::guess::domain_of;
 use edvac_orchestrator::notice::Notice;
 use edvac_orchestrator::report::{Report, sentence};
-use edvac_orchestrator::run::{Machine, Order, RunHandle, TASK_BYTES_MAX, cancel_idle};
+use edvac_orchestrator::run::{Machine, Order, RunHandle, Said, TASK_BYTES_MAX, cancel_idle};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models, say};
-use crate::args::{Bare, OneRun, Plan, Resume, Run, TaskArgs};
+use crate::args::{OneRun, Plan, Resume, Run, SaidArgs, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
 use crate::terminal::red;
@@ -26,7 +26,7 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
     let program = args.program.as_deref().map(read_program).transpose()?;
     let json = args.task.json.json;
     model_flags(&mut config.model, &args.task.model);
-    let (state, _) = begin(&config, &args.task, program, false, args.bare).await?;
+    let (state, _) = begin(&config, &args.task, program, false, args.said).await?;
     Ok(conclude(&state, json))
 }
 
@@ -47,7 +47,7 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
         ));
     }
     model_flags(&mut config.model, &args.task.model);
-    let (state, run) = begin(&config, &args.task, None, true, Bare { unsafe_no_sandbox: false }).await?;
+    let (state, run) = begin(&config, &args.task, None, true, SaidArgs::default()).await?;
     let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
         return Ok(conclude(&state, json));
     };
@@ -69,7 +69,8 @@ pub async fn resume(mut config: Config, args: Resume) -> Outcome {
     let (dir, _) = find(&config, &args.run)?;
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
-    let paused = machine.find_paused(dir, args.bare.unsafe_no_sandbox).await?;
+    let SaidArgs { allow_install, unsafe_no_sandbox } = args.said;
+    let paused = machine.find_paused(dir, Said { unsafe_no_sandbox, allow_install }).await?;
     // What the run was started with stays, unless a flag says otherwise.
     config.model = paused.reached();
     model_flags(&mut config.model, &args.model);
@@ -112,7 +113,7 @@ async fn begin(
     task: &TaskArgs,
     mut program: Option<Program>,
     plan_only: bool,
-    bare: Bare,
+    said: SaidArgs,
 ) -> Result<(RunState, String), Failure> {
     let planned_for = program.as_mut().map(|p| p.task.take().unwrap_or_else(|| p.title.clone()));
     let text = match (planned_for, task_text(task)?) {
@@ -135,7 +136,8 @@ async fn begin(
         task: text,
         name: task.name.clone(),
         plan_only,
-        unsafe_no_sandbox: bare.unsafe_no_sandbox,
+        unsafe_no_sandbox: said.unsafe_no_sandbox,
+        allow_install: said.allow_install,
         program,
         limits: limit_flags(config.limits.limits(), &task.limits),
     };

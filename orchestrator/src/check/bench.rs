@@ -7,6 +7,7 @@ use edvac_memory::store::FILE_BYTES_MAX;
 use edvac_memory::verdict::{Limit, Verdict};
 
 use super::Ground;
+use crate::dependencies::Stock;
 use crate::sandbox::{Job, Level, Outcome, Sandbox, read_left};
 
 /// Where a check's own files lie, beside the project.
@@ -31,6 +32,7 @@ const INPUT_WORDS: [&str; 2] = ["EOFError: EOF when reading a line", "ERR_USE_AF
 /// The place. It goes away with the value.
 pub(super) struct Bench<'a> {
     sandbox: &'a dyn Sandbox,
+    stock: Option<&'a Stock>,
     /// The project, as [`Job::dir`].
     pub work: PathBuf,
     /// What the command sees as [`OUT`].
@@ -46,7 +48,7 @@ impl<'a> Bench<'a> {
             let (work, out) = (dir.path().join("work"), dir.path().join("out"));
             std::fs::create_dir(&work)?;
             std::fs::create_dir(&out)?;
-            Ok(Self { sandbox, work, out, _dir: dir })
+            Ok(Self { sandbox, stock: ground.supply.stock.as_ref(), work, out, _dir: dir })
         });
         let bench = made.map_err(|error| format!("no directory for the check: {error}"))?;
         (ground.export)(&bench.work).map_err(|error| error.to_string())?;
@@ -67,14 +69,19 @@ impl<'a> Bench<'a> {
         self.sandbox.level() == Level::Apart
     }
 
-    /// Runs a command.
+    /// Runs a command, with the packages that were installed for the project.
     pub async fn run(&self, job: &Job) -> Result<Outcome, String> {
-        self.sandbox.run(job).await.map_err(|error| error.to_string())
+        let mut job = job.clone();
+        if let Some(stock) = self.stock {
+            stock.equip(&mut job);
+        }
+        self.sandbox.run(&job).await.map_err(|error| error.to_string())
     }
 
     /// Whether a program is there, or what there is to say where it is not.
     pub fn needs(&self, (program, fix): (&str, &str)) -> Result<(), String> {
-        if self.sandbox.has(program) { Ok(()) } else { Err(format!("{program} is not installed ({fix})")) }
+        let is_there = self.sandbox.has(program) || self.stock.is_some_and(|stock| stock.has(program));
+        if is_there { Ok(()) } else { Err(format!("{program} is not installed ({fix})")) }
     }
 
     /// Files of the project that a command changed, as far as they are code: then it ran on other files than the tree's.

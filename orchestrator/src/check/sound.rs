@@ -50,12 +50,14 @@ impl Counted {
     }
 
     /// The same without tests that were agreed to go.
+    #[must_use]
     pub fn without<'a>(mut self, agreed: impl Iterator<Item = &'a GivenUp>) -> Self {
         self.excused.extend(agreed.cloned());
         self
     }
 
     /// The same after the reviewer's word on tests that are given up.
+    #[must_use]
     pub fn judged(mut self, given_up: &[GivenUp], opinion: Option<&Opinion>) -> Self {
         match opinion {
             Some(Opinion { accepted: true, .. }) => self.excused.extend_from_slice(given_up),

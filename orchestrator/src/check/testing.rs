@@ -10,6 +10,7 @@ use edvac_memory::store::{Edit, FileStore, GitStore};
 use edvac_memory::verdict::CheckReport;
 
 use super::{Counted, Ground, run_check};
+use crate::dependencies::Supply;
 use crate::domain::Domain;
 use crate::sandbox::{self, Sandbox, Toolchains};
 
@@ -83,6 +84,7 @@ async fn report_in(
         export: &export,
         scratch: scratch.path(),
         counted,
+        supply: &Supply::default(),
         domain: &domain,
     };
     let report = run_check(&Check { kind, covers: vec![] }, &ground).await;

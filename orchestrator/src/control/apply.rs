@@ -10,7 +10,9 @@ use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use crate::control::effect::Purpose;
 use crate::control::event::Event;
 use crate::control::review::{Retired, Review};
-use crate::control::state::{Best, Conversation, Ending, Repair, RunState, Settled, Start, Turn, Work};
+use crate::control::state::{
+    Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Turn, Work,
+};
 
 /// Why a journal cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,7 @@ impl RunState {
         match event {
             Event::RunStarted {
                 unsafe_no_sandbox,
+                allow_install,
                 run,
                 task,
                 domain,
@@ -63,6 +66,7 @@ impl RunState {
                 edvac: _,
             } => {
                 self.unsafe_no_sandbox = *unsafe_no_sandbox;
+                self.may_install(*allow_install);
                 self.tree = Some(tree.clone());
                 self.start = Some(Start {
                     run: run.clone(),
@@ -77,8 +81,9 @@ impl RunState {
                     time_ms: self.time_ms,
                 });
             }
-            Event::Resumed { limits, model, reached, unsafe_no_sandbox } => {
+            Event::Resumed { limits, model, reached, unsafe_no_sandbox, allow_install } => {
                 self.unsafe_no_sandbox |= unsafe_no_sandbox;
+                self.may_install(*allow_install);
                 self.stopped = None;
                 if let Some(start) = &mut self.start {
                     start.limits = limits.clone();
@@ -108,9 +113,10 @@ impl RunState {
                 self.program = Some(program.clone());
                 self.program_version = *version;
             }
-            Event::Acted { tree, refused, answer, answer_tokens, given_up, applied: _ } => {
+            Event::Acted { tree, refused, answer, answer_tokens, given_up, needs, applied: _ } => {
                 if let Some(work) = &mut self.work {
                     work.review.begin(given_up);
+                    work.needs.clone_from(needs);
                     work.acted(tree, !refused.is_empty(), answer.as_deref(), *answer_tokens);
                 }
             }
@@ -123,7 +129,16 @@ impl RunState {
                     work.weigh_repair(is_new);
                 }
             }
-            Event::Committed { instruction, settlement, commit, tree, touched, inventory } => {
+            Event::Installed { needs, packages, fault, .. } => {
+                let install = self.installs.entry(needs.digest.clone()).or_default();
+                install.tries += 1;
+                install.tries_now += 1;
+                install.done = fault.is_none();
+                install.packages.clone_from(packages);
+                install.fault.clone_from(fault);
+            }
+            Event::Committed { instruction, settlement, commit, tree, touched, needs, inventory } => {
+                self.needs.clone_from(needs);
                 let Conclusion { attempts, reports, rewritten, retired } =
                     self.work.take().map(Work::conclude).unwrap_or_default();
                 let (settlement, touched) = (*settlement, touched.clone());
@@ -139,6 +154,18 @@ impl RunState {
             }
             Event::FinalChecked { reports } => self.final_reports = Some(reports.clone()),
             Event::Finished { ledger } => self.ledger = Some(ledger.clone()),
+        }
+    }
+
+    /// A person's word for the process that takes the run up. It may try again what failed, and sees for itself what of the
+    /// rest is still there.
+    fn may_install(&mut self, allowed: bool) {
+        self.allow_install = allowed;
+        self.install_was_allowed |= allowed;
+        if allowed {
+            for install in self.installs.values_mut() {
+                *install = Install { tries_now: 0, done: false, ..std::mem::take(install) };
+            }
         }
     }
 
@@ -233,6 +260,7 @@ impl Work {
             turns_used: 0,
             talk: Conversation::default(),
             tree,
+            needs: None,
             reports: Vec::new(),
             unproven: Vec::new(),
             passed: false,
@@ -282,6 +310,7 @@ impl Work {
                 self.restart = 0;
                 self.turns_used = 0;
                 self.tree = base.clone();
+                self.needs = None;
                 self.reports.clear();
                 self.unproven.clear();
                 self.passed = false;

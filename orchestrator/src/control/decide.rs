@@ -7,11 +7,17 @@ use edvac_memory::program::Instruction;
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
 use crate::control::state::{Conversation, Ending, RunState, Start, Work};
+use crate::dependencies::Needs;
 use crate::domain::Domain;
 use crate::plan;
 
 /// Further turns a worker gets when everything passed but no test names one of its requirements.
 const COVERAGE_NUDGES_MAX: usize = 2;
+
+/// How often the same packages are tried to be installed until a person takes the run up again.
+const INSTALL_TRIES_MAX: u32 = 2;
+/// Different lists of packages that a run installs; a model that asks for others every time comes to an end.
+const INSTALLS_MAX: usize = 32;
 
 /// What decisions depend on besides the state; the same for the whole run.
 pub struct Rules<'a> {
@@ -34,6 +40,10 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
         Effect::Stop { why: StopReason::PlanOnly }
     } else if let Some(instruction) = state.next_instruction() {
         next_of_work(state, start, instruction)
+    } else if state.final_reports.is_none()
+        && let Some(install) = install(state, state.needs.as_ref())
+    {
+        install
     } else if state.final_reports.is_none() {
         Effect::CheckAll { tree: state.tree.clone().expect("a started run has a tree") }
     } else {
@@ -66,6 +76,9 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
             purpose: Purpose::Work { instruction: instruction.id, attempt: 1, restart: 0 },
         };
     };
+    if let Some(install) = install(state, work.needs.as_ref()) {
+        return install;
+    }
     if let Some(effect) = settle_last_turn(state, start, work) {
         return effect;
     }
@@ -87,6 +100,17 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
         }
         Some(_) => sum_up(state, start, work),
     }
+}
+
+/// The packages that a tree asks for, where a person allowed it, they are not there yet, and it did not fail too often.
+fn install(state: &RunState, needs: Option<&Needs>) -> Option<Effect> {
+    let needs = needs.filter(|needs| state.allow_install && !needs.wanted.is_empty())?;
+    let known = state.installs.get(&needs.digest);
+    let is_settled = known.map_or(state.installs.len() >= INSTALLS_MAX, |install| {
+        install.done || install.tries_now >= INSTALL_TRIES_MAX
+    });
+    let number = known.map_or(0, |install| install.tries) + 1;
+    (!is_settled).then(|| Effect::Install { needs: needs.clone(), number })
 }
 
 /// Does what the last reply asked for, then checks it if it was handed in (or if there will be no further turn).

@@ -19,6 +19,7 @@ use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::Event;
 use crate::control::event::Limits;
+use crate::dependencies::{Needs, Wanted};
 use crate::ledger::Ledger;
 
 /// Effects a run of these limits can have at most; a run that needs more does not end.
@@ -38,8 +39,13 @@ const WORK: [&str; 8] = [
 ];
 
 pub(crate) fn started(limits: Limits) -> Event {
+    started_with(limits, false)
+}
+
+fn started_with(limits: Limits, allow_install: bool) -> Event {
     Event::RunStarted {
         unsafe_no_sandbox: false,
+        allow_install,
         run: "r".into(),
         task: "t".into(),
         domain: "codebase".into(),
@@ -92,6 +98,11 @@ impl World {
         ModelReply { text: text.to_owned(), finish, usage, model: "m".into() }
     }
 
+    fn needs(&mut self) -> Option<Needs> {
+        let throw = self.throw();
+        throw.is_multiple_of(2).then(|| needs(&format!("d{}", throw % 40)))
+    }
+
     fn verdict(&mut self) -> Verdict {
         match self.throw() % 3 {
             0 => Verdict::Passed,
@@ -139,10 +150,20 @@ impl World {
                 let answer = (!last && (!fine || !hands_in(&understood.actions))).then(|| "go on".to_owned());
                 let tree = if fine { TreeId(format!("{base}+{}", self.throw() % 7)) } else { base.clone() };
                 let refused = understood.problems.clone();
+                let needs = self.needs();
                 let gives_up = answer.is_none() && self.throw().is_multiple_of(3);
                 let given_up = if gives_up { vec![given_up()] } else { vec![] };
-                Event::Acted { tree, applied: vec![], refused, answer, answer_tokens: 2, given_up }
+                Event::Acted { tree, applied: vec![], needs, refused, answer, answer_tokens: 2, given_up }
             }
+            Effect::Install { needs, .. } => Event::Installed {
+                needs: needs.clone(),
+                packages: vec![],
+                command: vec![],
+                exit_status: None,
+                duration_ms: 1,
+                output: String::new(),
+                fault: self.throw().is_multiple_of(2).then(|| "no network".to_owned()),
+            },
             Effect::Check { tree, opinion, .. } => {
                 let reports = self.reports(tree);
                 let passed = reports.iter().all(|r| r.verdict.is_passed());
@@ -165,6 +186,7 @@ impl World {
                 commit: CommitId(format!("c{instruction}")),
                 tree: tree.clone(),
                 touched: vec![],
+                needs: self.needs(),
                 inventory: Inventory::default(),
             },
             Effect::CheckAll { tree } => Event::FinalChecked { reports: self.reports(tree) },
@@ -191,6 +213,11 @@ fn fault(throw: usize) -> Fault {
         until_failure: String::new(),
     };
     Fault { said: format!("{}", throw % 3), places: (0..=throw % 3).map(place).collect() }
+}
+
+fn needs(digest: &str) -> Needs {
+    let wanted = vec![Wanted { name: "flask".into(), spec: "flask".into() }];
+    Needs { runner: "python".into(), digest: digest.into(), wanted, refused: vec![] }
 }
 
 fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
@@ -222,6 +249,7 @@ fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
     state.apply(&Event::Acted {
         tree,
         applied: vec![],
+        needs: None,
         refused: vec![],
         answer,
         answer_tokens: 0,
@@ -357,6 +385,54 @@ fn places_have_their_turns_and_then_again_from_the_other_end() {
     assert_eq!((&seen[3..6], &seen[6..]), (&second[..], &second[..1]));
 }
 
+/// Installed once where it works, twice where it does not, and again for a person who resumes; never unasked.
+#[test]
+fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let next = |state: &RunState| decide(state, &Rules { domain: &domain }).remove(0);
+    let installed = |fault: Option<&str>| Event::Installed {
+        needs: needs("d"),
+        packages: vec![],
+        command: vec![],
+        exit_status: None,
+        duration_ms: 0,
+        output: String::new(),
+        fault: fault.map(str::to_owned),
+    };
+    let resumed = |allow_install| Event::Resumed {
+        unsafe_no_sandbox: false,
+        allow_install,
+        limits: Limits::default(),
+        model: checked_once(1, 1).start.unwrap().model,
+        reached: ModelConfig::default(),
+    };
+    let mut state = checked_once(2, 4);
+    let Some(work) = &mut state.work else { unreachable!() };
+    work.needs = Some(needs("d"));
+    state.program = planner::understand(PLAN, Finish::Stop)
+        .and_then(|draft| plan::program(draft, "t", &domain, &Limits::default(), true))
+        .ok();
+    let key = |effect: Effect| effect.key().0;
+    assert_ne!(next(&state).name(), "install", "nobody allowed it");
+    state.apply(&resumed(true));
+    assert_eq!(key(next(&state)), "install/d/1");
+    state.apply(&installed(Some("no network")));
+    assert_eq!(key(next(&state)), "install/d/2");
+    state.apply(&installed(Some("no network")));
+    assert_ne!(next(&state).name(), "install", "it failed twice");
+    state.apply(&resumed(false));
+    assert_ne!(next(&state).name(), "install");
+    state.apply(&resumed(true));
+    assert_eq!(key(next(&state)), "install/d/3");
+    state.apply(&installed(None));
+    assert_ne!(next(&state).name(), "install", "it is there");
+    state.apply(&resumed(true));
+    assert_eq!(key(next(&state)), "install/d/4", "it may have gone meanwhile");
+    let refused = Needs { wanted: vec![], ..needs("e") };
+    state.work.as_mut().unwrap().needs = Some(refused);
+    assert_ne!(next(&state).name(), "install", "nothing of it can be installed");
+}
+
 proptest! {
     #[test]
     fn every_run_ends_and_asks_for_nothing_twice(
@@ -366,12 +442,13 @@ proptest! {
         restarts_max in 0_u32..3,
         repairs_max in 0_u32..6,
         tokens_max in prop::option::of(0_u64..60_000),
+        allow_install in any::<bool>(),
     ) {
         let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
         let rules = Rules { domain: &domain };
         let limits = Limits { attempts_max, turns_max, restarts_max, repairs_max, tokens_max, ..Limits::default() };
         let mut world = World { dice, at: 0 };
-        let mut records = vec![record(1, RecordKind::Fact, &started(limits))];
+        let mut records = vec![record(1, RecordKind::Fact, &started_with(limits, allow_install))];
         let mut state = RunState::default();
         state.apply_record(&records[0]).unwrap();
         let mut keys = BTreeSet::new();

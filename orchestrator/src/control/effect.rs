@@ -9,6 +9,7 @@ use edvac_memory::program::Program;
 use serde::{Deserialize, Serialize};
 
 use crate::control::event::{Settlement, StopReason};
+use crate::dependencies::Needs;
 
 /// What a prompt is for. It names one conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,6 +117,13 @@ pub enum Effect {
         /// Whether this very reply was given before in this attempt.
         repeated: bool,
     },
+    /// Install packages that the project asks for.
+    Install {
+        /// Which.
+        needs: Needs,
+        /// Counted through the run, for these packages, from 1.
+        number: u32,
+    },
     /// Execute an instruction's checks.
     Check {
         /// Whose work.
@@ -166,6 +174,7 @@ impl Effect {
             Self::RefusePlan { turn, .. } => format!("plan/t{turn}/refuse"),
             Self::Adopt { version, .. } => format!("program/v{version}"),
             Self::Act { purpose, turn, .. } => format!("{purpose}/t{turn}/act"),
+            Self::Install { needs, number } => format!("install/{}/{number}", needs.digest),
             Self::Check { purpose, turn, .. } => format!("{purpose}/t{turn}/check"),
             Self::Commit { instruction, .. } => format!("i{instruction}/commit"),
             Self::CheckAll { .. } => "final/check".to_owned(),
@@ -182,6 +191,7 @@ impl Effect {
             Self::RefusePlan { .. } => "refuse_plan",
             Self::Adopt { .. } => "adopt",
             Self::Act { .. } => "act",
+            Self::Install { .. } => "install",
             Self::Check { .. } => "check",
             Self::Commit { .. } => "commit",
             Self::CheckAll { .. } => "check_all",

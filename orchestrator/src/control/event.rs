@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
+use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
 
 /// Bounds of a run, fixed when it starts and raised only by resuming with larger ones.
@@ -148,6 +149,9 @@ pub enum Event {
         /// Whether a person said that code may run without a sandbox.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unsafe_no_sandbox: bool,
+        /// Whether a person said that packages of others may be installed for the project.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_install: bool,
         /// The run.
         run: RunId,
         /// What the user asked for, verbatim.
@@ -176,6 +180,9 @@ pub enum Event {
         /// Whether a person said that code may run without a sandbox from now on; it has to be said each time.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unsafe_no_sandbox: bool,
+        /// Whether a person said that packages of others may be installed for the project; it has to be said each time, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_install: bool,
         /// Bounds from now on.
         limits: Limits,
         /// The model from now on.
@@ -238,6 +245,9 @@ pub enum Event {
         tree: TreeId,
         /// Edits applied, one line each.
         applied: Vec<String>,
+        /// Packages that the tree asks for and that are not there by themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        needs: Option<Needs>,
         /// What could not be done, one sentence each, as told to the model.
         refused: Vec<String>,
         /// The message that goes back; none when the checks come next.
@@ -247,6 +257,23 @@ pub enum Event {
         /// Tests that it gives up and the step may give up, if the reviewer agrees.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         given_up: Vec<GivenUp>,
+    },
+    /// Packages were installed, or could not be.
+    Installed {
+        /// What was needed.
+        needs: Needs,
+        /// The packages, with those that they need themselves.
+        packages: Vec<Package>,
+        /// What was run; empty where another run had installed the same.
+        command: Vec<String>,
+        /// Its exit status.
+        exit_status: Option<i32>,
+        /// How long it took.
+        duration_ms: u64,
+        /// What it printed, as far as it is kept.
+        output: String,
+        /// Why there is nothing, in one sentence.
+        fault: Option<String>,
     },
     /// An instruction's checks were executed.
     Checked {
@@ -277,6 +304,9 @@ pub enum Event {
         tree: TreeId,
         /// Files that differ from the commit before, deleted ones aside.
         touched: Vec<String>,
+        /// Packages that it asks for and that are not there by themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        needs: Option<Needs>,
         /// Its tests and what they assert.
         #[serde(default)]
         inventory: Inventory,

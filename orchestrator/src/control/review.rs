@@ -102,7 +102,7 @@ mod tests {
         review.begin(&[]);
         assert!(!review.is_open() && review.number == 0, "nothing is given up");
 
-        review.begin(&[test.clone()]);
+        review.begin(std::slice::from_ref(&test));
         assert!(review.is_open());
         says(&mut review, "Fine with me.");
         assert!(review.is_open() && review.talk.turns[0].answer.is_some(), "it is told what is wanted");

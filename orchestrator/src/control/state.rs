@@ -16,6 +16,7 @@ use crate::config::ModelConfig;
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
 use crate::control::review::{Retired, Review};
+use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
 
 /// Everything `decide` may look at.
@@ -29,6 +30,14 @@ pub struct RunState {
     pub start: Option<Start>,
     /// Whether code of this run may ever have been executed without a sandbox.
     pub unsafe_no_sandbox: bool,
+    /// Whether packages of others may be installed by the process that goes on with the run.
+    pub allow_install: bool,
+    /// Whether any process was ever allowed to.
+    pub install_was_allowed: bool,
+    /// What was installed, and what could not be, by its needs' digest.
+    pub installs: BTreeMap<String, Install>,
+    /// What the last committed tree asks for.
+    pub needs: Option<Needs>,
     /// The planner's conversation.
     pub planning: Conversation,
     /// The program in force.
@@ -53,6 +62,21 @@ pub struct RunState {
     pub final_reports: Option<Vec<CheckReport>>,
     /// Set when the run is over.
     pub ledger: Option<Ledger>,
+}
+
+/// An installation of packages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Install {
+    /// The packages; none where it failed.
+    pub packages: Vec<Package>,
+    /// Why it failed the last time.
+    pub fault: Option<String>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// How often since the run was last taken up.
+    pub tries_now: u32,
+    /// Whether it is there, since the run was last taken up.
+    pub done: bool,
 }
 
 /// How the run was started.
@@ -135,6 +159,8 @@ pub struct Work {
     pub talk: Conversation,
     /// Its tree so far.
     pub tree: TreeId,
+    /// What the tree asked for that the last reply left.
+    pub needs: Option<Needs>,
     /// What the last check round found on `tree`.
     pub reports: Vec<CheckReport>,
     /// Requirements that no passing test names, after the last check round.
@@ -352,6 +378,12 @@ impl RunState {
     /// An instruction of the program in force.
     pub fn instruction(&self, id: InstructionId) -> Option<&Instruction> {
         self.program.as_ref()?.instructions.iter().find(|i| i.id == id)
+    }
+
+    /// Packages that were installed for the run, each once.
+    pub fn installed(&self) -> Vec<Package> {
+        let all: BTreeSet<_> = self.installs.values().flat_map(|i| i.packages.iter().cloned()).collect();
+        all.into_iter().collect()
     }
 
     /// Whether nothing is left to decide.

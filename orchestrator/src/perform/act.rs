@@ -40,7 +40,8 @@ impl Performer {
         let answer = (!said.is_empty() && !is_last_turn(state)).then(|| feedback::join(&said));
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
         let given_up = if answer.is_none() { self.given_up(purpose, &tree, state)? } else { Vec::new() };
-        Ok(Event::Acted { tree, applied, refused, answer, answer_tokens, given_up })
+        let needs = self.needs(&tree, state).await?;
+        Ok(Event::Acted { tree, applied, needs, refused, answer, answer_tokens, given_up })
     }
 
     /// Tests that a tree gives up, that its step may give up, and that the reviewer has not agreed to.
@@ -83,7 +84,7 @@ impl Performer {
                     let hits = self.index.search(query, HITS_MAX, &[]).await?;
                     answers.push(feedback::searched(&self.templates, query, &hits)?);
                 }
-                Action::Run { command } => answers.push(self.run(tree, command).await?),
+                Action::Run { command } => answers.push(self.run(tree, command, state).await?),
                 _ => {}
             }
         }
@@ -105,11 +106,12 @@ impl Performer {
         Ok(String::from_utf8_lossy(&self.files().read(tree, path)?).into_owned())
     }
 
-    async fn run(&self, tree: &TreeId, command: &str) -> Result<String, Trouble> {
+    async fn run(&self, tree: &TreeId, command: &str, state: &RunState) -> Result<String, Trouble> {
         let sandbox = self.sandbox.as_ref().map_err(|refusal| Trouble::Sandbox(refusal.clone()))?;
         self.note(format!("running {command}"));
         let copy = self.copy_of(tree)?;
-        let ran = check::run_command(command, copy.path(), sandbox.as_ref())
+        let stock = self.supply(tree, state).await?.stock;
+        let ran = check::run_command(command, copy.path(), sandbox.as_ref(), stock.as_ref())
             .await
             .map_err(|e| Trouble::System(e.to_string()))?;
         let view =

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_agents::roles::worker::FileView;
-use edvac_agents::roles::{planner, repairer, reviewer, summariser, worker};
+use edvac_agents::roles::{packages, planner, repairer, reviewer, summariser, worker};
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::index::pack;
@@ -14,6 +14,7 @@ use edvac_memory::program::Instruction;
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
+use crate::dependencies::manifest_of;
 
 /// The listing's share of the window.
 const LISTING_SHARE: usize = 12;
@@ -29,7 +30,7 @@ const HITS_MAX: usize = 6;
 impl Performer {
     pub(super) async fn assemble(&self, purpose: Purpose, state: &RunState) -> Result<Event, Trouble> {
         let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
-        let fragments = match purpose {
+        let mut fragments = match purpose {
             Purpose::Plan => {
                 let rules = self.domain.plan_rules(start.model.window_tokens);
                 planner::fragments(&start.task, &rules, &self.templates, &self.counter())?
@@ -39,7 +40,31 @@ impl Performer {
             Purpose::Summarise { .. } => self.summariser_fragments(purpose, state, start)?,
             Purpose::Review { .. } => self.reviewer_fragments(purpose, state, start)?,
         };
+        self.tell_of_packages(purpose, state, &mut fragments)?;
         Ok(Event::Assembled { purpose, fitted: self.fit(fragments, start)? })
+    }
+
+    /// Says which packages may be used, behind the rules of the domain, where a person allowed any.
+    fn tell_of_packages(
+        &self,
+        purpose: Purpose,
+        state: &RunState,
+        fragments: &mut Vec<Fragment>,
+    ) -> Result<(), Trouble> {
+        let language = match (purpose, &state.program) {
+            (Purpose::Work { .. }, Some(program)) => program.language.as_str(),
+            // Which one the planner will choose is not known yet; mostly it is this one.
+            (Purpose::Plan, _) => self.domain.language(""),
+            _ => return Ok(()),
+        };
+        let packages = self.domain.packages(language);
+        let at = fragments.iter().position(|f| f.kind == FragmentKind::Domain);
+        if let Some(at) = at.filter(|_| state.allow_install && !packages.is_empty()) {
+            let manifest = manifest_of(self.domain.runner(language));
+            let told = packages::fragment(packages, manifest, &self.templates, &self.counter())?;
+            fragments.insert(at + 1, told);
+        }
+        Ok(())
     }
 
     fn fit(&self, fragments: Vec<Fragment>, start: &Start) -> Result<Fitted, Trouble> {

@@ -142,7 +142,7 @@ impl Performer {
             last.refused || earlier.iter().any(|turn| turn.reply == last.reply)
         });
         let again = match purpose {
-            Purpose::Plan => (turn > 0).then_some(TEMPERATURE_AGAIN),
+            Purpose::Plan | Purpose::Review { .. } => (turn > 0).then_some(TEMPERATURE_AGAIN),
             // Of what did not do twice the most likely text is more of the same.
             Purpose::Work { attempt, .. } => {
                 let varies = attempt > 1 || stuck || turn >= VARIED_FROM_TURN || self.domain.prose;
@@ -152,7 +152,6 @@ impl Performer {
             Purpose::Repair { .. } => work
                 .filter(|w| w.tried_all())
                 .map(|work| if work.writes_anew() { TEMPERATURE_AGAIN } else { TEMPERATURE_REPAIR }),
-            Purpose::Review { .. } => (turn > 0).then_some(TEMPERATURE_AGAIN),
             Purpose::Summarise { .. } => None,
         };
         let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());

@@ -12,6 +12,7 @@ use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check::fault::faults;
 use crate::check::{Counted, Ground, run_check, with_history};
 use crate::control::{Event, Purpose, RunState};
+use crate::dependencies::Supply;
 use crate::ledger::{describe, shows};
 
 impl Performer {
@@ -26,7 +27,8 @@ impl Performer {
         let instruction = instruction_of(purpose, state)?;
         let language = program.language.as_str();
         let counted = self.counted(state)?.judged(&given_up(state), opinion);
-        let reports = self.run_all(&instruction.checks, tree, language, &counted).await?;
+        let supply = self.supply(tree, state).await?;
+        let reports = self.run_all(&instruction.checks, tree, language, &counted, &supply).await?;
         // A step that runs no tests cannot be asked for one.
         let tests = instruction.checks.iter().any(|check| check.kind == CheckKind::Tests);
         let shown = |id: &RequirementId| reports.iter().any(|report| shows(id, report));
@@ -70,7 +72,8 @@ impl Performer {
             }
         }
         let counted = Counted { committed: state.inventory.clone(), ..Counted::default() };
-        let mut reports = self.run_all(&checks, tree, &program.language, &counted).await?;
+        let supply = self.supply(tree, state).await?;
+        let mut reports = self.run_all(&checks, tree, &program.language, &counted, &supply).await?;
         for report in &mut reports {
             with_history(report, state.settled.values().flat_map(|settled| &settled.reports));
         }
@@ -83,6 +86,7 @@ impl Performer {
         tree: &TreeId,
         language: &str,
         counted: &Counted,
+        supply: &Supply,
     ) -> Result<Vec<CheckReport>, Trouble> {
         std::fs::create_dir_all(&self.scratch).map_err(|e| Trouble::System(e.to_string()))?;
         let export = |dir: &std::path::Path| self.files().export(tree, dir);
@@ -94,6 +98,7 @@ impl Performer {
             export: &export,
             scratch: &self.scratch,
             counted,
+            supply,
             domain: &self.domain,
         };
         let mut reports = Vec::with_capacity(checks.len());

@@ -22,12 +22,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Performer {
-    pub(super) fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
+    pub(super) async fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
         let touched = match &state.tree {
             Some(before) => changed(self.files().as_ref(), before, parts.tree)?,
             None => Vec::new(),
         };
         let commit = self.files().commit(&commit_parts(parts, state)?)?;
+        let needs = self.needs(parts.tree, state).await?;
         let runner = self.domain.runner(&program_of(state)?.language);
         let inventory = inventory(self.files.as_ref(), parts.tree, runner)?;
         Ok(Event::Committed {
@@ -36,6 +37,7 @@ impl Performer {
             commit,
             tree: parts.tree.clone(),
             touched,
+            needs,
             inventory,
         })
     }

@@ -7,6 +7,7 @@ mod call;
 mod check;
 pub(crate) mod commit;
 pub(crate) mod edits;
+mod install;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use edvac_memory::store::{FileStore, StoreError};
 
 use crate::control::state::Work;
 use crate::control::{Effect, Event, Purpose, RunState, StopReason};
+use crate::dependencies::{Shelf, There};
 use crate::domain::Domain;
 use crate::ledger::Ledger;
 use crate::notice::{Notice, Notices};
@@ -103,6 +105,10 @@ pub struct Performer {
     pub domain: Arc<Domain>,
     /// Where code runs; the reason why it cannot, otherwise.
     pub sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    /// Packages that were installed, by this run or another.
+    pub shelf: Shelf,
+    /// Packages that need not be.
+    pub there: There,
     /// A directory of ours for copies of trees; what is in it can be lost.
     pub scratch: PathBuf,
     /// For the eyes.
@@ -128,6 +134,7 @@ impl Performer {
             Effect::Act { purpose, base, understood, repeated, .. } => {
                 self.act(*purpose, base, understood, *repeated, state).await
             }
+            Effect::Install { needs, .. } => self.install(needs).await,
             Effect::Check { purpose, tree, opinion, .. } => {
                 self.check(*purpose, tree, opinion.as_ref(), state).await
             }
@@ -140,7 +147,7 @@ impl Performer {
                     tree,
                     time_s: *time_s,
                 };
-                self.commit(&parts, state)
+                self.commit(&parts, state).await
             }
             Effect::CheckAll { tree } => self.check_all(tree, state).await,
             Effect::Finish => {

@@ -75,7 +75,10 @@ impl BehindSandbox {
         let stage = Stage::set(job, self.user)?;
         let walls = Walls {
             writable: stage.writable(),
-            readable: existing(&READABLE).chain(self.toolchains.prefixes.iter().cloned()).collect(),
+            readable: existing(&READABLE)
+                .chain(self.toolchains.prefixes.iter().cloned())
+                .chain(stage.readable())
+                .collect(),
             devices: existing(&DEVICES).collect(),
             calls: Calls { sockets: Sockets::Pairs, others: true, owner: self.user.is_none() },
             alone: true,

@@ -98,7 +98,10 @@ impl BwrapSandbox {
         for (host, inside) in &job.writable {
             command.arg("--bind").arg(host).arg(inside);
         }
-        for (name, value) in plain_environment(&self.toolchains, PathBuf::from("/tmp")) {
+        for (host, inside) in &job.readable {
+            command.arg("--ro-bind").arg(host).arg(inside);
+        }
+        for (name, value) in plain_environment(&self.toolchains, &job.path, PathBuf::from("/tmp")) {
             command.arg("--setenv").arg(name).arg(value);
         }
         for (name, value) in &job.env {

@@ -96,6 +96,51 @@ async fn directories_are_where_they_are_said_to_be() {
     }
 }
 
+/// What is shown read-only is found under its name, and from the project upwards, and stays as it is; also where it is hidden
+/// from the user that a command becomes.
+#[tokio::test]
+async fn what_can_only_be_read_is_not_written() {
+    use std::os::unix::fs::PermissionsExt;
+    for sandbox in both().await {
+        for hidden in [false, true] {
+            let top = tempfile::tempdir().unwrap();
+            let (work, shown) = (top.path().join("work"), top.path().join("host"));
+            for dir in [&work, &shown.join("d"), &shown.join("bin")] {
+                std::fs::create_dir_all(dir).unwrap();
+            }
+            std::fs::write(shown.join("d/f"), "f\n").unwrap();
+            std::fs::write(shown.join("bin/tool"), "#!/bin/sh\necho tool\n").unwrap();
+            let executable = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(shown.join("bin/tool"), executable).unwrap();
+            std::os::unix::fs::symlink("d/f", shown.join("link")).unwrap();
+            let mode = if hidden { 0o700 } else { 0o755 };
+            std::fs::set_permissions(top.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let script = "cat /shown/d/f ../shown/link $SHOWN/d/f; tool; \
+                for f in /shown/d/f /shown/new ../shown/d/f ../shown/bin/tool; do echo x > $f; done; \
+                rm -f /shown/d/f; mv /shown/d /shown/e; chmod 777 /shown/d; ln -s x /shown/d/l; true";
+            let job = Job {
+                readable: vec![(shown.clone(), "/shown".to_owned())],
+                path: vec!["/shown/bin".to_owned()],
+                env: vec![("SHOWN".to_owned(), "/shown".to_owned())],
+                ..job(&work, script)
+            };
+            let ran = sandbox.run(&job).await.unwrap();
+            assert!(ran.output.starts_with("f\nf\nf\ntool\n"), "{}", ran.output);
+            assert_eq!(std::fs::read_to_string(shown.join("d/f")).unwrap(), "f\n", "{}", ran.output);
+            let mut left: Vec<_> =
+                std::fs::read_dir(&shown).unwrap().flatten().map(|e| e.file_name()).collect();
+            left.sort();
+            assert_eq!(left, ["bin", "d", "link"], "{}", ran.output);
+            assert_eq!(std::fs::read_dir(shown.join("d")).unwrap().count(), 1);
+            assert_eq!(std::fs::metadata(shown.join("d")).unwrap().permissions().mode() & 0o022, 0);
+            let mut beside: Vec<_> =
+                std::fs::read_dir(top.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+            beside.sort();
+            assert_eq!(beside, ["host", "work"], "no name is left behind");
+        }
+    }
+}
+
 /// The pointer to the repository can be read, and is what it was.
 #[tokio::test]
 async fn the_pointer_stays() {

@@ -29,6 +29,8 @@ pub(super) enum Sockets {
     Files,
     /// None but pairs.
     Pairs,
+    /// Every one, for what is no model's code.
+    All,
 }
 
 /// System calls that are refused, by family: other kernels' interfaces, namespaces and mounts, other processes' memory,
@@ -195,10 +197,12 @@ pub(super) fn install(calls: Calls) -> Result<(), String> {
     let sockets = match calls.sockets {
         Sockets::Loopback => none_of(0, &[unix, four, six])?,
         Sockets::Files => none_of(0, &[unix])?,
-        Sockets::Pairs => Vec::new(),
+        Sockets::Pairs | Sockets::All => Vec::new(),
     };
-    refused.insert(libc::SYS_socket, sockets);
-    refused.insert(libc::SYS_socketpair, none_of(0, &[unix])?);
+    if calls.sockets != Sockets::All {
+        refused.insert(libc::SYS_socket, sockets);
+        refused.insert(libc::SYS_socketpair, none_of(0, &[unix])?);
+    }
     refused.insert(libc::SYS_personality, none_of(0, &PERSONALITIES)?);
     // Typing into the terminal of whoever started it.
     let mut requests = vec![libc::TIOCSTI, libc::TIOCLINUX];

@@ -36,6 +36,8 @@ pub(super) struct Stage {
     moved: Vec<(PathBuf, PathBuf)>,
     /// What the pointer held.
     pointer: Option<Vec<u8>>,
+    /// Names beside the project that lead to what can only be read.
+    beside: Vec<PathBuf>,
     user: Option<u32>,
     struck: bool,
 }
@@ -43,7 +45,9 @@ pub(super) struct Stage {
 impl Stage {
     /// Sets a job up for `user`, or for the user that this is.
     pub fn set(job: &Job, user: Option<u32>) -> io::Result<Self> {
-        let hidden = user.is_some() && !dirs(job).all(is_reachable);
+        let readable = || job.readable.iter().map(|(host, _)| host.join("x"));
+        let hidden =
+            user.is_some() && !(dirs(job).all(is_reachable) && readable().all(|path| is_reachable(&path)));
         let top = if hidden {
             let made = REACHABLE.iter().find_map(|base| on_same_disk(&job.dir, Path::new(base)));
             made.ok_or_else(|| {
@@ -69,6 +73,7 @@ impl Stage {
             top,
             moved: Vec::new(),
             pointer,
+            beside: Vec::new(),
             user,
             struck: false,
         };
@@ -88,16 +93,48 @@ impl Stage {
                 hand_over(dir, user, user)?;
             }
         }
+        stage.show(hidden)?;
         let tmp = stage.tmp();
         stage.names = {
-            let writable = stage.job.writable.iter().map(|(host, inside)| (host.as_path(), inside.as_str()));
+            let others = stage.job.writable.iter().chain(&stage.job.readable);
+            let others = others.map(|(host, inside)| (host.as_path(), inside.as_str()));
             let own = [(stage.job.dir.as_path(), "/project"), (tmp.as_path(), "/tmp")];
-            Names::new(own.into_iter().chain(writable))
+            Names::new(own.into_iter().chain(others))
         };
         let (job, names) = (&mut stage.job, &stage.names);
         job.command.iter_mut().for_each(|word| *word = names.outside(word));
         job.env.iter_mut().for_each(|(_, value)| *value = names.outside(value));
+        job.path.iter_mut().for_each(|dir| *dir = names.outside(dir));
         Ok(stage)
+    }
+
+    /// Lets what can only be read be found. Where it is hidden from the user, under other names of the same files, which
+    /// still belong to somebody else; others use it at the same time, so that it cannot be moved.
+    fn show(&mut self, hidden: bool) -> io::Result<()> {
+        for number in 0..self.job.readable.len() {
+            let (host, inside) = self.job.readable[number].clone();
+            if hidden {
+                let shown = self.top.path().join(format!("shown-{number}"));
+                link_all(&host, &shown, DEPTH_MAX)?;
+                self.job.readable[number].0.clone_from(&shown);
+            }
+            let above = self.job.dir.parent().filter(|_| inside.matches('/').count() == 1);
+            if let Some(above) = above {
+                let name = above.join(inside.trim_start_matches('/'));
+                if fs::symlink_metadata(&name).is_ok_and(|meta| meta.is_symlink()) {
+                    // A killed process left it.
+                    fs::remove_file(&name)?;
+                }
+                std::os::unix::fs::symlink(&self.job.readable[number].0, &name)?;
+                self.beside.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the job may only read.
+    pub fn readable(&self) -> Vec<PathBuf> {
+        self.job.readable.iter().map(|(host, _)| host.clone()).collect()
     }
 
     /// The job's own directory for what is thrown away.
@@ -118,7 +155,8 @@ impl Stage {
     pub async fn run(self, shim: &Path, toolchains: &Toolchains, walls: &Walls) -> Result<Outcome, Failed> {
         let mut command = Command::new(shim);
         command.arg(keeper::ARGUMENT).args(&self.job.command).current_dir(&self.job.dir);
-        command.env_clear().envs(plain_environment(toolchains, self.tmp())).env("TMPDIR", self.tmp());
+        command.env_clear().env("TMPDIR", self.tmp());
+        command.envs(plain_environment(toolchains, &self.job.path, self.tmp()));
         command.envs(self.job.env.iter().map(|(name, value)| (name, value)));
         let ran = held::run(command, walls, Keeper::Itself, &self.job, self.names.clone()).await;
         self.strike()?;
@@ -133,6 +171,9 @@ impl Stage {
     fn give_back(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.struck, true) {
             return Ok(());
+        }
+        for name in &self.beside {
+            fs::remove_file(name)?;
         }
         if let Some(pointer) = &self.pointer {
             put_back(&self.job.dir.join(POINTER), pointer)?;
@@ -183,6 +224,27 @@ fn put_back(path: &Path, bytes: &[u8]) -> io::Result<()> {
         None => {}
     }
     fs::write(path, bytes)
+}
+
+/// Makes a directory of further names of the same files.
+fn link_all(from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+    let meta = fs::symlink_metadata(from)?;
+    if meta.is_symlink() {
+        return std::os::unix::fs::symlink(fs::read_link(from)?, to);
+    }
+    if !meta.is_dir() {
+        return fs::hard_link(from, to);
+    }
+    if depth == 0 {
+        return Err(io::Error::other(format!("{} is nested too deep", from.display())));
+    }
+    fs::create_dir(to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        link_all(&entry.path(), &to.join(entry.file_name()), depth - 1)?;
+    }
+    Ok(())
 }
 
 /// Changes the owner of a directory and of what is in it. Follows nothing.
