@@ -80,6 +80,17 @@ pub struct Form {
     pub path: String,
     /// Its text as the right side of a Lark rule, in llguidance's dialect; the last line ends with a line break.
     pub lark: String,
+    /// The same where packages may be installed.
+    #[serde(default)]
+    pub lark_with_packages: Option<String>,
+}
+
+impl Form {
+    /// The rule that is in force.
+    pub fn rule(&self, allow_install: bool) -> &str {
+        let other = self.lark_with_packages.as_deref().filter(|_| allow_install);
+        other.unwrap_or(&self.lark)
+    }
 }
 
 /// A language of a domain.

@@ -158,6 +158,32 @@ fn a_file_with_a_form_looks_like_it() {
 }
 
 #[test]
+fn manifests_have_their_forms() {
+    let templates = crate::templates::Templates::load(None).unwrap();
+    let domain: toml::Table = toml::from_str(templates.text("domains/codebase/domain.toml").unwrap()).unwrap();
+    let forms = domain["form"].as_array().unwrap();
+    let fits = |path: &str, key: &str, text: &str| {
+        let form = forms.iter().find(|form| form["path"].as_str() == Some(path)).unwrap();
+        let options = GrammarOptions {
+            writes: vec![path.into()],
+            forms: vec![(path.into(), form[key].as_str().unwrap().into())],
+            ..GrammarOptions::default()
+        };
+        accepts(&grammar(&options), &format!("@@ write {path}\n{text}@@ end\n@@ done x")).is_ok()
+    };
+    let package = "[package]\nname = \"roman-numerals\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let needing = format!(
+        "{package}\n[dependencies]\nclap = {{ version = \"4.5\", features = [\"derive\"] }}\nserde_json = \"1\"\n"
+    );
+    assert!(fits("Cargo.toml", "lark", package));
+    assert!(!fits("Cargo.toml", "lark", &needing));
+    assert!(!fits("Cargo.toml", "lark", "[lib]\nproc-macro = true\n"));
+    assert!(fits("Cargo.toml", "lark_with_packages", &needing));
+    assert!(!fits("Cargo.toml", "lark_with_packages", &needing.replace("\"1\"", "{ git = \"x\" }")));
+    assert!(fits("go.mod", "lark", "module calc\n\ngo 1.19\n"));
+}
+
+#[test]
 fn each_file_is_written_once_and_before_anything_else() {
     let options = GrammarOptions {
         each: vec!["a.py".into(), "test_a.py".into()],

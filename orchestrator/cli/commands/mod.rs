@@ -41,7 +41,7 @@ pub async fn perform(cli: Cli) -> Outcome {
     match cli.command {
         Command::Run(args) => Box::pin(run::run(config, args)).await,
         Command::Plan(args) => Box::pin(run::plan(config, args)).await,
-        Command::Resume(args) => run::resume(config, args).await,
+        Command::Resume(args) => Box::pin(run::resume(config, args)).await,
         Command::Replay(args) => replay::replay(&config, &args).await,
         Command::Cancel(one) => run::cancel(&config, &one).await,
         Command::Runs(json) => inspect::runs(&config, json.json).await,

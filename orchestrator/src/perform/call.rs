@@ -127,7 +127,12 @@ impl Performer {
             each,
             writes,
             edits: edits && words.is_none(),
-            forms: self.domain.forms.iter().map(|f| (f.path.clone(), f.lark.clone())).collect(),
+            forms: self
+                .domain
+                .forms
+                .iter()
+                .map(|f| (f.path.clone(), f.rule(state.allow_install).to_owned()))
+                .collect(),
             reads: (reads.len() <= FILES_MAX).then_some(reads),
             repairs,
             words,
