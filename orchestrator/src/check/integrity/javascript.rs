@@ -320,7 +320,7 @@ impl<'a> Reader<'a> {
         });
         let skipped = around.skipped
             || kind.starts_with('x')
-            || rest.iter().any(|w| matches!(*w, "skip" | "todo"))
+            || rest.iter().any(|w| matches!(*w, "skip" | "todo" | "fails"))
             || says("skip")
             || says("todo")
             || stops;

@@ -119,7 +119,7 @@ fn take(
     }
     let spec = specs.entry((name.to_owned(), version.trim().to_owned())).or_default();
     spec.features.extend(features);
-    let off = ["default-features", "default_features"].iter().filter_map(|k| own.get(*k)?.as_bool()).next();
+    let off = ["default-features", "default_features"].iter().find_map(|k| own.get(*k)?.as_bool());
     spec.default_features |= off.unwrap_or(true);
     Ok(())
 }
