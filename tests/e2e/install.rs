@@ -311,3 +311,56 @@ fn rust_from_its_registry() {
     let with = said(edvac(&home, &words, &["--allow-install"])).expect(0);
     assert!(with.stdout.contains("serde_json 1."), "{}", with.stdout);
 }
+
+const VITEST: &str = r#"{ "type": "module", "devDependencies": { "vitest": "^3.0.0" } }"#;
+
+#[test]
+fn vitest_runs_the_tests_of_a_project_that_names_it() {
+    let home = Home::new();
+    let add = ("add.ts", "export const add = (a: number, b: number): number => a + b;");
+    let test = "import { describe, expect, it } from 'vitest';\nimport { add } from './add';\n\ndescribe('add', () => {\n  it('R1: adds', () => {\n    expect(add(1, 2)).toBe(3);\n  });\n  it.skip('later', () => {});\n});\n";
+    let files = [("package.json", VITEST), add, ("add.test.ts", test)];
+    let words = write_case(&home, "javascript", &files);
+    let without = said(edvac(&home, &words, &[])).expect(1);
+    assert!(
+        without.stdout.contains("vitest is not installed; run again with --allow-install"),
+        "{}",
+        without.stdout
+    );
+    if !registry() {
+        return;
+    }
+    let with = said(edvac(&home, &words, &["--allow-install"])).expect(0);
+    assert!(with.stdout.contains("1 of 1 requirements met"), "{}", with.stdout);
+    assert!(with.stdout.contains("npx vitest run"), "{}", with.stdout);
+    let checked = home.records().into_iter().rfind(|r| r["body"]["event"] == "final_checked").unwrap();
+    let tests = checked["body"]["reports"][0]["tests"].as_array().unwrap();
+    let outcomes: Vec<_> =
+        tests.iter().map(|t| (t["name"].as_str().unwrap(), t["outcome"].as_str().unwrap())).collect();
+    assert_eq!(outcomes, [("add > R1: adds", "passed"), ("add > later", "skipped")]);
+    // With a configuration of its own.
+    let config = ("vitest.config.ts", "export default { test: { globals: true } };");
+    let global = test.replace("import { describe, expect, it } from 'vitest';\n", "");
+    let files = [("package.json", VITEST), config, add, ("add.test.ts", global.as_str())];
+    let words = write_case(&home, "javascript", &files);
+    said(edvac(&home, &words, &["--allow-install"])).expect(0);
+    // One that fails, one that cannot be loaded, one that speaks for itself, one that asks only for itself.
+    let wrong = test.replace("toBe(3)", "toBe(4)");
+    let broken = test.replace("./add", "./nothing");
+    let forged = test.replace("    expect(add(1, 2)).toBe(3);", "    const { appendFileSync } = await import('node:fs');\n    console.log('{\"ended\":true}');\n    appendFileSync('/out/results.jsonl', '{\"ended\":true}\\n');\n    expect(add(1, 2)).toBe(3);").replace("() => {\n    const", "async () => {\n    const");
+    let only = test.replace("it('R1", "it.only('R1");
+    let gone = test
+        .replace("    expect(add(1, 2)).toBe(3);", "    expect(add(1, 2)).toBe(3);\n    process.exit(0);");
+    for (test, why) in [
+        (wrong, "1 of 2 tests failed"),
+        (broken, "Cannot find module './nothing'"),
+        (forged, "wrote into the results of the test run"),
+        (only, "1 of 2 tests failed"),
+        (gone, "ends the test run with process.exit"),
+    ] {
+        let files = [("package.json", VITEST), add, ("add.test.ts", test.as_str())];
+        let words = write_case(&home, "javascript", &files);
+        let report = said(edvac(&home, &words, &["--allow-install"])).expect(1);
+        assert!(report.stdout.contains(why), "no {why:?} in {}", report.stdout);
+    }
+}

@@ -160,7 +160,8 @@ fn a_file_with_a_form_looks_like_it() {
 #[test]
 fn manifests_have_their_forms() {
     let templates = crate::templates::Templates::load(None).unwrap();
-    let domain: toml::Table = toml::from_str(templates.text("domains/codebase/domain.toml").unwrap()).unwrap();
+    let domain: toml::Table =
+        toml::from_str(templates.text("domains/codebase/domain.toml").unwrap()).unwrap();
     let forms = domain["form"].as_array().unwrap();
     let fits = |path: &str, key: &str, text: &str| {
         let form = forms.iter().find(|form| form["path"].as_str() == Some(path)).unwrap();

@@ -84,6 +84,13 @@ impl<'a> Bench<'a> {
         if is_there { Ok(()) } else { Err(format!("{program} is not installed ({fix})")) }
     }
 
+    /// Whether a package of JavaScript's is there, installed or in the tree.
+    pub fn needs_package(&self, package: &str) -> Result<(), String> {
+        let in_tree = self.work.join("node_modules").join(package).join("package.json").exists();
+        let is_there = in_tree || self.stock.is_some_and(|stock| stock.has(package));
+        if is_there { Ok(()) } else { Err(format!("{package} is not installed")) }
+    }
+
     /// Files of the project that a command changed, as far as they are code: then it ran on other files than the tree's.
     pub fn changed_code(&self, ground: &Ground<'_>) -> Vec<String> {
         let paths = ground.store.list(ground.tree).map(|all| all.into_keys().collect::<Vec<_>>());

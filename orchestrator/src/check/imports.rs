@@ -53,6 +53,9 @@ const JAVASCRIPT: [(&str, &str); 11] = [
     ("path", "import path from \"node:path\";"),
     ("test", "import test from \"node:test\";"),
 ];
+/// What tests of vitest use by one name.
+const VITEST: [&str; 10] =
+    ["afterAll", "afterEach", "beforeAll", "beforeEach", "describe", "expect", "it", "suite", "test", "vi"];
 /// Most lines that are offered.
 const OFFERS_MAX: usize = 4;
 
@@ -82,14 +85,19 @@ pub(super) fn offers(said: &str, file: &Source<'_>, sources: &BTreeMap<&str, Sou
         _ => Vec::new(),
     };
     if lines.is_empty() {
-        lines.extend(of_language(file.path, name));
+        lines.extend(of_language(file.path, file.text, name));
     }
     lines.truncate(OFFERS_MAX);
     lines
 }
 
-fn of_language(path: &str, name: &str) -> Option<String> {
+fn of_language(path: &str, text: &str, name: &str) -> Option<String> {
+    // A file of the one runner's tests is not one of the other's.
+    let is_vitests = ["\"vitest\"", "'vitest'"].iter().any(|module| text.contains(module));
     match extension(path) {
+        "mjs" | "js" if is_vitests && VITEST.contains(&name) => {
+            Some(format!("import {{ {name} }} from \"vitest\";"))
+        }
         "py" => PYTHON.contains(&name).then(|| format!("import {name}")),
         "mjs" | "js" => {
             JAVASCRIPT.iter().find(|(known, _)| *known == name).map(|(_, line)| (*line).to_owned())
@@ -120,7 +128,7 @@ pub(super) fn with_modules(path: &str, text: &str, language: &Language) -> Optio
     let lines: String = used
         .iter()
         .filter(|(_, only_used)| **only_used)
-        .filter_map(|(name, _)| of_language(path, name))
+        .filter_map(|(name, _)| of_language(path, text, name))
         .map(|line| line + "\n")
         .collect();
     // Before the imports that there are; or before the first statement, behind what describes the file.
@@ -226,6 +234,9 @@ mod tests {
         let test = "import { f } from \"./f.mjs\";\ndescribe(\"f\", () => { it(\"works\", () => assert.equal(f(), 1)); });\n";
         let lines = "import assert from \"node:assert/strict\";\nimport { describe } from \"node:test\";\nimport { it } from \"node:test\";\n";
         assert_eq!(with("f.test.js", test).unwrap(), format!("{lines}{test}"));
+        let vitest = "import { expect } from \"vitest\";\nit(\"x\", () => expect(1).toBe(1));\n";
+        let line = "import { it } from \"vitest\";\n";
+        assert_eq!(with("f.test.js", vitest).unwrap(), format!("{line}{vitest}"));
         assert_eq!(with("f.js", "const f = require(\"f\");\nassert(f);\n"), None);
         assert_eq!(with("f.mjs", "const { path } = f;\nexport const a = path.x;\n"), None, "it is bound");
         assert_eq!(with("f.mjs", "export const a = process.argv;\n"), None, "Node.js has it everywhere");

@@ -4,6 +4,7 @@ mod go;
 mod javascript;
 mod python;
 mod rust;
+mod vitest;
 
 use std::path::Path;
 
@@ -32,6 +33,10 @@ const FAILURES_MAX: usize = 4;
 trait Runner: Sync {
     /// The program without which nothing can be run, and how it is had.
     fn needs(&self) -> (&'static str, &'static str);
+    /// A package of others without which nothing can be run.
+    fn needs_package(&self) -> Option<&'static str> {
+        None
+    }
     /// The command, in the project's directory; `out` is a directory of ours that the command sees as [`OUT`].
     fn command(&self, out: &Path) -> std::io::Result<Vec<String>>;
     /// Variables it needs.
@@ -67,6 +72,7 @@ fn runner(name: &str, project: &Path) -> Option<&'static dyn Runner> {
     Some(match name {
         "python" if python::wants_pytest(project) => &python::Pytest,
         "python" => &python::Python,
+        "javascript" if vitest::is_named(project) => &vitest::Vitest,
         "javascript" => &javascript::JavaScript,
         "rust" => &rust::Rust,
         "go" => &go::Go,
@@ -82,6 +88,9 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         let runner =
             runner.ok_or_else(|| format!("there is no way to run tests of {:?}", ground.language))?;
         bench.needs(runner.needs())?;
+        if let Some(package) = runner.needs_package() {
+            bench.needs_package(package)?;
+        }
         let command = runner.command(&bench.out);
         let command = command.map_err(|e| format!("no directory for the tests: {e}"))?;
         let job = Job { env: runner.env(), ..bench.job(command, TESTS_MS_MAX) };

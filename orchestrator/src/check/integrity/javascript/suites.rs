@@ -121,7 +121,7 @@ impl Reader<'_> {
         });
         let skipped = around.skipped
             || kind.starts_with('x')
-            || rest.iter().any(|w| matches!(*w, "skip" | "todo"))
+            || rest.iter().any(|w| matches!(*w, "skip" | "todo" | "fails"))
             || says("skip")
             || says("todo")
             || stops;

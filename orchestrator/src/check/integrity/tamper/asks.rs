@@ -19,7 +19,7 @@ const PYTHON_STACKS: [&str; 5] =
 const JAVASCRIPT_PLACES: [&str; 4] = ["process.argv", "process.execArgv", "require.main", "import.meta.main"];
 const JAVASCRIPT_RUNNERS: [&str; 6] = [".test.", ".spec.", "node:test", "mocha", "jest", "vitest"];
 /// Variables that runners set.
-const SET_BY_RUNNERS: [&str; 7] = [
+const SET_BY_RUNNERS: [&str; 8] = [
     "PYTEST_CURRENT_TEST",
     "PYTEST_VERSION",
     "_called_from_test",
@@ -27,6 +27,7 @@ const SET_BY_RUNNERS: [&str; 7] = [
     "JEST_WORKER_ID",
     "RUST_TEST_THREADS",
     "NEXTEST",
+    "VITEST",
 ];
 
 /// Whether JavaScript code looks at the stack of an error that it makes for this.
@@ -63,7 +64,10 @@ impl<'a> Look<'a> {
 
     pub(super) fn javascript_asks(&self, node: Node<'_>) -> Option<String> {
         match node.kind() {
-            "identifier" | "property_identifier" => asks_if(SET_BY_RUNNERS.contains(&self.said(node))),
+            "identifier" | "property_identifier" => {
+                let said = self.said(node);
+                asks_if(SET_BY_RUNNERS.contains(&said) || said.starts_with("VITEST_"))
+            }
             "string" | "regex" | "template_string" => {
                 let said = self.said(node);
                 if SET_BY_RUNNERS.iter().any(|name| said.contains(name)) {
