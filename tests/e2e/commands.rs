@@ -30,7 +30,9 @@ fn a_finished_run_can_be_looked_at() {
     let step = home.say(&["show", &format!("{id}/2")]).expect(0).stdout;
     assert!(step.contains("test_r2_only_open_ones") && step.contains("✓"), "{step}");
 
-    assert!(home.say(&["logs", &id]).expect(0).stdout.contains("program version 1 of 2 steps"));
+    let logs = home.say(&["logs", &id]).expect(0).stdout;
+    assert!(logs.contains("program version 1 of 2 steps"), "{logs}");
+    assert!(logs.contains("✓ the project's tests pass"), "{logs}");
     let diff = home.say(&["diff", &format!("{id}/2")]).expect(0).stdout;
     assert!(diff.contains("+def open_tasks(tasks):") && !diff.contains("+def add"), "{diff}");
     assert_eq!(home.say(&["diff", &format!("{id}/2"), "--json"]).expect(0).json()["diff"], diff);
