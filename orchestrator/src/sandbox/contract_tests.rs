@@ -184,9 +184,10 @@ async fn the_languages_are_there() {
         assert!(sandbox.has("python3") && !sandbox.has("no-such-program"));
         let script = "python3 -c 'import asyncio, subprocess, tempfile; tempfile.mkdtemp(); \
                       asyncio.run(asyncio.sleep(0)); print(subprocess.run([\"echo\", \"hi\"]).returncode)' && \
-                      node -e 'require(\"child_process\").execSync(\"true\")' && node --test && cargo --version";
+                      node -e 'require(\"child_process\").execSync(\"true\")' && node --test";
         let ran = sandbox.run(&job(dir.path(), script)).await.unwrap();
         assert_eq!(ran.exit_status, Some(0), "{}", ran.output);
+        // One that lies in a home that others may not enter is not there for another user.
         if sandbox.has("cargo") {
             let script = "mkdir src; echo '[package]\nname = \"x\"\nedition = \"2021\"' > Cargo.toml; \
                           echo '#[test] fn t() {}' > src/lib.rs; cargo test --offline --quiet";
