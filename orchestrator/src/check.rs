@@ -3,6 +3,7 @@
 mod absent;
 mod bench;
 mod command;
+mod elided;
 mod expressions;
 pub mod fault;
 mod flaky;
@@ -25,6 +26,7 @@ use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{CheckReport, Resources, TestOutcome, Verdict};
 
+pub use elided::elided;
 pub use expressions::unusable;
 pub(crate) use flaky::with_history;
 pub use sound::{Counted, inventory};

@@ -24,7 +24,7 @@ pub struct Counted {
     /// Those of the last commit whose tests were sound.
     pub committed: Inventory,
     /// Those that failed when they were last run in this attempt, under their runner's names, each with the inventory
-    /// of its tree. They may be written again; they may not go away.
+    /// of its tree. They may be written again; they may not go away, or ask about something else.
     pub failed: Vec<(Inventory, BTreeSet<String>)>,
     /// Tests that may ask less all the same: the step says why, and the reviewer agreed.
     pub excused: Vec<GivenUp>,
@@ -86,6 +86,7 @@ impl Counted {
             let lasts: BTreeSet<_> = names.iter().map(|name| last_part(name)).collect();
             let new = now.breaches_since(before).into_iter();
             all.extend(new.filter(|b| is_gone(b) && lasts.contains(b.test.as_str())));
+            all.extend(now.turned_away(before).into_iter().filter(|b| lasts.contains(b.test.as_str())));
         }
         let mut seen = BTreeSet::new();
         let is_excused = |b: &Breach| {

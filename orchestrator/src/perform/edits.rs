@@ -51,6 +51,10 @@ pub(crate) fn edited(
     if !out.refused.is_empty() || out.idle || edits.is_empty() {
         return Ok(out);
     }
+    out.refused = edits.iter().filter_map(|edit| left_out(files, base, edit)).collect();
+    if !out.refused.is_empty() {
+        return Ok(out);
+    }
     let applied = super::locked(files).apply(base, &edits);
     match applied {
         Ok(tree) => {
@@ -61,6 +65,20 @@ pub(crate) fn edited(
         Err(mistake) => out.refused.push(format!("{mistake}.")),
     }
     Ok(out)
+}
+
+/// What is said of an edit that leaves code out.
+fn left_out(files: &Files, base: &TreeId, edit: &Edit) -> Option<String> {
+    let text = match edit {
+        Edit::Write { content, .. } => content,
+        Edit::Replace { replace, .. } => replace,
+        Edit::ReplaceLines { new, .. } => new,
+        Edit::Delete { .. } => return None,
+    };
+    let path = edit.path();
+    let before = files.read(base, path).unwrap_or_default();
+    let (_, line) = check::elided(path, text, &String::from_utf8_lossy(&before))?;
+    Some(format!("{path} leaves code out ({line}). Write all of the code; nothing is put in its place."))
 }
 
 /// Puts right in the changed files what has one right answer, and says so.

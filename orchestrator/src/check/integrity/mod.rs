@@ -181,6 +181,22 @@ impl Inventory {
         out
     }
 
+    /// Tests that have none of the values any more that they had `before`: of one that failed, this is another under its name.
+    pub fn turned_away(&self, before: &Self) -> Vec<Breach> {
+        let turned = |old: &TestFacts| {
+            let new = self.tests.iter().find(|new| new.full == old.full && new.path == old.path)?;
+            let other =
+                !new.values.is_empty() && !old.values.is_empty() && new.values.is_disjoint(&old.values);
+            let said = format!(
+                "{} of {} failed, and asks about something else now; let it ask what it asked, and mend what fails",
+                old.name, old.path
+            );
+            let (path, test) = (old.path.clone(), old.name.clone());
+            other.then_some(Breach { kind: BreachKind::Weakened, path, test, said })
+        };
+        before.tests.iter().filter_map(turned).collect()
+    }
+
     /// Why the passing of a test shows nothing, under the name that its runner gave it. None for a sound test. One that is in
     /// no file under such a name shows nothing either: what it asserts is not known.
     pub fn flaw_of(&self, test_name: &str) -> Option<String> {
