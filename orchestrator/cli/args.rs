@@ -61,7 +61,7 @@ pub enum Command {
     Diff(OneRun),
     /// What was in a step's prompts, by kind, with tokens and the reason
     Context(Context),
-    /// Carry a run out again from its journal alone, without a model, and compare every decision, file and commit
+    /// Carry a run out again from its journal alone, without a model, and compare decisions, files, commits and the ledger
     Replay(Replay),
     /// Go on with a run that stopped or died
     Resume(Resume),

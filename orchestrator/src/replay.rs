@@ -1,6 +1,7 @@
 //! Replay: a run carried out again from its journal alone. No model is asked and nothing is executed. Every decision is made
 //! again and compared with what was done, every edit and commit is made again in an empty store, and has to come to the same
-//! tree and commit, whose ids are digests of every byte.
+//! tree and commit, whose ids are digests of every byte; the ledger is made again of what the checks found. Prompts and what
+//! checks found are taken as they were recorded.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::control::apply::FoldError;
 use crate::control::{Effect, Event, Rules, RunState, decide};
+use crate::ledger::Ledger;
 use crate::perform::commit::{Parts, commit_parts};
 use crate::perform::edits::edited;
 use crate::perform::{Files, Trouble, locked};
@@ -129,9 +131,20 @@ fn once_more(
             }
             replayed.commits += 1;
         }
+        (Some(Effect::Check { opinion: now, .. }), Event::Checked { opinion, .. }) if now != opinion => {
+            replayed
+                .differ(record, "the reviewer's reply says something else than was made of it".to_owned());
+        }
+        (Some(Effect::Finish), Event::Finished { ledger }) => {
+            let reports = state.final_reports.as_deref().unwrap_or_default();
+            let now = state.program.as_ref().map(|program| Ledger::weigh(program, reports));
+            if now.as_ref() != Some(&ledger) {
+                replayed.differ(record, "what the checks found makes another ledger now".to_owned());
+            }
+        }
         _ => {}
     }
-    Ok(true)
+    Ok(replayed.differences.len() < DIFFERENCES_MAX)
 }
 
 impl Replayed {

@@ -76,7 +76,7 @@ pub struct Instruction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retirement {
-    /// Its name, the last part of what its runner calls it; `path::name` where several files have one of this name.
+    /// Its name: as its file has it, as its runner prints it, or `path::name`. A bare name is of every file that has it.
     pub test: String,
     /// Why, in a sentence.
     pub reason: String,
@@ -85,9 +85,33 @@ pub struct Retirement {
 impl Retirement {
     /// Whether it is about the test `name` of the file `path`.
     pub fn is_of(&self, path: &str, name: &str) -> bool {
-        match self.test.rsplit_once("::") {
-            Some((file, own)) => file == path && own == name,
-            None => self.test == name,
+        let Some(before) = self.test.strip_suffix(name) else { return false };
+        let stem = path.rsplit('/').next().and_then(|file| file.split('.').next()).unwrap_or(path);
+        let module = before.trim_end_matches(['.', ':', '>', ' ']);
+        // `test_a.TestA.test_x` of Python, `suite > x` of JavaScript, `tests::x` of Rust.
+        before.is_empty()
+            || before.ends_with("::") && (module == path || !module.contains('/') && !module.contains('.'))
+            || before.ends_with(" > ")
+            || before.ends_with('.') && module.split('.').any(|part| part == stem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Retirement;
+
+    #[test]
+    fn a_retired_test_has_the_name_that_reports_give_it() {
+        let is_of = |said: &str, path: &str, name: &str| {
+            Retirement { test: said.into(), reason: String::new() }.is_of(path, name)
+        };
+        for said in ["test_x", "tests/test_a.py::test_x", "tests.test_a.TestA.test_x"] {
+            assert!(is_of(said, "tests/test_a.py", "test_x"), "{said}");
+        }
+        assert!(is_of("edge > R1: none", "a.test.mjs", "R1: none"));
+        assert!(is_of("tests::r1_none", "src/lib.rs", "r1_none"));
+        for said in ["test_y", "my_test_x", "test_b.TestA.test_x", "tests/test_b.py::test_x"] {
+            assert!(!is_of(said, "tests/test_a.py", "test_x"), "{said}");
         }
     }
 }

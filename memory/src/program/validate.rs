@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckKind, Instruction, Program};
+use super::{CheckKind, Expected, Instruction, Program};
 use crate::ids::RequirementId;
 use crate::store::path;
 
@@ -166,6 +166,10 @@ fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
             format!("A service is to listen on port {port}."),
             format!("Use {PORT_MIN} or more: the others are not for ordinary users."),
         )),
+        CheckKind::Runs { output, .. } if asks_nothing(output) => Some(nothing_asked(at)),
+        CheckKind::Http { requests, .. } if requests.iter().any(|r| asks_nothing(&r.expect)) => {
+            Some(nothing_asked(at))
+        }
         CheckKind::Runs { exit_status, .. } if !(0..=255).contains(exit_status) => {
             Some(problem(at, format!("A check wants exit code {exit_status}."), "Exit codes are 0 to 255."))
         }
@@ -174,6 +178,15 @@ fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
         }
         _ => None,
     }
+}
+
+/// Whether an expectation names a text that every output has.
+fn asks_nothing(expected: &Expected) -> bool {
+    expected.contains.iter().any(String::is_empty) || expected.matches.iter().any(String::is_empty)
+}
+
+fn nothing_asked(at: &str) -> Problem {
+    problem(at, "A check looks for an empty text, which is in every output.", "Say what must be in it.")
 }
 
 fn paths(kind: &CheckKind) -> Vec<&str> {
@@ -253,6 +266,7 @@ pub(super) mod tests {
             ("kind = 'http'\nstart = 'x'\nport = 8000\nrequests = [{ path = 'a' }]", "does not begin with /"),
             ("kind = 'http'\nstart = 'x'\nport = 80\nrequests = [{ path = '/' }]", "port 80"),
             ("kind = 'runs'\ncommand = 'x'\nexit_status = 300", "exit code 300"),
+            ("kind = 'runs'\ncommand = 'x'\noutput = { contains = [''] }", "an empty text"),
             ("kind = 'golden'\nfiles = {}", "names no file"),
             ("kind = 'golden'\nfiles = { '../x' = '' }", "../x"),
         ] {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use edvac_memory::program::Expected;
 use edvac_memory::verdict::Verdict;
@@ -159,6 +160,8 @@ pub(super) async fn golden(
         Ok(bench) => bench,
         Err(reason) => return Found::nothing(reason),
     };
+    // What is there already may not be taken for what the command makes.
+    let there: Vec<_> = files.keys().filter(|path| make_old(&bench.work.join(path))).collect();
     let ran = match bench.run(&bench.job(shell(command), COMMAND_MS_MAX)).await {
         Ok(ran) => ran,
         Err(reason) => return Found::nothing(reason),
@@ -170,11 +173,29 @@ pub(super) async fn golden(
         let reason = format!("`{command}` failed: {}", last_line(&steady(&ran.output)));
         return of_command(Verdict::Failed { reason }, command, &ran);
     }
+    if let Some(path) = there.iter().find(|path| is_old(&bench.work.join(path))) {
+        let reason = format!(
+            "{path} was there before `{command}`, which did not write it, so it is not what it makes"
+        );
+        return of_command(Verdict::NoEvidence { reason }, command, &ran);
+    }
     let found = compared(&|path| {
         let path = bench.work.join(path);
         left_in(&path).ok_or_else(|| instead(&path))
     });
     Found { detail: found.detail, ..of_command(found.verdict, command, &ran) }
+}
+
+/// Gives a file a time that nothing writes; false where there is none.
+fn make_old(path: &Path) -> bool {
+    let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+    is_file
+        && std::fs::File::options().write(true).open(path).is_ok_and(|f| f.set_modified(UNIX_EPOCH).is_ok())
+}
+
+/// Whether a file still has that time.
+fn is_old(path: &Path) -> bool {
+    path.symlink_metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time == UNIX_EPOCH)
 }
 
 /// What is where a file should be and none can be read.

@@ -12,7 +12,7 @@ use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{Outcome, Verdict};
 
 use super::fault::is_test;
-use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory, last_part};
+use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory, TestFacts, last_part};
 use super::{Found, Ground};
 
 /// Breaches that a reason names; the others are counted.
@@ -28,7 +28,9 @@ pub struct Counted {
     pub failed: Vec<(Inventory, BTreeSet<String>)>,
     /// Tests that may ask less all the same: the step says why, and the reviewer agreed.
     pub excused: Vec<GivenUp>,
-    /// Why the reviewer did not agree to others.
+    /// Tests that the step gave up and the reviewer did not agree to.
+    pub kept: Vec<GivenUp>,
+    /// Why it did not.
     pub objection: Option<String>,
 }
 
@@ -61,21 +63,37 @@ impl Counted {
     pub fn judged(mut self, given_up: &[GivenUp], opinion: Option<&Opinion>) -> Self {
         match opinion {
             Some(Opinion { accepted: true, .. }) => self.excused.extend_from_slice(given_up),
-            Some(Opinion { reasons, .. }) => self.objection = Some(reasons.join(" ")),
+            Some(Opinion { reasons, .. }) => {
+                self.kept = given_up.to_vec();
+                self.objection = Some(reasons.join(" "));
+            }
             None => {}
         }
         self
     }
 
-    /// Tests that ask less `now`, as far as a step may give them up.
+    /// Tests that a step may give up and that are not as they were, whether or not something else asks the same.
     pub fn given_up(&self, now: &Inventory, retires: &[Retirement]) -> Vec<GivenUp> {
-        let of = |Breach { path, test, said, .. }: Breach| {
-            let retirement = retires.iter().find(|r| r.is_of(&path, &test))?;
-            // What has to be done about it is for whoever has no reason.
-            let said = said.split(';').next().unwrap_or_default().to_owned();
-            Some(GivenUp { reason: retirement.reason.trim().to_owned(), path, test, said })
+        let breaches = self.breaches(now);
+        let is_same = |old: &TestFacts| {
+            now.tests.iter().any(|t| t.path == old.path && t.full == old.full && t.digest == old.digest)
         };
-        self.breaches(now).into_iter().filter_map(of).collect()
+        let of = |old: &TestFacts| {
+            let retirement = retires.iter().find(|r| r.is_of(&old.path, &old.name))?;
+            let is_excused = self.excused.iter().any(|e| e.path == old.path && e.test == old.name);
+            if is_excused || is_same(old) {
+                return None;
+            }
+            let breach = breaches.iter().find(|b| b.path == old.path && b.test == old.name);
+            // What has to be done about it is for whoever has no reason.
+            let said = breach.map_or_else(
+                || format!("{} of {} is another test now, or gone", old.name, old.path),
+                |b| b.said.split(';').next().unwrap_or_default().to_owned(),
+            );
+            let (path, test) = (old.path.clone(), old.name.clone());
+            Some(GivenUp { path, test, said, reason: retirement.reason.trim().to_owned() })
+        };
+        self.committed.tests.iter().filter_map(of).collect()
     }
 
     /// In which ways `now` asks less.
@@ -87,6 +105,12 @@ impl Counted {
             let new = now.breaches_since(before).into_iter();
             all.extend(new.filter(|b| is_gone(b) && lasts.contains(b.test.as_str())));
             all.extend(now.turned_away(before).into_iter().filter(|b| lasts.contains(b.test.as_str())));
+        }
+        for GivenUp { path, test, said, .. } in &self.kept {
+            if !all.iter().any(|b| b.path == *path && b.test == *test) {
+                let (path, test, said) = (path.clone(), test.clone(), said.clone());
+                all.push(Breach { kind: BreachKind::Weakened, path, test, said });
+            }
         }
         let mut seen = BTreeSet::new();
         let is_excused = |b: &Breach| {
@@ -140,7 +164,7 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
     breaches.extend(ground.counted.breaches(&now).into_iter().filter(|b| !now.tampering().contains(b)));
     if let Some(mut reason) = reason(&breaches) {
         if let Some(objection) = &ground.counted.objection {
-            let _ = write!(reason, "; the reviewer does not agree that this is wanted: {objection}");
+            let _ = write!(reason, "; the reviewer did not agree to it: {objection}");
         }
         found.verdict = Verdict::Integrity { reason };
         return found;

@@ -4,6 +4,7 @@ use edvac_agents::protocol::{Action, Understood};
 use edvac_agents::roles::feedback;
 use edvac_agents::roles::reviewer::GivenUp;
 use edvac_memory::ids::TreeId;
+use edvac_memory::program::Retirement;
 use edvac_memory::store::StoreError;
 
 use super::edits::{Edited, edited, is_last_turn};
@@ -51,6 +52,10 @@ impl Performer {
             return Ok(Vec::new());
         }
         let runner = self.domain.runner(&program_of(state)?.language);
+        let known = |r: &Retirement| state.inventory.tests.iter().any(|t| r.is_of(&t.path, &t.name));
+        for unknown in instruction.retires.iter().filter(|r| !known(r)) {
+            self.note(format!("the step may give up {}, and no earlier test is called that", unknown.test));
+        }
         let now = check::inventory(self.files.as_ref(), tree, runner)?;
         Ok(self.counted(state)?.given_up(&now, &instruction.retires))
     }

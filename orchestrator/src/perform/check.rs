@@ -71,7 +71,8 @@ impl Performer {
                 None => checks.push(check.clone()),
             }
         }
-        let counted = Counted { committed: state.inventory.clone(), ..Counted::default() };
+        let retired = state.settled.values().flat_map(|settled| &settled.retired).map(|r| &r.test);
+        let counted = Counted { committed: state.inventory.clone(), ..Counted::default() }.without(retired);
         let supply = self.supply(tree, state).await?;
         let mut reports = self.run_all(&checks, tree, &program.language, &counted, &supply).await?;
         for report in &mut reports {

@@ -100,6 +100,13 @@ pub(in super::super) fn unawaited(files: &mut [File], has_pytest: bool) {
             };
             test.function.is_async && test.dead.is_none() && test.marks.iter().all(patched)
         };
+        for test in file.tests.iter_mut().filter(|t| t.dead.is_none()) {
+            let says = |word: &str| test.function.tokens.iter().any(|token| token == word);
+            // One that is no generator itself can define one.
+            if says("yield") && !says("def") && !says("lambda") {
+                test.dead = Some("it is a generator, and nobody runs what is in it".to_owned());
+            }
+        }
         for test in file.tests.iter_mut().filter(is_open) {
             let class = test.full.rsplit('.').nth(1).unwrap_or_default().to_owned();
             let in_class = bases.get(&class);
