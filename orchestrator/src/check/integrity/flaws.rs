@@ -13,6 +13,7 @@ pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
     let tests: Vec<(&File, &Found)> =
         project.tests.iter().flat_map(|f| f.tests.iter().map(move |t| (*f, t))).collect();
     let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut asked: BTreeMap<(String, BTreeSet<String>), String> = BTreeMap::new();
     for ((file, test), facts) in tests.into_iter().zip(facts) {
         let group = facts.full.strip_suffix(&facts.name).unwrap_or(&facts.full).to_owned();
         let key = (format!("{} {group}", facts.path), format!("{}{:?}", facts.digest, test.table));
@@ -20,6 +21,12 @@ pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
         let twin = first.get(&key).filter(|_| !test.function.tokens.is_empty());
         let flaw = flaw.or_else(|| twin.map(|twin| format!("it is word for word the same as {twin}")));
         first.entry(key).or_insert_with(|| facts.name.clone());
+        let questions = only_questions(facts).filter(|_| test.table.is_none());
+        let twin = questions.as_ref().and_then(|q| asked.get(&(facts.path.clone(), q.clone())));
+        let flaw = flaw.or_else(|| twin.map(|twin| format!("it asks what {twin} asks and nothing else")));
+        if let Some(questions) = questions {
+            asked.entry((facts.path.clone(), questions)).or_insert_with(|| facts.name.clone());
+        }
         facts.flaw = flaw.map(|why| {
             format!(
                 "{} of {} shows nothing: {why}; assert what the project's own code does",
@@ -27,6 +34,34 @@ pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
             )
         });
     }
+}
+
+/// Words by which assertions are made.
+const ASKING: [&str; 12] = [
+    "self",
+    "t",
+    "expect",
+    "equal",
+    "strictEqual",
+    "deepEqual",
+    "deepStrictEqual",
+    "ok",
+    "toBe",
+    "toEqual",
+    "toStrictEqual",
+    "strict",
+];
+
+/// What a test asks that does nothing but ask, as it is written, how often and in which order it may. None where something
+/// is done besides, so that the same question is another one.
+fn only_questions(facts: &TestFacts) -> Option<BTreeSet<String>> {
+    let of_question = |word: &String| {
+        word.starts_with("assert")
+            || ASKING.contains(&word.as_str())
+            || facts.assertions.iter().any(|a| a.names.contains(word) || a.values.contains(word))
+    };
+    let only = facts.assertions.iter().all(Assertion::bites) && facts.words.iter().all(of_question);
+    only.then(|| facts.assertions.iter().map(|a| a.raw.clone()).collect())
 }
 
 fn of(project: &Project<'_>, file: &File, test: &Found, facts: &TestFacts) -> Option<String> {
