@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_memory::fault::{Fault, PlaceKind};
-use edvac_memory::ids::TreeId;
+use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::journal::Record;
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 
+use crate::check::integrity::Inventory;
 use crate::control::effect::Purpose;
 use crate::control::event::Event;
 use crate::control::review::{Retired, Review};
 use crate::control::state::{
     Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Turn, Work,
 };
+use crate::dependencies::Package;
 
 /// Why a journal cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -131,11 +133,7 @@ impl RunState {
             }
             Event::Installed { needs, packages, fault, .. } => {
                 let install = self.installs.entry(needs.digest.clone()).or_default();
-                install.tries += 1;
-                install.tries_now += 1;
-                install.done = fault.is_none();
-                install.packages.clone_from(packages);
-                install.fault.clone_from(fault);
+                install.tried(packages, fault.as_deref());
             }
             Event::Committed { instruction, settlement, commit, tree, touched, needs, inventory } => {
                 self.needs.clone_from(needs);
@@ -145,16 +143,21 @@ impl RunState {
                 let (commit, tree) = (commit.clone(), tree.clone());
                 let settled =
                     Settled { settlement, commit, tree, touched, attempts, reports, rewritten, retired };
-                if !settled.reports.iter().any(|r| matches!(r.verdict, Verdict::Integrity { .. })) {
-                    self.inventory = inventory.clone();
-                }
-                self.head = Some(settled.commit.clone());
-                self.tree = Some(settled.tree.clone());
-                self.settled.insert(*instruction, settled);
+                self.settle(*instruction, settled, inventory);
             }
             Event::FinalChecked { reports } => self.final_reports = Some(reports.clone()),
             Event::Finished { ledger } => self.ledger = Some(ledger.clone()),
         }
+    }
+
+    /// An instruction ended. Tests count from now on, unless they had been tampered with.
+    fn settle(&mut self, instruction: InstructionId, settled: Settled, inventory: &Inventory) {
+        if !settled.reports.iter().any(|r| matches!(r.verdict, Verdict::Integrity { .. })) {
+            self.inventory = inventory.clone();
+        }
+        self.head = Some(settled.commit.clone());
+        self.tree = Some(settled.tree.clone());
+        self.settled.insert(instruction, settled);
     }
 
     /// A person's word for the process that takes the run up. It may try again what failed, and sees for itself what of the
@@ -223,6 +226,17 @@ impl RunState {
                 work.go_on(ending.unwrap_or(Ending::Full), &turn.reply, base);
             }
         }
+    }
+}
+
+impl Install {
+    /// It was tried once more.
+    fn tried(&mut self, packages: &[Package], fault: Option<&str>) {
+        self.tries += 1;
+        self.tries_now += 1;
+        self.done = fault.is_none();
+        self.packages = packages.to_vec();
+        self.fault = fault.map(str::to_owned);
     }
 }
 

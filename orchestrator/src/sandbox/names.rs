@@ -69,12 +69,12 @@ mod tests {
         let names = Names::new([
             (Path::new("/tmp/x/tmp"), "/tmp"),
             (Path::new("/tmp/x/out"), "/out"),
-            (Path::new("/srv/work"), "/project"),
+            (Path::new("/srv/tree"), "/project"),
         ]);
         for (inside, outside) in [
-            ("/project/a.py:3", "/srv/work/a.py:3"),
+            ("/project/a.py:3", "/srv/tree/a.py:3"),
             ("--to=/out", "--to=/tmp/x/out"),
-            ("file:///project/b '/tmp'", "file:///srv/work/b '/tmp/x/tmp'"),
+            ("file:///project/b '/tmp'", "file:///srv/tree/b '/tmp/x/tmp'"),
             ("/projects /outer a/out /tmp/out", "/projects /outer a/out /tmp/x/tmp/out"),
             ("ü/tmp", "ü/tmp"),
         ] {
