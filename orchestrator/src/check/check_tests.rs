@@ -146,6 +146,15 @@ async fn projects_build_or_do_not() {
 }
 
 #[tokio::test]
+async fn what_was_there_before_a_command_is_not_what_it_makes() {
+    let files = [("s.py", "print('I do nothing')\n"), ("out.txt", "HI\n")];
+    let golden = "kind = 'golden'\ncommand = 'python3 s.py'\nfiles = { 'out.txt' = 'HI' }";
+    assert!(verdict(golden, &files).await.starts_with("no evidence: out.txt was there before"));
+    let writes = [("s.py", "open('out.txt', 'w').write('HI')\n"), ("out.txt", "HI\n")];
+    assert_eq!(verdict(golden, &writes).await, "passed");
+}
+
+#[tokio::test]
 async fn a_missing_tool_is_no_evidence() {
     let report = report_on(CheckKind::Lints, "javascript", &[("a.mjs", "export const a = 1;\n")]).await;
     let missing = "eslint is not installed (npm install --global eslint)".to_owned();
