@@ -250,6 +250,7 @@ impl ModelClient for LocalClient {
                 top_p: sampling.top_p,
                 min_p: sampling.min_p,
                 repetition_penalty: sampling.repetition_penalty,
+                dry_multiplier: sampling.dry_multiplier,
                 seed: sampling.seed,
             },
             stop: request.stop.clone(),

@@ -46,13 +46,24 @@ pub struct Sampling {
     pub min_p: f32,
     /// 1 is off.
     pub repetition_penalty: f32,
+    /// Against passages that come again; 0 is off.
+    #[serde(default)]
+    pub dry_multiplier: f32,
     /// Same seed, same choice (local models; endpoints may ignore it).
     pub seed: u64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 }
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            dry_multiplier: 0.0,
+            seed: 0,
+        }
     }
 }
 

@@ -102,7 +102,7 @@ async fn a_reply_is_streamed() {
     assert_eq!(*seen.lock().unwrap(), [piece("Hel", 1), piece("lo", 2)]);
     let sent: Request = server.received_requests().await.unwrap().remove(0);
     let sent: Value = serde_json::from_slice(&sent.body).unwrap();
-    for absent in ["tools", "seed", "top_k", "repetition_penalty"] {
+    for absent in ["tools", "seed", "top_k", "repetition_penalty", "dry_multiplier"] {
         assert!(sent.get(absent).is_none(), "{absent} was sent");
     }
 }

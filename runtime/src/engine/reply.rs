@@ -209,7 +209,8 @@ impl Reply {
             if self.out.prompt_tokens + self.out.ids.len() == self.present.len() {
                 sample::ban(&mut logits, &self.banned_first);
             }
-            vec![self.sampler.choose(&mut logits, &self.out.ids, allowed.as_ref())]
+            let prompt = &self.present[..self.out.prompt_tokens.min(self.present.len())];
+            vec![self.sampler.choose(&mut logits, prompt, &self.out.ids, allowed.as_ref())]
         } else {
             forced.into_iter().take(self.tokens_max - self.out.ids.len()).collect()
         };

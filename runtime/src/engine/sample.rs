@@ -1,5 +1,7 @@
 //! Choosing the next token.
 
+use std::collections::BTreeMap;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use toktrie::SimpleVob;
@@ -24,15 +26,33 @@ pub struct Sampling {
     pub min_p: f32,
     /// Divides the logits of recent tokens; 1 is off.
     pub repetition_penalty: f32,
+    /// Takes from the logit of a token that would go on with a passage of prompt or reply as that went on before, the more
+    /// the longer the passage is ("DRY", text-generation-webui, pull request 5677); 0 is off.
+    pub dry_multiplier: f32,
     /// The same seed makes the same choices.
     pub seed: u64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 }
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            dry_multiplier: 0.0,
+            seed: 0,
+        }
     }
 }
+
+/// Tokens that may come again in their order: a name, a phrase.
+const DRY_ALLOWED_TOKENS: usize = 3;
+/// What each further token multiplies the penalty with.
+const DRY_BASE: f32 = 1.75;
+/// Longer passages are penalised no more: by then no token is chosen that has another beside it.
+const DRY_TOKENS_MAX: usize = 24;
 
 /// A logit below all that models give; finite, so that it can still be compared where nothing else is allowed.
 const BANNED: f32 = -1.0e30;
@@ -57,8 +77,15 @@ impl Sampler {
     }
 
     /// Chooses among the allowed tokens (all, without a mask). `logits` are used up.
-    pub(super) fn choose(&mut self, logits: &mut [f32], recent: &[u32], allowed: Option<&SimpleVob>) -> u32 {
-        self.penalise(logits, recent);
+    pub(super) fn choose(
+        &mut self,
+        logits: &mut [f32],
+        prompt: &[u32],
+        reply: &[u32],
+        allowed: Option<&SimpleVob>,
+    ) -> u32 {
+        self.penalise(logits, reply);
+        self.penalise_passages(logits, prompt, reply);
         let is_allowed = |id: usize| allowed.is_none_or(|mask| id < mask.len() && mask.is_allowed(id as u32));
         if self.sampling.temperature <= 0.0 {
             let best = (0..logits.len())
@@ -100,6 +127,29 @@ impl Sampler {
         }
     }
 
+    /// Linear in the length of prompt and reply.
+    fn penalise_passages(&self, logits: &mut [f32], prompt: &[u32], reply: &[u32]) {
+        if self.sampling.dry_multiplier <= 0.0 {
+            return;
+        }
+        let count = prompt.len() + reply.len();
+        let at = |n: usize| if n < prompt.len() { prompt[n] } else { reply[n - prompt.len()] };
+        let mut longest: BTreeMap<u32, usize> = BTreeMap::new();
+        for next in 1..count {
+            let alike = (1..=next.min(DRY_TOKENS_MAX)).take_while(|n| at(next - n) == at(count - n)).count();
+            if alike >= DRY_ALLOWED_TOKENS {
+                let known = longest.entry(at(next)).or_default();
+                *known = alike.max(*known);
+            }
+        }
+        for (id, alike) in longest {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                let further = i32::try_from(alike - DRY_ALLOWED_TOKENS).unwrap_or(i32::MAX);
+                *logit -= self.sampling.dry_multiplier * DRY_BASE.powi(further);
+            }
+        }
+    }
+
     /// Turns sorted logits into probabilities and drops what top-k, top-p and min-p exclude.
     fn narrow(&self, candidates: &mut Vec<(u32, f32)>) {
         let Sampling { top_k, top_p, min_p, .. } = self.sampling;
@@ -129,7 +179,7 @@ mod tests {
 
     fn choose(sampling: &Sampling, logits: &[f32]) -> Vec<u32> {
         let mut sampler = Sampler::new(sampling);
-        (0..200).map(|_| sampler.choose(&mut logits.to_vec(), &[], None)).collect()
+        (0..200).map(|_| sampler.choose(&mut logits.to_vec(), &[], &[], None)).collect()
     }
 
     #[test]
@@ -169,8 +219,21 @@ mod tests {
         let mut mask = SimpleVob::alloc(3);
         mask.allow_token(2);
         let mut sampler = Sampler::new(&Sampling::default());
-        assert_eq!(sampler.choose(&mut [5.0, 4.0, -9.0], &[], Some(&mask)), 2);
+        assert_eq!(sampler.choose(&mut [5.0, 4.0, -9.0], &[], &[], Some(&mask)), 2);
         let mut sampler = Sampler::new(&Sampling { repetition_penalty: 2.0, ..Sampling::default() });
-        assert_eq!(sampler.choose(&mut [5.0, 4.0], &[0], None), 1);
+        assert_eq!(sampler.choose(&mut [5.0, 4.0], &[], &[0], None), 1);
+    }
+
+    #[test]
+    fn a_passage_does_not_go_on_as_before() {
+        let next = |prompt: &[u32], reply: &[u32]| {
+            let sampling = Sampling { dry_multiplier: 0.8, ..Sampling::default() };
+            Sampler::new(&sampling).choose(&mut [0.0, 0.0, 0.0, 0.0, 2.0, 1.0], prompt, reply, None)
+        };
+        assert_eq!(next(&[0, 1, 4, 2, 3], &[0, 1]), 4, "two tokens are a name");
+        assert_eq!(next(&[0, 1, 2, 3, 4], &[1, 2, 3]), 4, "three cost less than what is won");
+        assert_eq!(next(&[0, 1, 2, 3, 4], &[0, 1, 2, 3]), 5);
+        assert_eq!(next(&[0, 1], &[2, 3, 4, 0, 1, 2, 3]), 5, "also from the prompt into the reply");
+        assert_eq!(next(&[], &[]), 4);
     }
 }

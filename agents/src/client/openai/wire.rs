@@ -11,8 +11,17 @@ use crate::protocol::native;
 
 /// Parameters that are left out once an endpoint refuses them, the least needed first. `max_tokens` is not left out but
 /// sent under its newer name.
-pub(super) const DROPPABLE: [&str; 8] =
-    ["repetition_penalty", "min_p", "top_k", "seed", "stream_options", "max_tokens", "temperature", "tools"];
+pub(super) const DROPPABLE: [&str; 9] = [
+    "dry_multiplier",
+    "repetition_penalty",
+    "min_p",
+    "top_k",
+    "seed",
+    "stream_options",
+    "max_tokens",
+    "temperature",
+    "tools",
+];
 
 /// The words by which an endpoint refuses a parameter.
 pub(super) fn complaint(name: &str) -> &str {
@@ -48,6 +57,7 @@ pub(super) fn body(
             number(sampling.repetition_penalty),
             (sampling.repetition_penalty - 1.0).abs() > 1e-6,
         ),
+        ("dry_multiplier", number(sampling.dry_multiplier), sampling.dry_multiplier > 0.0),
         ("stop", json!(request.stop), !request.stop.is_empty()),
         ("response_format", json!({ "type": "grammar", "grammar": grammar }), grammar.is_some()),
         ("tools", Value::Array(native::tools(true)), tools),

@@ -22,7 +22,7 @@ async fn a_reply_has_everything_that_clients_read() {
         "hi",
         json!({
             "max_tokens": 50, "temperature": 0.5, "top_p": 0.9, "seed": -1, "stop": ["END"], "top_k": 20, "min_p": 0.1,
-            "repetition_penalty": 1.1, "n": 1, "frequency_penalty": 0, "presence_penalty": 0.0, "user": "ann",
+            "repetition_penalty": 1.1, "dry_multiplier": 0.8, "n": 1, "frequency_penalty": 0, "presence_penalty": 0.0, "user": "ann",
             "an_unknown_one": true, "response_format": null,
         }),
     );
@@ -42,7 +42,8 @@ async fn a_reply_has_everything_that_clients_read() {
     assert_eq!((asked.tokens_max, asked.stop, asked.grammar), (50, vec!["END".to_owned()], None));
     let sampling = asked.sampling;
     assert_eq!((sampling.temperature, sampling.top_p, sampling.min_p), (0.5, 0.9, 0.1));
-    assert_eq!((sampling.top_k, sampling.repetition_penalty, sampling.seed), (20, 1.1, u64::MAX));
+    assert_eq!((sampling.top_k, sampling.repetition_penalty, sampling.dry_multiplier), (20, 1.1, 0.8));
+    assert_eq!(sampling.seed, u64::MAX);
 }
 
 #[tokio::test]
@@ -184,6 +185,7 @@ async fn what_cannot_be_done_is_refused_by_name() {
         (json!({ "min_p": -0.1 }), "invalid_value", "min_p"),
         (json!({ "top_k": -1 }), "invalid_value", "top_k"),
         (json!({ "repetition_penalty": 0 }), "invalid_value", "repetition_penalty"),
+        (json!({ "dry_multiplier": -1 }), "invalid_value", "dry_multiplier"),
         (json!({ "max_tokens": 0 }), "invalid_value", "max_completion_tokens"),
         (json!({ "max_completion_tokens": -5 }), "invalid_value", "max_completion_tokens"),
         (json!({ "stop": ["a", "b", "c", "d", "e"] }), "invalid_value", "stop"),

@@ -41,11 +41,12 @@ struct Extensions {
     top_k: Option<usize>,
     min_p: Option<f32>,
     repetition_penalty: Option<f32>,
+    dry_multiplier: Option<f32>,
 }
 
 /// Reads and checks a request.
 pub(super) fn read(mut body: Value, info: &ClientInfo) -> Result<Ask, Refusal> {
-    let own = ["top_k", "min_p", "repetition_penalty"];
+    let own = ["top_k", "min_p", "repetition_penalty", "dry_multiplier"];
     let extensions: Extensions =
         typed(own.iter().filter_map(|key| Some(((*key).to_owned(), body.get(key)?.clone()))).collect())?;
     // A `response_format` that OpenAI's types do not know.
@@ -201,6 +202,7 @@ fn sampling(request: &CreateChatCompletionRequest, extensions: &Extensions) -> R
         top_p: within("top_p", request.top_p, 1.0, 0.0, 1.0)?,
         min_p: within("min_p", extensions.min_p, 0.0, 0.0, 1.0)?,
         repetition_penalty: within("repetition_penalty", extensions.repetition_penalty, 1.0, 0.1, 10.0)?,
+        dry_multiplier: within("dry_multiplier", extensions.dry_multiplier, 0.0, 0.0, 10.0)?,
         // The same request with the same seed gets the same reply; without one it gets another every time.
         seed: request.seed.map_or_else(rand::random, i64::cast_unsigned),
     })
