@@ -52,6 +52,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// For scripts: the same, as an object.
+    pub fn json(&self) -> serde_json::Value {
+        let Self { what, fix, code } = self;
+        serde_json::json!({
+            "schema_version": crate::commands::SCHEMA_VERSION,
+            "error": { "what": what, "fix": fix, "exit_code": code },
+        })
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "edvac: {}", self.what)?;
@@ -67,7 +78,9 @@ impl From<ConfigError> for Failure {
         let fix = match &error {
             ConfigError::NoHome => String::new(),
             ConfigError::Value { .. } => "Mend or unset it.".to_owned(),
-            ConfigError::Io { .. } => "Give a file that exists and that you may read.".to_owned(),
+            ConfigError::Io { .. } => {
+                "Give a file that exists and that you may read; `edvac init` writes one.".to_owned()
+            }
             ConfigError::Bad { .. } => "Mend or remove that line.".to_owned(),
         };
         Self::usage(error.to_string(), fix)
@@ -144,6 +157,11 @@ impl From<JournalError> for Failure {
             JournalError::Newer { .. } => {
                 Self::usage(error.to_string(), "Use the edvac that wrote it, or a newer one.")
             }
+            JournalError::Damaged { .. } => Self {
+                fix: "Bring the run's directory back from a copy. What was committed is in the workspace's git as ever."
+                    .to_owned(),
+                ..Self::machine(error.to_string())
+            },
             _ => Self::machine(error.to_string()),
         }
     }
@@ -176,8 +194,21 @@ impl From<RunError> for Failure {
                 Self::usage(text, "Mend the program file; `edvac plan --out` makes one.")
             }
             RunError::NoSandbox(refusal) => Self { what: text, fix: refusal.fix, code: EXIT_NO_SANDBOX },
-            RunError::Over { run, .. } => {
-                Self::usage(text, format!("`edvac status {run}` shows its report."))
+            RunError::Over { run, .. } => Self::usage(
+                text,
+                format!(
+                    "`edvac status {run}` shows its report; a new `edvac run` can do the same task again."
+                ),
+            ),
+            RunError::NoSuchOperation { run, .. } => {
+                Self::usage(text, format!("`edvac op log {run}` lists its points."))
+            }
+            RunError::NoProgram { run } => {
+                Self::usage(text, format!("`edvac resume {run}` plans it; then its program can be changed."))
+            }
+            RunError::SameProgram { .. } => Self::usage(text, "Change something, or leave it as it is."),
+            RunError::NothingAsked { run, .. } => {
+                Self::usage(text, format!("`edvac status {run}` shows how it stands."))
             }
             RunError::NeverStarted { .. } => Self::usage(text, "Start it again with `edvac run`."),
             RunError::Domain(_) | RunError::Template(_) => Self::usage(text, ""),

@@ -6,9 +6,10 @@ mod failure;
 mod progress;
 mod terminal;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::Cli;
 
@@ -20,7 +21,12 @@ fn main() -> ExitCode {
         return ExitCode::from(code);
     }
     quiet_when_unread();
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let json = asks_for_json(&matches);
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     terminal::set_up(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -35,10 +41,20 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
+            if json {
+                // On stdout, where a script reads what it asked for. It may be gone.
+                let _ = writeln!(std::io::stdout(), "{}", failure.json());
+            }
             eprintln!("{failure}");
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Whether the command that was given, or the one below it, has `--json`.
+fn asks_for_json(matches: &ArgMatches) -> bool {
+    let here = matches.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or_default();
+    here || matches.subcommand().is_some_and(|(_, below)| asks_for_json(below))
 }
 
 /// `edvac logs | head` ends without a word: printing panics where the reader went away.

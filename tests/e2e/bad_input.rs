@@ -70,6 +70,9 @@ fn what_is_named() {
     for args in [["status", ""], ["show", "/1"]] {
         refused(home.say(&args), 2, &["no run is named", "--last"]);
     }
+    for args in [["status", "--lst"], ["logs", "-x"], ["resume", "--allow-instal"]] {
+        refused(home.say(&args), 2, &["is no flag here", "--help"]);
+    }
     for limit in ["--attempts", "--turns"] {
         refused(home.say(&["run", "A todo app", limit, "0"]), 2, &[limit]);
     }
@@ -120,6 +123,33 @@ fn a_journal_from_a_newer_edvac() {
     refused(home.say(&["resume", "--last"]), 2, &["format 99"]);
     refused(home.say(&["status"]), 2, &["format 99"]);
     assert!(home.say(&["runs"]).expect(0).stdout.contains("unreadable"));
+}
+
+#[test]
+fn a_damaged_journal() {
+    let home = Home::new();
+    let args = arguments(&folder("todo-python"), "codebase");
+    home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    let dir = &home.run_dirs()[0];
+    for name in ["journal.sqlite-wal", "journal.sqlite-shm"] {
+        let _ = std::fs::remove_file(dir.join(name));
+    }
+    std::fs::write(dir.join("journal.sqlite"), "no database ".repeat(1000)).unwrap();
+    refused(home.say(&["status"]), 70, &["the journal is damaged", "fix:", "git"]);
+    refused(home.say(&["resume", "--last"]), 70, &["the journal is damaged"]);
+    assert!(home.say(&["runs"]).expect(0).stdout.contains("unreadable"));
+}
+
+#[test]
+fn scripts_get_errors_as_objects() {
+    let home = Home::new();
+    let said = home.say(&["status", "--json"]).expect(2);
+    let error = &said.json()["error"];
+    assert!(error["what"].as_str().unwrap().contains("there is no run"), "{error}");
+    assert!(error["fix"].as_str().unwrap().contains("edvac run"), "{error}");
+    assert_eq!((error["exit_code"].as_u64(), said.json()["schema_version"].as_u64()), (Some(2), Some(1)));
+    assert!(said.stderr.contains("there is no run"), "{}", said.stderr);
+    home.say(&["models", "verify", "nothing", "--json"]).expect(5).json();
 }
 
 #[test]

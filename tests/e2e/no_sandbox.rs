@@ -53,7 +53,7 @@ fn refuses(why: &[&str], set_up: impl Fn(&Home, &[&str]) -> Command) {
     for text in why.iter().chain(&["fix:"]) {
         assert!(said.stderr.contains(text), "no {text:?} in {}", said.stderr);
     }
-    assert_eq!(said.stdout, "");
+    assert_eq!(said.json()["error"]["exit_code"], 78);
     assert_eq!(home.run_dirs().len(), 0, "nothing was started");
     assert!(!mark.exists(), "nothing was executed");
     let doctor = Said::from(set_up(&home, &["doctor", "--json"]).output().unwrap()).expect(1).json();

@@ -79,6 +79,12 @@ pub enum JournalError {
         /// Its digest.
         digest: Digest,
     },
+    /// SQLite cannot read the file.
+    #[error("the journal is damaged, or no journal ({message})")]
+    Damaged {
+        /// What SQLite said.
+        message: String,
+    },
     /// A view of a journal cannot write.
     #[error("this journal was opened for reading only")]
     ReadOnly,

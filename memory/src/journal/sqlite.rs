@@ -34,6 +34,8 @@ const LOCK_TRIES_MAX: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// More than any process id needs.
 const PID_BYTES_MAX: u64 = 32;
+/// SQLite's codes for a file that is damaged (11, and 267 for its tables) or none of its own (26).
+const DAMAGED: [&str; 3] = ["11", "26", "267"];
 /// Exit status of a process that stopped itself by [`Options::stop_after`].
 pub const EXIT_STOPPED_AFTER: i32 = 86;
 
@@ -67,7 +69,12 @@ fn io(context: &str) -> impl FnOnce(std::io::Error) -> JournalError + '_ {
 }
 
 fn sql(context: &str) -> impl FnOnce(sqlx::Error) -> JournalError + '_ {
-    move |error| JournalError::Io { context: context.to_owned(), message: error.to_string() }
+    move |error| match error.as_database_error().and_then(sqlx::error::DatabaseError::code) {
+        Some(code) if DAMAGED.contains(&code.as_ref()) => {
+            JournalError::Damaged { message: error.to_string() }
+        }
+        _ => JournalError::Io { context: context.to_owned(), message: error.to_string() },
+    }
 }
 
 impl SqliteJournal {
@@ -110,6 +117,19 @@ impl SqliteJournal {
         refuse_newer(&pool).await?;
         let blobs = Blobs::at(dir.join("blobs"));
         Ok(Self { pool, blobs, clock: Arc::new(SystemClock), stop_after: None, lock: None })
+    }
+
+    /// Copies the records of the journal in `from`, which a process may be writing, into a new journal in `to`. Blobs are not
+    /// copied.
+    pub async fn copy(from: &Path, to: &Path) -> Result<(), JournalError> {
+        let journal = Self::view(from).await?;
+        let file = to.join("journal.sqlite");
+        sqlx::query("VACUUM INTO ?")
+            .bind(file.to_string_lossy().as_ref())
+            .execute(&journal.pool)
+            .await
+            .map_err(sql("copying the journal"))?;
+        Ok(())
     }
 
     /// Whether some process has the journal of `dir` open for writing, and its id.
