@@ -117,7 +117,7 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
             .tests
             .into_iter()
             .map(|t| (plain_name(&t.name), t.outcome))
-            .map(|(name, outcome)| TestOutcome { covers: covers(&name), name, outcome, flaw: None })
+            .map(|(name, outcome)| TestOutcome { covers: named_in(&name), name, outcome, flaw: None })
             .collect(),
     }
 }
@@ -204,7 +204,7 @@ fn detail(causes: &[(String, Vec<&str>)], results: &Results, ran: &Ran) -> Strin
 }
 
 /// Requirements that a test's own name (not its file's) names: `test_r2_x`, `R2: x`, `TestR2X`, `r2_x`.
-fn covers(name: &str) -> Vec<RequirementId> {
+pub(super) fn named_in(name: &str) -> Vec<RequirementId> {
     let is_sentence = name.contains(char::is_whitespace);
     let own = if is_sentence { name } else { name.rsplit(['.', ':']).next().unwrap_or(name) };
     let chars: Vec<_> = own.chars().collect();

@@ -240,7 +240,7 @@ fn names_of_requirements() {
         ("test_year2024", vec![]),
         ("test_adds", vec![]),
     ] {
-        let found: Vec<_> = covers(name).into_iter().map(|id| id.0).collect();
+        let found: Vec<_> = named_in(name).into_iter().map(|id| id.0).collect();
         assert_eq!(found, ids, "{name}");
     }
 }
@@ -259,7 +259,7 @@ proptest! {
     fn readers_take_any_text(text in "(\\PC|\n){0,400}") {
         rust::read(&text, Some(1));
         go::read(&text);
-        covers(&text);
+        named_in(&text);
         steady(&text);
     }
 }

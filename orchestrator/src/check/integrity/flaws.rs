@@ -7,6 +7,7 @@ use super::judge::{Assertion, Strictness, is_mocking};
 use super::project::Project;
 use super::tokens::is_name;
 use super::{TestFacts, existence};
+use crate::check::tests_run::named_in;
 
 /// Writes its flaw into every test that has one. `facts` are of the project's tests in their order.
 pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
@@ -14,6 +15,7 @@ pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
         project.tests.iter().flat_map(|f| f.tests.iter().map(move |t| (*f, t))).collect();
     let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
     let mut asked: BTreeMap<(String, BTreeSet<String>), String> = BTreeMap::new();
+    let mut bodies: Vec<(String, String, &[String])> = Vec::new();
     for ((file, test), facts) in tests.into_iter().zip(facts) {
         let group = facts.full.strip_suffix(&facts.name).unwrap_or(&facts.full).to_owned();
         let key = (format!("{} {group}", facts.path), format!("{}{:?}", facts.digest, test.table));
@@ -23,9 +25,18 @@ pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
         first.entry(key).or_insert_with(|| facts.name.clone());
         let questions = only_questions(facts).filter(|_| test.table.is_none());
         let twin = questions.as_ref().and_then(|q| asked.get(&(facts.path.clone(), q.clone())));
+        // In another class or group something else may have been done before.
+        let here = format!("{} {group}", facts.path);
+        let of_part = bodies.iter().find(|(there, name, body)| {
+            *there == here && is_of_another(name, facts) && is_part(&test.function.tokens, body)
+        });
+        let twin = twin.or(of_part.map(|(_, name, _)| name));
         let flaw = flaw.or_else(|| twin.map(|twin| format!("it asks what {twin} asks and nothing else")));
         if let Some(questions) = questions {
             asked.entry((facts.path.clone(), questions)).or_insert_with(|| facts.name.clone());
+        }
+        if test.table.is_none() {
+            bodies.push((here, facts.name.clone(), test.function.tokens.as_slice()));
         }
         facts.flaw = flaw.map(|why| {
             format!(
@@ -35,6 +46,9 @@ pub(super) fn find(project: &Project<'_>, facts: &mut [TestFacts]) {
         });
     }
 }
+
+/// A body of fewer tokens is a word.
+const PART_TOKENS_MIN: usize = 4;
 
 /// Words by which assertions are made.
 const ASKING: [&str; 12] = [
@@ -51,6 +65,18 @@ const ASKING: [&str; 12] = [
     "toStrictEqual",
     "strict",
 ];
+
+/// Whether a test is named after a requirement and an earlier one after others: a part of what that asked is then no
+/// evidence of its own.
+fn is_of_another(earlier: &str, facts: &TestFacts) -> bool {
+    let (theirs, ours) = (named_in(earlier), named_in(&facts.name));
+    !theirs.is_empty() && !ours.is_empty() && ours.iter().all(|id| !theirs.contains(id))
+}
+
+/// Whether all that a test does stands in another one's body, as it is written.
+fn is_part(tokens: &[String], of: &[String]) -> bool {
+    tokens.len() >= PART_TOKENS_MIN && of.windows(tokens.len()).any(|part| part == tokens)
+}
 
 /// What a test asks that does nothing but ask, as it is written, how often and in which order it may. None where something
 /// is done besides, so that the same question is another one.
