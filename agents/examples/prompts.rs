@@ -115,6 +115,7 @@ fn program(draft: planner::PlanDraft, domain: &str) -> Program {
             writes: step.writes,
             retires: vec![],
             attempts_max: 3,
+            ..Instruction::default()
         }
     });
     Program {

@@ -80,9 +80,13 @@ pub fn program(domain: &str, language: &str) -> Program {
         let path = || "src/chapter-01.md".to_owned();
         let checks = vec![
             check(CheckKind::Exists { path: path() }),
-            check(CheckKind::Words { path: path(), min: 600, max: 1200 }),
+            check(CheckKind::Words { path: path(), section: None, min: 600, max: 1200 }),
             check(CheckKind::Headings { path: path(), sections_min: 2 }),
-            check(CheckKind::Outline { path: path(), beats: vec!["the ford".into(), "the bell".into()] }),
+            check(CheckKind::Outline {
+                path: path(),
+                section: None,
+                beats: vec!["the ford".into(), "the bell".into()],
+            }),
             check(CheckKind::Canon { path: path(), canon: "src/canon.md".into() }),
         ];
         (vec!["src/canon.md".to_owned()], vec![path()], checks)
@@ -104,6 +108,7 @@ pub fn program(domain: &str, language: &str) -> Program {
         checks,
         retires: vec![],
         attempts_max: 3,
+        ..Instruction::default()
     };
     Program {
         title: "shelf".into(),

@@ -65,7 +65,7 @@ impl Digest {
 }
 
 /// One instruction of a program. Never reused after an amendment removed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstructionId(pub u32);
 

@@ -11,5 +11,6 @@ pub mod index;
 pub mod journal;
 pub mod listing;
 pub mod program;
+pub mod slug;
 pub mod store;
 pub mod verdict;

@@ -34,7 +34,7 @@ Examples:
   edvac resume --last
   edvac context --last/1
 
-Exit codes: 0 all requirements met, 1 not all met, 2 wrong use, 4 a limit was reached, 5 no model,
+Exit codes: 0 all requirements met, 1 not all met, 2 wrong use, 3 waits for your approval, 4 a limit was reached, 5 no model,
 70 the machine failed, 78 no sandbox, 130 interrupted (resumable).";
 
 /// What to do.
@@ -46,7 +46,7 @@ pub enum Command {
     Doctor(Json),
     /// Plan a task, carry the plan out, check every step
     Run(Run),
-    /// Only plan a task; `edvac resume` carries the plan out
+    /// Only plan a task; or show, change, compare and approve the program of a run
     Plan(Plan),
     /// List all runs
     #[command(alias = "ls")]
@@ -65,6 +65,23 @@ pub enum Command {
     Replay(Replay),
     /// Go on with a run that stopped or died
     Resume(Resume),
+    /// Finish what is in progress, then stop; `edvac resume` goes on
+    Pause(OneRun),
+    /// Say yes to what a run asks; `edvac resume` goes on
+    Approve(OneRun),
+    /// Say no to what a run asks, and why: what comes next is planned again
+    Reject(Reject),
+    /// Take a step back: files, program and ledger as they were before; nothing is lost
+    Undo(Undo),
+    /// The points that a run can be taken to, and the way there
+    #[command(subcommand)]
+    Op(Op),
+    /// Take a run back to where a step began, and go on from there
+    Retry(Resume),
+    /// Copy a run as it was at some point, and go on from there on its own, with another model or program if you like
+    Fork(Fork),
+    /// Two runs beside each other: requirements, cost, files
+    Compare(Compare),
     /// Give a run up for good
     Cancel(OneRun),
     /// The models of this machine
@@ -179,7 +196,7 @@ pub struct TaskArgs {
 pub struct Run {
     #[command(flatten)]
     pub task: TaskArgs,
-    /// A program (TOML) to carry out instead of planning one
+    /// A program (TOML) to carry out instead of planning one; a task beside it stands in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
     #[command(flatten)]
@@ -200,7 +217,11 @@ pub struct SaidArgs {
 
 /// `edvac plan`
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Plan {
+    /// What to do with the program of a run
+    #[command(subcommand)]
+    pub program: Option<ProgramCommand>,
     #[command(flatten)]
     pub task: TaskArgs,
     /// Write the program to this file, to be edited and given to `edvac run --program`
@@ -209,6 +230,125 @@ pub struct Plan {
     /// Replace that file if it exists
     #[arg(long, requires = "out")]
     pub force: bool,
+}
+
+/// What can be done with a run's program.
+#[derive(Debug, Subcommand)]
+pub enum ProgramCommand {
+    /// The program in force, as a file that `edit --file` and `run --program` take
+    Show(OneRun),
+    /// Change the program of a run that is not going on: only changed steps, and those that read what they write, run again
+    Edit(EditProgram),
+    /// What changed between two versions of the program
+    Diff(DiffProgram),
+    /// Say yes to what a run asks
+    Approve(OneRun),
+}
+
+/// `edvac plan edit`
+#[derive(Args, Debug)]
+pub struct EditProgram {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The changed program; without it, your editor ($VISUAL, $EDITOR) opens
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "changed by hand")]
+    pub why: String,
+}
+
+/// `edvac plan diff`
+#[derive(Args, Debug)]
+pub struct DiffProgram {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The older version; the one before the newer when absent
+    #[arg(long, value_name = "VERSION")]
+    pub from: Option<u32>,
+    /// The newer version; the last when absent
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<u32>,
+}
+
+/// `edvac reject`
+#[derive(Args, Debug)]
+pub struct Reject {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// What is wrong, for the planner
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+}
+
+/// `edvac undo`
+#[derive(Args, Debug)]
+pub struct Undo {
+    /// RUN, or RUN/STEP to take everything back since that step began
+    #[command(flatten)]
+    pub run: OneRun,
+    /// So many operations
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+}
+
+/// `edvac op`
+#[derive(Debug, Subcommand)]
+pub enum Op {
+    /// Every point of a run's history; what is not in force was taken back
+    Log(OneRun),
+    /// Take a run to a point, also forward to one that was taken back
+    Restore {
+        /// The point's number
+        #[arg(value_name = "POINT")]
+        point: u64,
+        /// The run; the youngest when absent
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+/// `edvac fork`
+#[derive(Args, Debug)]
+pub struct Fork {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// Where this step began; the last point of the run when absent
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<u32>,
+    /// Name of the new workspace's directory
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Change the program in your editor before it goes on
+    #[arg(long)]
+    pub edit_prompt: bool,
+    /// Only make the fork; `edvac resume` goes on
+    #[arg(long)]
+    pub paused: bool,
+    #[command(flatten)]
+    pub said: SaidArgs,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// `edvac compare`
+#[derive(Args, Debug)]
+pub struct Compare {
+    /// The one run
+    #[arg(value_name = "RUN")]
+    pub a: String,
+    /// The other run
+    #[arg(value_name = "RUN")]
+    pub b: String,
+    /// Their files' differences, too
+    #[arg(long)]
+    pub diff: bool,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 /// A run, or a step of one.

@@ -2,12 +2,12 @@
 //!
 //! Lines go to stderr; stdout is for results. Without a terminal nothing moves and only lines are printed.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use edvac_agents::client::Delta;
 use edvac_memory::ids::InstructionId;
+use edvac_memory::program::{Control, Instruction};
 use edvac_memory::verdict::{CheckReport, Verdict};
 use edvac_orchestrator::control::event::Settlement;
 use edvac_orchestrator::control::{Effect, Event, Purpose};
@@ -25,8 +25,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub struct Progress {
     bar: ProgressBar,
     quiet: bool,
-    /// Titles by step, once there is a program.
-    steps: BTreeMap<InstructionId, String>,
+    /// Steps in their order with their titles, once there is a program.
+    steps: Vec<(InstructionId, String)>,
     /// What is being done, as the moving line begins.
     doing: String,
     /// Since when the reply in progress is written.
@@ -46,7 +46,7 @@ impl Progress {
         Self {
             bar,
             quiet: terminal().quiet,
-            steps: BTreeMap::new(),
+            steps: Vec::new(),
             doing: "starting".to_owned(),
             writing_since: None,
             reused: None,
@@ -108,20 +108,28 @@ impl Progress {
     fn whose(&self, purpose: Purpose) -> String {
         match purpose {
             Purpose::Plan => "planning".to_owned(),
+            Purpose::Replan { .. } => "planning again".to_owned(),
             Purpose::Work { instruction, attempt, .. } => {
                 let tries = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-                format!("step {instruction}/{}{tries}", self.steps.len())
+                format!("{}{tries}", self.step(instruction))
             }
             Purpose::Repair { instruction, repair, .. } => {
-                format!("step {instruction}/{}: repair {repair}", self.steps.len())
+                format!("{}: repair {repair}", self.step(instruction))
             }
             Purpose::Review { instruction, .. } => {
-                format!("step {instruction}/{}: the reviewer on tests that are given up", self.steps.len())
+                format!("{}: the reviewer on tests that are given up", self.step(instruction))
             }
             Purpose::Summarise { instruction, .. } => {
-                format!("step {instruction}/{}: summing up", self.steps.len())
+                format!("{}: summing up", self.step(instruction))
             }
         }
+    }
+
+    /// `step 2/5`; where steps are not numbered through, with the place among them: `step 9 (2/5)`.
+    fn step(&self, id: InstructionId) -> String {
+        let place = self.steps.iter().position(|(other, _)| *other == id).map_or(0, |at| at + 1);
+        let all = self.steps.len();
+        if place == id.0 as usize { format!("step {id}/{all}") } else { format!("step {id} ({place}/{all})") }
     }
 
     fn delta(&mut self, delta: &Delta) {
@@ -169,10 +177,17 @@ impl Progress {
                 self.line("  the plan cannot be used yet:");
                 problems.iter().take(4).for_each(|p| self.line(&format!("    - {p}")));
             }
-            Event::ProgramAdopted { program, .. } => {
+            Event::ProgramAdopted { program, version: 1, .. } => {
                 self.knows(program);
                 self.line(&program_lines(program));
             }
+            Event::ProgramAdopted { program, version, why }
+            | Event::Amended { program, version, why, .. } => {
+                self.knows(program);
+                let steps = program.instructions.len();
+                self.line(&bold(&format!("plan, version {version}: {why}; {steps} steps now")));
+            }
+            Event::Weighed { report: Some(report), .. } => self.report(report),
             Event::Acted { applied, refused, .. } => {
                 applied.iter().for_each(|a| self.line(&format!("  {a}")));
                 refused.iter().take(3).for_each(|r| self.line(&format!("  refused: {r}")));
@@ -194,12 +209,10 @@ impl Progress {
                     Settlement::Finished => "finished",
                     Settlement::Unfinished => "UNFINISHED, the best tree is kept",
                 };
-                let title = self.steps.get(instruction).map_or("", String::as_str);
+                let title =
+                    self.steps.iter().find(|(id, _)| id == instruction).map_or("", |(_, title)| title);
                 let short = &commit.as_str()[..commit.as_str().len().min(10)];
-                self.line(&bold(&format!(
-                    "step {instruction}/{} {title}: {word}, commit {short}",
-                    self.steps.len()
-                )));
+                self.line(&bold(&format!("{} {title}: {word}, commit {short}", self.step(*instruction))));
             }
             _ => {}
         }
@@ -232,7 +245,56 @@ pub fn program_lines(program: &edvac_memory::program::Program) -> String {
     for step in &program.instructions {
         let covers: Vec<_> = step.covers.iter().map(edvac_memory::ids::RequirementId::as_str).collect();
         let covers = if covers.is_empty() { String::new() } else { format!(" for {}", covers.join(", ")) };
-        out.push(format!("  {}. {} → {}{covers}", step.id, step.title, step.writes.join(", ")));
+        match &step.control {
+            None => out.push(format!("  {}. {} → {}{covers}", step.id, step.title, step.writes.join(", "))),
+            Some(control) => control_lines(step, control, 1, &mut out),
+        }
     }
     out.join("\n")
+}
+
+/// What an instruction decides, and the steps in it, further in.
+fn control_lines(step: &Instruction, control: &Control, deep: usize, out: &mut Vec<String>) {
+    let indent = "  ".repeat(deep);
+    let mut line = |text: String| out.push(format!("{indent}{}. {}: {text}", step.id, step.title));
+    let bodies: Vec<(&str, &[Instruction])> = match control {
+        Control::ForEach { list, items_max, body } => {
+            line(format!("for each item of {list}, at most {items_max}"));
+            vec![("", body)]
+        }
+        Control::If { condition, then, otherwise } => {
+            line(format!("if {}", describe(condition)));
+            vec![("", then), ("else", otherwise)]
+        }
+        Control::While { condition, rounds_max, body, .. } => {
+            line(format!("while {}, at most {rounds_max} rounds", describe(condition)));
+            vec![("", body)]
+        }
+        Control::Replan { steps_max } => {
+            line(format!("what is left is planned again, at most {steps_max} steps"));
+            Vec::new()
+        }
+        Control::Approve { question } => {
+            line(format!("a person is asked: {question}"));
+            Vec::new()
+        }
+    };
+    for (name, body) in bodies.into_iter().filter(|(_, body)| !body.is_empty()) {
+        if !name.is_empty() {
+            out.push(format!("{indent}{name}"));
+        }
+        for inner in body {
+            match &inner.control {
+                None => {
+                    out.push(format!(
+                        "{indent}  {}. {} → {}",
+                        inner.id,
+                        inner.title,
+                        inner.writes.join(", ")
+                    ));
+                }
+                Some(control) => control_lines(inner, control, deep + 1, out),
+            }
+        }
+    }
 }

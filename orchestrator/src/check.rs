@@ -29,6 +29,7 @@ use edvac_memory::verdict::{CheckReport, Resources, TestOutcome, Verdict};
 pub use elided::elided;
 pub use expressions::unusable;
 pub(crate) use flaky::with_history;
+pub use prose::title_in;
 pub use sound::{Counted, inventory};
 pub use straight::straightened;
 
@@ -154,12 +155,21 @@ fn read(kind: &CheckKind, ground: &Ground<'_>) -> Result<Found, StoreError> {
     Ok(match kind {
         CheckKind::Exists { path } => exists(path, &ground.store.read(ground.tree, path)?),
         CheckKind::Parses { path } => syntax::parses(path, &ground.store.read(ground.tree, path)?),
-        CheckKind::Words { path, min, max } => {
-            // What an earlier chapter says already makes this one no longer.
-            prose::words(&earlier(path, ground)?, &text(path)?, *min, *max)
+        CheckKind::Words { path, section, min, max } => {
+            // What an earlier chapter, or an earlier section, says already makes this one no longer.
+            let (before, own) = prose::apart(&text(path)?, *section);
+            let mut earlier = earlier(path, ground)?;
+            earlier.push(before);
+            prose::words(&earlier, &own, *min, *max)
         }
         CheckKind::Headings { path, sections_min } => prose::headings(&text(path)?, *sections_min),
-        CheckKind::Outline { path, beats } => prose::outline(&text(path)?, beats),
+        CheckKind::Outline { path, section: None, beats } => prose::outline(&text(path)?, beats),
+        CheckKind::Outline { path, section, beats } => {
+            // A heading that names the beat does not tell it.
+            let (_, own) = prose::apart(&text(path)?, *section);
+            prose::outline(own.split_once('\n').map_or("", |(_, told)| told), beats)
+        }
+        CheckKind::Variety { path, distinct_min } => prose::variety(&text(path)?, *distinct_min),
         CheckKind::Canon { path, canon } => prose::canon(&text(path)?, &text(canon)?),
         CheckKind::Repetition { path, percent_max } => {
             prose::repetition(&earlier(path, ground)?, &text(path)?, *percent_max)

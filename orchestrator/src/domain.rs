@@ -55,6 +55,12 @@ pub struct Domain {
     /// The file that fixes names, for prose.
     #[serde(default)]
     pub canon: String,
+    /// The table of contents: a list of links to the chapters, whose texts are their titles; for prose.
+    #[serde(default)]
+    pub contents: String,
+    /// Whether chapters are written section by section, one for each beat.
+    #[serde(default)]
+    pub sections: bool,
     /// Beginning of the file names of chapters, whose length and headings are checked.
     #[serde(default)]
     pub chapters: String,
@@ -209,11 +215,15 @@ impl Domain {
             let path = path.clone();
             if self.is_chapter(&path) {
                 let (min, max) = words.unwrap_or(WORDS_DEFAULT);
-                checks.push(evidence(CheckKind::Words { path: path.clone(), min, max }));
+                checks.push(evidence(CheckKind::Words { path: path.clone(), section: None, min, max }));
                 checks
                     .push(plain(CheckKind::Headings { path: path.clone(), sections_min: self.sections_min }));
                 if !beats.is_empty() {
-                    checks.push(evidence(CheckKind::Outline { path: path.clone(), beats: beats.to_vec() }));
+                    checks.push(evidence(CheckKind::Outline {
+                        path: path.clone(),
+                        section: None,
+                        beats: beats.to_vec(),
+                    }));
                 }
                 checks.extend(self.chapter_checks.iter().map(|kind| plain(about(kind, &path))));
                 if !self.canon.is_empty() {

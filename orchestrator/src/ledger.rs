@@ -1,5 +1,6 @@
 //! The ledger: which requirement is met, shown by what. Derived from the program and executed checks, never asserted.
 
+use edvac_agents::roles::words::part;
 use edvac_memory::ids::{InstructionId, RequirementId};
 use edvac_memory::program::{CheckKind, Program};
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
@@ -191,12 +192,18 @@ pub fn describe(kind: &CheckKind) -> String {
         CheckKind::Exists { path } => format!("{path} exists"),
         CheckKind::Parses { path } => format!("{path} parses"),
         CheckKind::Tests => "the project's tests pass".to_owned(),
-        CheckKind::Words { path, min, max } => format!("{path} has {min} to {max} words"),
+        CheckKind::Words { path, section, min, max } => {
+            format!("{} has {min} to {max} words", part(path, *section))
+        }
         CheckKind::Headings { path, sections_min } => {
             format!("{path} has a title and {sections_min}+ sections")
         }
-        CheckKind::Outline { path, beats } => format!("{path} speaks of its {} outline points", beats.len()),
+        CheckKind::Outline { path, section, beats } => match beats.as_slice() {
+            [beat] => format!("{} speaks of: {beat}", part(path, *section)),
+            _ => format!("{} speaks of its {} outline points", part(path, *section), beats.len()),
+        },
         CheckKind::Canon { path, canon } => format!("{path} agrees with {canon}"),
+        CheckKind::Variety { path, .. } => format!("{path} does not go in circles"),
         CheckKind::Repetition { path, .. } => format!("{path} says nothing twice"),
         CheckKind::Links { path } => format!("the links of {path} lead somewhere"),
         CheckKind::Builds => "the project builds".to_owned(),

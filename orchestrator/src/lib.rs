@@ -4,11 +4,13 @@
 //! [`driver`] asks [`control`] what to do next and [`perform`] does it.
 
 pub mod check;
+pub mod compare;
 pub mod config;
 pub mod control;
 pub mod dependencies;
 pub mod domain;
 pub mod driver;
+pub mod fork;
 pub mod guess;
 pub mod ledger;
 pub mod meaning;
@@ -18,6 +20,6 @@ pub mod place;
 pub mod plan;
 pub mod replay;
 pub mod report;
+pub mod revise;
 pub mod run;
 pub mod sandbox;
-pub mod slug;

@@ -71,6 +71,8 @@ impl Runs {
         let mut found: Vec<_> = entries
             .filter(|e| e.path().join("journal.sqlite").is_file())
             .filter_map(|e| e.file_name().into_string().ok())
+            // A fork that is not whole yet.
+            .filter(|name| !name.starts_with('.'))
             .map(|name| RunDir { path: self.dir.join(&name), id: RunId(name) })
             .collect();
         found.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));

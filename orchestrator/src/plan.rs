@@ -1,5 +1,6 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
+mod sections;
 mod tidy;
 
 use std::collections::BTreeSet;
@@ -7,11 +8,14 @@ use std::sync::LazyLock;
 
 use edvac_agents::roles::planner::{PlanDraft, StepDraft};
 use edvac_memory::ids::{InstructionId, RequirementId};
-use edvac_memory::program::{Instruction, Program, Requirement, validate::validate};
+use edvac_memory::program::{Control, Instruction, Program, Requirement, validate::validate};
 use regex::Regex;
 
 use crate::control::event::Limits;
 use crate::domain::Domain;
+
+/// Fewest beats of a chapter some of whose beats were dropped.
+const BEATS_MIN: usize = 3;
 
 /// Builds the program of a draft, or says what is wrong with it, one sentence each, addressed to the planner.
 ///
@@ -26,12 +30,17 @@ pub fn program(
     mend: bool,
 ) -> Result<Program, Vec<String>> {
     if mend {
-        mend_coverage(&mut draft);
+        mend_coverage(&mut draft, &BTreeSet::new());
     }
     let language = domain.language(&draft.language).to_owned();
     tidy::tidy(&mut draft, &language, domain.manifest(&language));
-    if let Some(words) = words_asked(task).filter(|_| domain.prose) {
+    let asked = words_asked(task).filter(|_| domain.prose);
+    if let Some(words) = asked {
         as_long_as_asked(&mut draft, words);
+    }
+    if domain.prose {
+        tell_title(&mut draft);
+        beats_once(&mut draft, domain, mend)?;
     }
     let tested = asking_for_tests(&draft);
     let program = Program {
@@ -39,14 +48,54 @@ pub fn program(
         task: None,
         domain: domain.name.clone(),
         requirements: draft.requirements.into_iter().map(|(id, text)| Requirement { id, text }).collect(),
-        instructions: draft
-            .steps
-            .into_iter()
-            .zip(1..)
-            .map(|(step, number)| instruction(number, step, domain, &language, &tested, limits))
-            .collect(),
+        instructions: Steps { domain, language: &language, tested: &tested, limits, asked }
+            .all(draft.steps, 1),
         language,
     };
+    without_problems(program)
+}
+
+/// The program whose instructions after those that ended are a planner's new ones. The requirements stay as they are: the
+/// draft's own are not looked at. `asks` is the instruction for which it was planned again: one that a person has to approve
+/// asks them again, behind the new ones.
+#[expect(clippy::too_many_arguments, reason = "two plans, and what both depend on")]
+pub fn replanned(
+    mut draft: PlanDraft,
+    task: &str,
+    program: &Program,
+    settled: &BTreeSet<InstructionId>,
+    asks: InstructionId,
+    domain: &Domain,
+    limits: &Limits,
+    mend: bool,
+) -> Result<Program, Vec<String>> {
+    draft.requirements = program.requirements.iter().map(|r| (r.id.clone(), r.text.clone())).collect();
+    let covered = |i: &&Instruction| settled.contains(&i.id);
+    let done: BTreeSet<_> =
+        program.instructions.iter().filter(covered).flat_map(|i| i.covers.iter().cloned()).collect();
+    if mend {
+        mend_coverage(&mut draft, &done);
+    }
+    tidy::tidy_steps(&mut draft, &program.language);
+    let tested = asking_for_tests(&draft);
+    let free = program.all().iter().map(|i| i.id.0).max().unwrap_or(0);
+    let asked = words_asked(task).filter(|_| domain.prose);
+    let steps = Steps { domain, language: &program.language, tested: &tested, limits, asked };
+    let new = steps.all(draft.steps, free + 1);
+    let question = |i: &&Instruction| i.id == asks && matches!(i.control, Some(Control::Approve { .. }));
+    let mut amended = program.clone();
+    amended.instructions = program
+        .instructions
+        .iter()
+        .filter(covered)
+        .cloned()
+        .chain(new)
+        .chain(program.instructions.iter().filter(question).cloned())
+        .collect();
+    without_problems(amended)
+}
+
+fn without_problems(program: Program) -> Result<Program, Vec<String>> {
     let problems = validate(&program);
     if problems.is_empty() {
         Ok(program)
@@ -55,25 +104,64 @@ pub fn program(
     }
 }
 
-fn instruction(
-    number: u32,
-    step: StepDraft,
-    domain: &Domain,
-    language: &str,
-    tested: &BTreeSet<RequirementId>,
-    limits: &Limits,
-) -> Instruction {
-    let checks = domain.checks_for(language, &step.writes, &step.covers, tested, &step.beats, step.words);
-    Instruction {
-        id: InstructionId(number),
-        title: step.title,
-        text: step.text,
-        covers: step.covers,
-        reads: step.reads,
-        writes: step.writes,
-        checks,
-        retires: Vec::new(),
-        attempts_max: limits.attempts_max,
+/// How a draft's steps become instructions.
+struct Steps<'a> {
+    domain: &'a Domain,
+    language: &'a str,
+    tested: &'a BTreeSet<RequirementId>,
+    limits: &'a Limits,
+    /// Words that the task asks of each chapter.
+    asked: Option<u32>,
+}
+
+impl Steps<'_> {
+    /// Numbered from `first` on.
+    fn all(&self, steps: Vec<StepDraft>, first: u32) -> Vec<Instruction> {
+        let all = steps.into_iter().flat_map(|step| self.of(&step));
+        all.zip(first..).map(|(step, number)| Instruction { id: InstructionId(number), ..step }).collect()
+    }
+
+    /// One, or one for each section of a chapter.
+    fn of(&self, step: &StepDraft) -> Vec<Instruction> {
+        let checks = self.domain.checks_for(
+            self.language,
+            &step.writes,
+            &step.covers,
+            self.tested,
+            &step.beats,
+            step.words,
+        );
+        let is_chapter = step.writes.len() == 1 && self.domain.is_chapter(&step.writes[0]);
+        let whole = Instruction {
+            title: step.title.clone(),
+            text: step.text.clone(),
+            covers: step.covers.clone(),
+            reads: step.reads.clone(),
+            writes: step.writes.clone(),
+            checks,
+            attempts_max: self.limits.attempts_max,
+            ..Instruction::default()
+        };
+        if !(self.domain.sections && is_chapter) || step.beats.is_empty() {
+            return vec![whole];
+        }
+        let asked = step.words.filter(|_| self.asked.is_some());
+        let sections = sections::of(step, asked);
+        sections
+            .into_iter()
+            .map(|section| Instruction {
+                checks: sections::checks(&whole.checks, &section, asked),
+                // Where the chapter before ended matters to the first section alone.
+                reads: whole
+                    .reads
+                    .iter()
+                    .filter(|path| section.number == 1 || **path == self.domain.canon)
+                    .cloned()
+                    .collect(),
+                title: section.title,
+                ..whole.clone()
+            })
+            .collect()
     }
 }
 
@@ -106,14 +194,58 @@ fn as_long_as_asked(draft: &mut PlanDraft, words: u32) {
     }
 }
 
-fn mend_coverage(draft: &mut PlanDraft) {
+/// Tells the first step the book's title, which the plan has for itself alone.
+fn tell_title(draft: &mut PlanDraft) {
+    let mut words: Vec<_> = draft.title.split('-').map(str::to_owned).collect();
+    for word in &mut words {
+        if let Some(first) = word.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+    }
+    let title = words.join(" ");
+    if let Some(first) = draft.steps.first_mut().filter(|step| !step.text.contains(&title)) {
+        first.text = format!("{}\n- Title of the book: {title}", first.text.trim_end());
+    }
+}
+
+/// `done` is covered by steps that are not the draft's.
+/// Drops beats that say what an earlier one says. A chapter of which too few are left is refused, unless nobody can be asked
+/// any more.
+fn beats_once(draft: &mut PlanDraft, domain: &Domain, mend: bool) -> Result<(), Vec<String>> {
+    let mut told: Vec<String> = Vec::new();
+    let mut problems = Vec::new();
+    for (step, number) in draft.steps.iter_mut().zip(1..) {
+        let is_chapter = step.writes.iter().any(|path| domain.is_chapter(path));
+        let before = step.beats.len();
+        let first = step.beats.first().cloned();
+        step.beats.retain(|beat| {
+            let is_new = !told.iter().any(|earlier| tidy::same_event(earlier, beat));
+            if is_new {
+                told.push(beat.clone());
+            }
+            is_new
+        });
+        if is_chapter && step.beats.len() < before && step.beats.len() < BEATS_MIN {
+            problems.push(format!(
+                "step {number}: {} of its BEATS say what came before. Write {BEATS_MIN} to 6 other things that happen in it, none of them twice.",
+                before - step.beats.len()
+            ));
+        }
+        if step.beats.is_empty() {
+            step.beats.extend(first);
+        }
+    }
+    if problems.is_empty() || mend { Ok(()) } else { Err(problems) }
+}
+
+fn mend_coverage(draft: &mut PlanDraft, done: &BTreeSet<RequirementId>) {
     let known: BTreeSet<_> = draft.requirements.iter().map(|(id, _)| id.clone()).collect();
     for step in &mut draft.steps {
         step.covers.retain(|id| known.contains(id));
     }
     let covered: BTreeSet<_> = draft.steps.iter().flat_map(|s| s.covers.iter().cloned()).collect();
     if let Some(last) = draft.steps.last_mut() {
-        last.covers.extend(known.difference(&covered).cloned());
+        last.covers.extend(known.difference(&covered).filter(|id| !done.contains(id)).cloned());
     }
 }
 
@@ -194,6 +326,17 @@ mod tests {
         assert_eq!(draft.steps[0].words, Some((200, 450)));
         as_long_as_asked(&mut draft, 250);
         assert_eq!(draft.steps[0].words, Some((200, 450)), "near enough stays");
+    }
+
+    #[test]
+    fn the_setup_of_a_book_knows_its_title() {
+        let mut draft =
+            draft(vec![step("Setup", &["book.toml"], &[]), step("One", &["src/chapter-01.md"], &[])]);
+        draft.title = "the-wedding-bread".to_owned();
+        tell_title(&mut draft);
+        tell_title(&mut draft);
+        assert!(draft.steps[0].text.ends_with("todo-app.py.\n- Title of the book: The Wedding Bread"));
+        assert!(!draft.steps[1].text.contains("Wedding"));
     }
 
     #[test]

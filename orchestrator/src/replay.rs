@@ -11,7 +11,7 @@ use edvac_memory::journal::{Record, RecordKind, Seq};
 use edvac_memory::store::{FileStore, GitStore, StoreError};
 use serde::Serialize;
 
-use crate::control::apply::FoldError;
+use crate::control::apply::{FoldError, restored_to};
 use crate::control::{Effect, Event, Rules, RunState, decide};
 use crate::ledger::Ledger;
 use crate::perform::commit::{Parts, commit_parts};
@@ -70,7 +70,12 @@ pub fn replay(records: &[Record], rules: &Rules<'_>, out: Option<&Path>) -> Resu
     let files: Files = Arc::new(Mutex::new(Box::new(store) as Box<dyn FileStore>));
     let mut state = RunState::default();
     let mut replayed = Replayed::default();
-    for record in records {
+    for (at, record) in records.iter().enumerate() {
+        if restored_to(record).is_some() {
+            state = RunState::of(&records[..=at])?;
+            replayed.records += 1;
+            continue;
+        }
         if record.kind == RecordKind::Result && !once_more(record, &state, rules, &files, &mut replayed)? {
             break;
         }
@@ -95,7 +100,7 @@ fn once_more(
     replayed: &mut Replayed,
 ) -> Result<bool, ReplayError> {
     let decided = decide(state, rules).into_iter().next();
-    let key = decided.as_ref().map(Effect::key);
+    let key = decided.as_ref().map(|effect| effect.key(state.epoch));
     if key != record.key {
         let name = |key: Option<&edvac_memory::ids::EffectKey>| {
             key.map_or("nothing".to_owned(), |key| key.as_str().to_owned())

@@ -25,6 +25,7 @@ fn program() -> Program {
         checks: vec![],
         retires: vec![],
         attempts_max: 1,
+        ..Instruction::default()
     };
     Program {
         title: "x".into(),
@@ -110,7 +111,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
             Effect::Finish => Event::Finished { ledger: Ledger::weigh(&program(), &[]) },
             other => panic!("{other:?}"),
         };
-        record(&mut state, RecordKind::Result, Some(effect.key()), &event);
+        record(&mut state, RecordKind::Result, Some(effect.key(0)), &event);
     }
     out
 }

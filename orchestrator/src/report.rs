@@ -51,8 +51,10 @@ pub struct Report {
     pub spoken_against: usize,
     /// Checks of the last tree that did not pass: what and why.
     pub not_passed: Vec<(String, String)>,
-    /// What was used.
+    /// What was used by what is there.
     pub totals: Totals,
+    /// What was used besides, by work that was taken back.
+    pub taken_back: Totals,
     /// Why it stopped, where it did.
     pub stopped: Option<StopReason>,
 }
@@ -127,6 +129,7 @@ impl Report {
                 })
                 .collect(),
             totals: state.totals,
+            taken_back: state.taken_back,
             stopped: state.stopped.clone(),
         })
     }
@@ -304,6 +307,17 @@ impl Report {
             duration(t.decode_ms),
             rate(t.completion_tokens, t.decode_ms),
         );
+        let back = &self.taken_back;
+        if back.calls > 0 {
+            let _ = writeln!(
+                out,
+                "- and {} model calls, {} prompt tokens sent, {} written, {} of work for what was taken back",
+                back.calls,
+                back.prompt_tokens,
+                back.completion_tokens,
+                duration(back.worked_ms),
+            );
+        }
     }
 }
 
@@ -348,6 +362,9 @@ pub fn sentence(why: &StopReason) -> String {
         ),
         StopReason::NoPlan { problems } => {
             format!("no valid plan came out of the planner. The last one's problems: {}", problems.join("; "))
+        }
+        StopReason::Approval { instruction, question } => {
+            format!("step {instruction} asks you: {question}")
         }
         StopReason::Model { why } => format!("the model gave no answer: {why}"),
         StopReason::NoSandbox { why } => format!("nothing may be executed without a sandbox: {why}"),

@@ -11,6 +11,7 @@ use edvac_memory::ids::RunId;
 use edvac_memory::index::{Embedder, IndexError, SqliteIndex};
 use edvac_memory::journal::{Journal, JournalError, Options, Seq, SqliteJournal, SystemClock};
 use edvac_memory::program::{Program, validate::validate};
+use edvac_memory::slug;
 use edvac_memory::store::{FileStore, GitStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,7 +28,6 @@ use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
 use crate::sandbox::{self, NoSandbox, Refusal, Sandbox};
-use crate::slug;
 
 /// Bytes of a task. A larger one is material, and belongs into files.
 pub const TASK_BYTES_MAX: usize = 64 << 10;
@@ -73,6 +73,34 @@ pub enum RunError {
         /// Which.
         run: RunId,
         /// How.
+        status: &'static str,
+    },
+    /// There is no point of its history with this number.
+    #[error("run {run} was at no point called {seq}")]
+    NoSuchOperation {
+        /// Which run.
+        run: RunId,
+        /// What was asked for.
+        seq: Seq,
+    },
+    /// It was not planned yet.
+    #[error("run {run} has no program yet")]
+    NoProgram {
+        /// Which.
+        run: RunId,
+    },
+    /// Nothing was changed.
+    #[error("the program of run {run} is the same as before")]
+    SameProgram {
+        /// Which.
+        run: RunId,
+    },
+    /// It waits for nobody.
+    #[error("run {run} asks nothing ({status})")]
+    NothingAsked {
+        /// Which.
+        run: RunId,
+        /// How it stands.
         status: &'static str,
     },
     /// The run's first record was never written.
@@ -367,8 +395,14 @@ impl Machine {
     /// A directory below the workspaces root that is nobody's. A name that a person chose is taken or refused; one
     /// made of the task gets a number.
     fn free_workspace(&self, order: &Order) -> Result<(String, PathBuf), RunError> {
+        let made = slug::slug(&order.task).unwrap_or_else(|| "project".to_owned());
+        self.workspace(order.name.as_deref(), &made)
+    }
+
+    /// The same, of a name that a person chose or one that was made.
+    pub(crate) fn workspace(&self, chosen: Option<&str>, made: &str) -> Result<(String, PathBuf), RunError> {
         let root = self.config.workspaces_dir();
-        let base = order.name.clone().unwrap_or_else(|| slug::slug(&order.task));
+        let base = chosen.unwrap_or(made).to_owned();
         for number in 1..=SLUGS_MAX {
             let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
             let path = root.join(&name);
@@ -376,7 +410,7 @@ impl Machine {
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok((name, path)),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                    if order.name.is_some() {
+                    if chosen.is_some() {
                         return Err(RunError::WorkspaceExists { path });
                     }
                 }
@@ -468,7 +502,7 @@ fn write_report(dir: &RunDir, report: &Report) {
 }
 
 /// Sortable by time, unique by a few bits of the clock and the process id.
-fn new_run_id() -> RunId {
+pub(crate) fn new_run_id() -> RunId {
     let now = jiff::Timestamp::now();
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let digest = blake3::hash(format!("{nanos}-{}", std::process::id()).as_bytes());

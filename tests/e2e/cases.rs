@@ -90,6 +90,7 @@ cases! {
     todo_python: "todo-python",
     cheated: "cheated",
     checked: "checked",
+    control: "control",
     hollow: "hollow",
     retired: "retired",
     red: "red",

@@ -9,5 +9,6 @@ mod install;
 #[cfg(feature = "model-tests")]
 mod models;
 mod no_sandbox;
+mod revise;
 mod serve;
 mod signals;

@@ -16,7 +16,7 @@ pub use crate::protocol::grammar::{GrammarOptions, grammar};
 /// Most blocks that are read from one reply; a model that loops writes more.
 pub const BLOCKS_MAX: usize = 40;
 /// The verbs, as problems name them.
-const VERBS: &str = "write, edit, delete, read, search, run, note, done";
+const VERBS: &str = "write, append, edit, delete, read, search, run, note, done";
 /// The verbs that end with their line.
 const ONE_LINE_VERBS: [&str; 6] = ["delete", "read", "search", "run", "note", "done"];
 /// What begins a header.
@@ -143,7 +143,7 @@ impl Reading {
         self.blocks += 1;
         let header = format!("{MARK} {verb} {args}").trim_end().to_owned();
         match verb.as_str() {
-            "write" | "edit" => self.with_body(&verb, &header, args, &body, ended),
+            "write" | "append" | "edit" => self.with_body(&verb, &header, args, &body, ended),
             known if ONE_LINE_VERBS.contains(&known) => self.one_line(known, &header, args, &body, ended),
             "unreadable" => self.problem(format!("Your tool call could not be read: {args}")),
             _ => self.problem(format!(
@@ -174,9 +174,11 @@ impl Reading {
                 "`{header}` is empty. Write the lines of the file between it and `@@ end`."
             ));
         }
-        if verb == "write" {
+        if verb != "edit" {
             let content = body.iter().map(|l| unquote_line(l, false).to_owned() + "\n").collect();
-            return self.action(header, Action::Edit { edit: Edit::Write { path, content } });
+            let edit =
+                if verb == "write" { Edit::Write { path, content } } else { Edit::Append { path, content } };
+            return self.action(header, Action::Edit { edit });
         }
         match edit::pairs(body) {
             Ok(pairs) => {

@@ -28,8 +28,49 @@ pub struct GrammarOptions {
     /// Whether checks failed just now. The reply then begins with a note on the cause and does something about it: a
     /// small model that may begin with a file writes the same file again.
     pub repairs: bool,
-    /// If given, files are chapters of about so many words at least and at most: a title, then paragraphs.
-    pub words: Option<(u32, u32)>,
+    /// If given, files are chapters.
+    pub chapter: Option<Chapter>,
+}
+
+/// How a chapter of prose must look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chapter {
+    /// Its title, where it has one already.
+    pub title: Option<String>,
+    /// Which of its sections is written, from 1, behind those that are there; none for the whole chapter at once. Small
+    /// models lose the thread in a long text.
+    pub section: Option<u32>,
+    /// About so many words at least and at most.
+    pub words: (u32, u32),
+}
+
+impl Chapter {
+    /// Fewest and most paragraphs, of a section or of the whole chapter.
+    fn paragraphs(&self) -> (u32, u32) {
+        let (min, max) = self.words;
+        let fewest = min.div_ceil(PARAGRAPH_WORDS.0).max(1);
+        (fewest, (max / PARAGRAPH_WORDS.1).max(fewest))
+    }
+
+    /// Fewest and most characters of a paragraph: as many as there may be are not too long together.
+    fn paragraph_chars(&self) -> (u32, u32) {
+        let (_, most) = self.paragraphs();
+        let (min, max) = PARAGRAPH_CHARS;
+        (min, (self.words.1 * WORD_CHARS / most).clamp(min + 40, max))
+    }
+
+    /// A title, then paragraphs, with headings among them.
+    fn body(&self) -> String {
+        let (fewest, most) = self.paragraphs();
+        let title = self.title.as_deref().map_or("ONE_LINE".to_owned(), quoted);
+        let blanks = format!("BLANK{{1,{BLANKS_MAX}}}");
+        let section = format!("SECTION ({blanks} PARAGRAPH){{{fewest},{most}}}");
+        match self.section {
+            None => format!("\"# \" {title} \"\\n\" passage{{{fewest},{most}}}"),
+            Some(1) => format!("\"# \" {title} \"\\n\" {blanks} {section}"),
+            Some(_) => section,
+        }
+    }
 }
 
 impl Default for GrammarOptions {
@@ -43,7 +84,7 @@ impl Default for GrammarOptions {
             forms: Vec::new(),
             reads: None,
             repairs: false,
-            words: None,
+            chapter: None,
         }
     }
 }
@@ -57,9 +98,13 @@ const SEARCH_LINES_MAX: usize = 12;
 /// Most lines of an edit's new text.
 const REPLACE_LINES_MAX: usize = 40;
 /// Words that a paragraph has: so few that enough of them make a chapter long enough, so many that it is not too long.
-const PARAGRAPH_WORDS: (u32, u32) = (45, 60);
+const PARAGRAPH_WORDS: (u32, u32) = (45, 90);
 /// Fewest and most characters of a paragraph.
-const PARAGRAPH_CHARS: (u32, u32) = (160, 1200);
+const PARAGRAPH_CHARS: (u32, u32) = (160, 600);
+/// Characters of a short word with the blank behind it.
+const WORD_CHARS: u32 = 5;
+/// What a paragraph ends with: that of a model that does not come to an end is a sentence, too.
+const PARAGRAPH_ENDS: &str = r#".!?"”’)"#;
 /// Characters of code and markup, as a part of a character class. Models made for code fall into it in a long chapter, and
 /// do not find their way back.
 const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";
@@ -80,24 +125,19 @@ pub fn grammar(options: &GrammarOptions) -> String {
         questions.push("run");
     }
     let start = start(options, &questions);
-    let body = match options.words {
-        None => "part+".to_owned(),
-        Some((min, max)) => {
-            let fewest = min.div_ceil(PARAGRAPH_WORDS.0).max(1);
-            let most = (max / PARAGRAPH_WORDS.1).max(fewest);
-            format!("\"# \" ONE_LINE \"\\n\" passage{{{fewest},{most}}}")
-        }
-    };
+    let body = options.chapter.as_ref().map_or("part+".to_owned(), Chapter::body);
+    let is_section = options.chapter.as_ref().is_some_and(|chapter| chapter.section.is_some());
+    let verb = if is_section { "append" } else { "write" };
     let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
     let block = |path: &String| {
         let content = formed(path).map_or(body.as_str(), |(_, form)| form);
-        format!("{} {content} end", quoted(&format!("@@ write {path}\n")))
+        format!("{} {content} end", quoted(&format!("@@ {verb} {path}\n")))
     };
     let (with_form, free): (Vec<_>, Vec<_>) = options.writes.iter().partition(|path| formed(path).is_some());
     let mut writes: Vec<_> = with_form.into_iter().map(block).collect();
     let others = !options.writes.is_empty() || options.each.is_empty();
     if others && (writes.is_empty() || !free.is_empty()) {
-        writes.push(format!("\"@@ write \" write_path \"\\n\" {body} end"));
+        writes.push(format!("\"@@ {verb} \" write_path \"\\n\" {body} end"));
     }
     let write = if writes.is_empty() { "" } else { "write | " };
     let mut out = format!(
@@ -136,13 +176,13 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     if options.run {
         out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
     }
-    if options.words.is_some() {
-        let (min, max) = PARAGRAPH_CHARS;
+    if let Some(chapter) = &options.chapter {
+        let (min, max) = chapter.paragraph_chars();
         let _ = writeln!(
             out,
             "passage: BLANK{{0,{BLANKS_MAX}}} (SECTION BLANK{{0,{BLANKS_MAX}}})? PARAGRAPH\n\
              SECTION: /## [^\\r\\n]{{1,80}}\\n/\n\
-             PARAGRAPH: /[^ {CODE}#@\\-][^{CODE}]{{{min},{max}}}\\n/"
+             PARAGRAPH: /[^ {CODE}#@\\-][^{CODE}]{{{min},{max}}}[{PARAGRAPH_ENDS}]\\n/"
         );
     }
     let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));
@@ -152,6 +192,10 @@ NUMBER: /[1-9][0-9]{{0,4}}/
 
 /// What a reply is made of.
 fn start(options: &GrammarOptions, questions: &[&str]) -> String {
+    if options.chapter.as_ref().is_some_and(|chapter| chapter.section.is_some()) && !options.each.is_empty() {
+        // A writer has nothing to ask and nothing else to do.
+        return "each_0 done".to_owned();
+    }
     let changes = options.blocks_max.saturating_sub(1);
     let last: String = questions.iter().map(|q| format!(" | {q}")).collect();
     if !options.each.is_empty() {

@@ -66,17 +66,41 @@ fn options_narrow_it() {
 fn a_chapter_has_its_length() {
     let options = GrammarOptions {
         writes: vec!["src/chapter-01.md".into()],
-        words: Some((90, 130)),
+        chapter: Some(Chapter { words: (90, 130), ..Chapter::default() }),
         ..GrammarOptions::default()
     };
     let grammar = grammar(&options);
     let paragraph = "The fox went down to the river and looked at the water for a long time. ".repeat(3);
+    let paragraph = paragraph.trim_end();
     let chapter = |body: &str| format!("@@ write src/chapter-01.md\n# The River\n\n{body}@@ end\n@@ done x");
     let two = format!("## Morning\n\n{paragraph}\n\n{paragraph}\n");
     assert_eq!(accepts(&grammar, &chapter(&two)), Ok(()));
     assert!(accepts(&grammar, &chapter(&format!("{paragraph}\n"))).is_err(), "one paragraph is too short");
     assert!(accepts(&grammar, &chapter(&two.repeat(2))).is_err(), "four paragraphs are too long");
     assert!(accepts(&grammar, &chapter("Short.\n\nShort.\n")).is_err(), "lines are no paragraphs");
+    assert!(accepts(&grammar, &chapter(&two.replace(".\n", ",\n"))).is_err(), "a sentence ends");
+}
+
+#[test]
+fn a_chapter_is_written_section_by_section() {
+    let grammar_of = |section| {
+        let title = Some("The \"Fox\"".to_owned());
+        grammar(&GrammarOptions {
+            each: vec!["src/chapter-01.md".into()],
+            chapter: Some(Chapter { title, section: Some(section), words: (90, 130) }),
+            ..GrammarOptions::default()
+        })
+    };
+    let paragraph = "The fox went down to the river and looked at the water for a long time. ".repeat(3);
+    let text = format!("## Morning\n\n{paragraph}\n\n{}\n", paragraph.trim_end()).replace(" \n", "\n");
+    let reply = |begin: &str| format!("@@ append src/chapter-01.md\n{begin}{text}@@ end\n@@ done x");
+    let (first, second) = (grammar_of(1), grammar_of(2));
+    assert_eq!(accepts(&first, &reply("# The \"Fox\"\n\n")), Ok(()));
+    assert!(accepts(&first, &reply("# The Wolf\n\n")).is_err(), "another title");
+    assert!(accepts(&first, &reply("")).is_err(), "no title");
+    assert_eq!(accepts(&second, &reply("")), Ok(()));
+    assert!(accepts(&second, &reply("# The \"Fox\"\n\n")).is_err(), "the title is there already");
+    assert!(accepts(&second, &reply("").replace("@@ append", "@@ write")).is_err(), "what is there stays");
 }
 
 /// Replies that a model of no sense at all writes under the grammar: any allowed byte, a line end more often.

@@ -16,11 +16,16 @@ struct Tool {
 
 const PATH: (&str, &str, &str, bool) = ("path", "string", "Relative path, like src/name.py", true);
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         name: "write",
         about: "Create a file or replace all of it.",
         parameters: &[PATH, ("content", "string", "The whole file", true)],
+    },
+    Tool {
+        name: "append",
+        about: "Put text behind the end of a file.",
+        parameters: &[PATH, ("content", "string", "What comes behind", true)],
     },
     Tool {
         name: "edit",
@@ -109,7 +114,9 @@ fn block(name: &str, arguments: &str) -> Result<String, String> {
     };
     let line = |key: &str| text(key).map(|t| t.split_whitespace().collect::<Vec<_>>().join(" "));
     Ok(match tool.name {
-        "write" => format!("@@ write {}\n{}@@ end\n", line("path")?, body(&text("content")?, false)),
+        "write" | "append" => {
+            format!("@@ {name} {}\n{}@@ end\n", line("path")?, body(&text("content")?, false))
+        }
         "edit" => format!(
             "@@ edit {}\n<<<<<<< SEARCH\n{}=======\n{}>>>>>>> REPLACE\n@@ end\n",
             line("path")?,

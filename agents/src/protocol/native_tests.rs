@@ -53,7 +53,7 @@ fn schemas_name_every_verb() {
     let names = |run| {
         tools(run).iter().map(|t| t["function"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(names(true), ["write", "edit", "delete", "read", "search", "run", "note", "done"]);
+    assert_eq!(names(true), ["write", "append", "edit", "delete", "read", "search", "run", "note", "done"]);
     assert!(!names(false).contains(&"run".to_owned()));
-    assert_eq!(tools(true)[3]["function"]["parameters"]["required"], json!(["path"]));
+    assert_eq!(tools(true)[4]["function"]["parameters"]["required"], json!(["path"]));
 }

@@ -11,6 +11,7 @@ pub mod reviewer;
 pub mod summariser;
 pub mod words;
 pub mod worker;
+pub mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
 use edvac_memory::ids::RequirementId;
+use edvac_memory::program::{Instruction, Program};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -79,6 +80,39 @@ impl PlanRules {
         };
         Self { domain: domain.to_owned(), languages: languages.to_vec(), prose, requirements_max, steps_max }
     }
+}
+
+/// What a planner sees that writes the rest of a program again.
+pub struct AgainView<'a> {
+    /// The program in force, with the requirements, which stay.
+    pub program: &'a Program,
+    /// Its instructions that ended.
+    pub done: &'a [&'a Instruction],
+    /// The files, as workers see them listed.
+    pub listing: &'a str,
+    /// Why it is written again; empty where the program said so from the beginning.
+    pub reason: &'a str,
+}
+
+/// The prompt of a planner that plans what is left.
+pub fn again(
+    task: &str,
+    view: &AgainView<'_>,
+    rules: &PlanRules,
+    templates: &Templates,
+    counter: &dyn TokenCounter,
+) -> Result<Vec<Fragment>, TemplateError> {
+    let mut fragments = fragments(task, rules, templates, counter)?;
+    let about = json!({
+        "done": view.done, "requirements": view.program.requirements, "listing": view.listing.trim_end(),
+        "reason": view.reason.trim(), "steps_max": rules.steps_max,
+    });
+    let text = templates.render("prompts/planner/again.md", &about)?;
+    let last = fragments.last_mut().filter(|f| f.kind == FragmentKind::Step);
+    if let Some(step) = last {
+        *step = Fragment::new(FragmentKind::Step, "prompts/planner/again.md", "what is left", text, counter);
+    }
+    Ok(fragments)
 }
 
 /// The planner's prompt.

@@ -9,7 +9,7 @@ use edvac_memory::verdict::{CheckReport, Limit, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
-use super::{feedback, planner, repairer, reviewer, summariser, worker};
+use super::{feedback, planner, repairer, reviewer, summariser, worker, writer};
 use crate::client::Speaker;
 use crate::prompt::messages;
 use crate::testing::{Words, program, templates};
@@ -185,6 +185,43 @@ fn planner_prompts() {
 }
 
 #[test]
+fn replanner_prompt() {
+    let program = program("codebase", "python");
+    let view = planner::AgainView {
+        program: &program,
+        done: &[&program.instructions[0]],
+        listing: "shelf.py (12 lines)",
+        reason: "Titles are to be sorted.",
+    };
+    let rules = planner::PlanRules::new("codebase", &["python".to_owned()], false, 8192);
+    let fragments = planner::again(TASK, &view, &rules, &templates(), &Words).unwrap();
+    insta::assert_snapshot!("replanner_codebase", shown(fragments));
+}
+
+#[test]
+fn writer_prompts() {
+    for (name, task, grammar) in
+        [("story", "A story about a fox.", true), ("guide", "A guide to rivers.", false)]
+    {
+        let view = writer::WriterView {
+            task,
+            path: "src/chapter-02.md",
+            chapter: "Tell what happens at the ford.\n- End with the bell.",
+            beat: "the bell rings",
+            words: (80, 200),
+            before: "It had rained for days.\n",
+            canon: "# Canon\n\n- **Ford**: where the river is shallow.\n",
+            summary: (!grammar).then_some("FAILED: it was too short"),
+            grammar,
+        };
+        insta::assert_snapshot!(
+            format!("writer_{name}"),
+            shown(writer::fragments(&view, &templates(), &Words).unwrap())
+        );
+    }
+}
+
+#[test]
 fn reviewer_prompt() {
     let program = program("codebase", "python");
     let view = reviewer::ReviewerView {
@@ -247,7 +284,8 @@ fn what_the_machine_says_back() {
         flaw: Some("it asserts nothing that can fail".into()),
     };
     let short = Verdict::Failed { reason: "it has 300 words".into() };
-    let mut words = report(CheckKind::Words { path: "src/a.md".into(), min: 600, max: 1200 }, short, "");
+    let mut words =
+        report(CheckKind::Words { path: "src/a.md".into(), section: None, min: 600, max: 1200 }, short, "");
     words.command.clear();
     let reports = [
         report(CheckKind::Exists { path: "a.py".into() }, Verdict::Passed, "not shown"),

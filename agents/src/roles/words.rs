@@ -41,13 +41,18 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
         CheckKind::Exists { path } => format!("{path} exists and is not empty"),
         CheckKind::Parses { path } => format!("{path} has no syntax error"),
         CheckKind::Tests => tests(covers, language, tests_run_by),
-        CheckKind::Words { path, min, max } => format!("{path} has {min} to {max} words"),
+        CheckKind::Words { path, section, min, max } => {
+            format!("{} has {min} to {max} words", part(path, *section))
+        }
         CheckKind::Headings { path, sections_min } => {
             format!("{path} begins with one `# ` title and has at least {sections_min} `## ` sections")
         }
-        CheckKind::Outline { path, beats } => format!("{path} speaks of: {}", beats.join("; ")),
+        CheckKind::Outline { path, section, beats } => {
+            format!("{} speaks of: {}", part(path, *section), beats.join("; "))
+        }
         CheckKind::Canon { path, canon } => format!("{path} spells every name as {canon} does"),
         CheckKind::Repetition { path, .. } => format!("{path} says nothing twice"),
+        CheckKind::Variety { path, .. } => format!("{path} does not go in circles"),
         CheckKind::Links { path } => format!("every link in {path} leads to a file or heading that there is"),
         CheckKind::Builds => "the project builds".to_owned(),
         CheckKind::Lints => "the linter finds nothing".to_owned(),
@@ -72,6 +77,11 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
             format!("{made}{}", each.join("; "))
         }
     }
+}
+
+/// A file, or one of its sections.
+pub fn part(path: &str, section: Option<u32>) -> String {
+    section.map_or_else(|| path.to_owned(), |number| format!("section {number} of {path}"))
 }
 
 /// A text in quotes, and not too much of it.

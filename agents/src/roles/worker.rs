@@ -98,6 +98,9 @@ impl FileView {
     }
 }
 
+/// Of a longer program so many steps are named.
+const STEPS_SHOWN_MAX: usize = 16;
+
 /// The worker's prompt.
 pub fn fragments(
     view: &WorkerView<'_>,
@@ -110,10 +113,11 @@ pub fn fragments(
         out.push(Fragment::new(kind, source, reason, text, counter));
     };
 
+    let (steps, left_out) = around(&program.instructions, instruction);
     let about = json!({
         "can_run": view.can_run, "grammar": view.grammar, "language": program.language, "task": view.task.trim(),
         "keeps": words::keeps_something(view.task), "story": words::is_story(view.task),
-        "requirements": words::requirements(&program.requirements, None), "steps": program.instructions,
+        "requirements": words::requirements(&program.requirements, None), "steps": steps, "steps_left_out": left_out,
     });
     let rules = format!("domains/{}/rules.md", program.domain);
     for (kind, name, reason) in [
@@ -143,6 +147,17 @@ pub fn fragments(
     let step = templates.render("prompts/worker/step.md", &step_words(view))?;
     say(FragmentKind::Step, &format!("step {}", instruction.id), "what is to be done", step);
     Ok(out)
+}
+
+/// The steps that a worker is told of, and how many there are besides: of many those next to its own, by which it knows what
+/// came before and what comes.
+fn around<'a>(all: &'a [Instruction], own: &Instruction) -> (&'a [Instruction], usize) {
+    if all.len() <= STEPS_SHOWN_MAX {
+        return (all, 0);
+    }
+    let at = all.iter().position(|i| i.id == own.id).unwrap_or(0);
+    let from = at.saturating_sub(STEPS_SHOWN_MAX / 2).min(all.len() - STEPS_SHOWN_MAX);
+    (&all[from..from + STEPS_SHOWN_MAX], all.len() - STEPS_SHOWN_MAX)
 }
 
 #[derive(Serialize)]

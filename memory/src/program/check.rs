@@ -72,6 +72,9 @@ pub enum CheckKind {
     Words {
         /// The file.
         path: String,
+        /// Of the file this level-2 section alone, from 1, heading included.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        section: Option<u32>,
         /// Fewest words.
         min: u32,
         /// Most words.
@@ -88,6 +91,9 @@ pub enum CheckKind {
     Outline {
         /// The file.
         path: String,
+        /// In this level-2 section of it, from 1, its heading aside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        section: Option<u32>,
         /// What the text must speak of.
         beats: Vec<String>,
     },
@@ -105,6 +111,13 @@ pub enum CheckKind {
         path: String,
         /// Most words in a hundred that may lie in a phrase which came before.
         percent_max: u32,
+    },
+    /// It goes on saying something: in nine of ten stretches of a hundred words at least so many are different.
+    Variety {
+        /// The file.
+        path: String,
+        /// Fewest different words of a hundred.
+        distinct_min: u32,
     },
     /// Every link to a file or a heading of this project leads somewhere.
     Links {
@@ -124,6 +137,7 @@ impl CheckKind {
             | Self::Outline { path, .. }
             | Self::Canon { path, .. }
             | Self::Repetition { path, .. }
+            | Self::Variety { path, .. }
             | Self::Links { path } => Some(path),
             Self::Builds
             | Self::Tests
@@ -144,6 +158,7 @@ impl CheckKind {
             | Self::Outline { path, .. }
             | Self::Canon { path, .. }
             | Self::Repetition { path, .. }
+            | Self::Variety { path, .. }
             | Self::Links { path } => Some(path),
             _ => None,
         }

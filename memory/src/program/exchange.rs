@@ -33,7 +33,7 @@ mod tests {
             step.text = text;
             step.reads = vec![path.clone(); n];
             step.checks.push(crate::program::Check {
-                kind: crate::program::CheckKind::Words { path, min, max: 10 },
+                kind: crate::program::CheckKind::Words { path, section: None, min, max: 10 },
                 covers: vec!["R1".into()],
             });
             program.instructions.push(step);

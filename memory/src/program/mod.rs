@@ -1,10 +1,12 @@
 //! The prompt program: requirements taken from the task, and the instructions that are to meet them.
 
 pub mod check;
+pub mod control;
 pub mod exchange;
 pub mod validate;
 
 pub use check::{Check, CheckKind, Expected, Request};
+pub use control::{Control, Found};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstructionId, RequirementId};
@@ -42,8 +44,8 @@ pub struct Requirement {
     pub text: String,
 }
 
-/// One self-contained step, executed by a fresh agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One self-contained step, executed by a fresh agent; or, with [`Instruction::control`], a decision on what comes next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instruction {
     /// Its number; stable across amendments.
@@ -51,6 +53,7 @@ pub struct Instruction {
     /// A few words for lists and commit subjects.
     pub title: String,
     /// What is to be done.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
     /// Requirements it is to meet.
     #[serde(default)]
@@ -68,7 +71,19 @@ pub struct Instruction {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retires: Vec<Retirement>,
     /// How often it may be tried.
+    #[serde(default = "attempts_max")]
     pub attempts_max: u32,
+    /// Of which control instruction it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<InstructionId>,
+    /// What it decides instead of working on files; none for a step that does work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+}
+
+/// What a file that does not say it means.
+fn attempts_max() -> u32 {
+    3
 }
 
 /// A test that counted and need not any more, because something else is wanted now. Saying so does not do: the reviewer has
@@ -80,6 +95,16 @@ pub struct Retirement {
     pub test: String,
     /// Why, in a sentence.
     pub reason: String,
+}
+
+impl Instruction {
+    /// The section of a chapter that it writes behind those that are there; none where it writes whole files.
+    pub fn section(&self) -> Option<u32> {
+        self.checks.iter().find_map(|check| match check.kind {
+            CheckKind::Words { section, .. } => section,
+            _ => None,
+        })
+    }
 }
 
 impl Retirement {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckKind, Expected, Instruction, Program};
+use super::control::{DEPTH_MAX, ITEMS_LIMIT, ROUNDS_LIMIT};
+use super::{CheckKind, Control, Expected, Instruction, Program};
 use crate::ids::RequirementId;
 use crate::store::path;
 
@@ -12,6 +13,9 @@ pub const ATTEMPTS_LIMIT: u32 = 20;
 pub const REQUIREMENTS_MAX: usize = 200;
 /// Most instructions of a program.
 pub const INSTRUCTIONS_MAX: usize = 1000;
+
+/// Most steps that a planner may write when it plans again.
+pub const STEPS_REPLANNED_LIMIT: u32 = 50;
 
 /// Smallest port that an ordinary user may listen on.
 const PORT_MIN: u16 = 1024;
@@ -37,7 +41,7 @@ pub fn validate(program: &Program) -> Vec<Problem> {
     shape(program, &mut found);
     let known = requirements(program, &mut found);
     let mut ids = BTreeSet::new();
-    for instruction in &program.instructions {
+    for instruction in program.all() {
         if !ids.insert(instruction.id) {
             found.push(problem(
                 place(instruction),
@@ -45,9 +49,15 @@ pub fn validate(program: &Program) -> Vec<Problem> {
                 "Give each step its own number.",
             ));
         }
-        check_instruction(instruction, &known, &mut found);
+        match &instruction.control {
+            None => check_instruction(instruction, &known, &mut found),
+            Some(control) => check_control(instruction, control, &mut found),
+        }
     }
-    let covered: BTreeSet<_> = program.instructions.iter().flat_map(|i| &i.covers).collect();
+    found.extend(depth(&program.instructions, 0));
+    found.extend(order(program));
+    let all = program.all();
+    let covered: BTreeSet<_> = all.iter().flat_map(|i| &i.covers).collect();
     for id in known.iter().filter(|id| !covered.contains(id)) {
         found.push(problem(
             id.as_str(),
@@ -145,6 +155,122 @@ fn check_instruction(instruction: &Instruction, known: &BTreeSet<RequirementId>,
     }
 }
 
+/// A decision does no work of its own, has a bound, and something to decide about.
+fn check_control(instruction: &Instruction, control: &Control, found: &mut Vec<Problem>) {
+    let at = place(instruction);
+    let Instruction { text, covers, reads, writes, checks, retires, .. } = instruction;
+    let paths = covers.is_empty() && reads.is_empty() && writes.is_empty();
+    let works_not = text.trim().is_empty() && paths && checks.is_empty() && retires.is_empty();
+    if !works_not {
+        let what =
+            format!("It is a {} and says what to do, cover, read, write, check or retire.", control.name());
+        found.push(problem(&at, what, "Say that in the steps of its body."));
+    }
+    let bound = |name: &str, value: u32, limit: u32| {
+        let what = format!("{name} is {value}.");
+        (!(1..=limit).contains(&value)).then(|| problem(&at, what, format!("Use 1 to {limit}.")))
+    };
+    let empty = |body: &[Instruction], name: &str| {
+        body.is_empty()
+            .then(|| problem(&at, format!("Its {name} is empty."), "Write at least one step into it."))
+    };
+    match control {
+        Control::ForEach { list, items_max, body } => {
+            found.extend(bound("items_max", *items_max, ITEMS_LIMIT));
+            found.extend(empty(body, "body"));
+            if let Err(error) = path::check(list) {
+                found.push(problem(
+                    &at,
+                    format!("{error}."),
+                    "Name the file with the list, like outline.md.",
+                ));
+            }
+            let varies = |i: &Instruction| {
+                let texts = [&i.title, &i.text].into_iter().chain(&i.writes).chain(&i.reads);
+                texts
+                    .into_iter()
+                    .any(|t| ["{item}", "{number}", "{slug}"].iter().any(|mark| t.contains(mark)))
+            };
+            if !body.is_empty() && !program_of(body).all().into_iter().any(varies) {
+                let fix = "Let {item}, {number} or {slug} stand for what differs.";
+                found.push(problem(&at, "Its body says the same for every item.", fix));
+            }
+        }
+        Control::If { condition, then, otherwise } => {
+            if then.is_empty() && otherwise.is_empty() {
+                found.push(problem(
+                    &at,
+                    "Neither of its branches has a step.",
+                    "Write one, or leave the step out.",
+                ));
+            }
+            found.extend(condition_kind(&at, condition));
+        }
+        Control::While { condition, rounds_max, body, .. } => {
+            found.extend(bound("rounds_max", *rounds_max, ROUNDS_LIMIT));
+            found.extend(empty(body, "body"));
+            found.extend(condition_kind(&at, condition));
+        }
+        Control::Replan { steps_max } => found.extend(bound("steps_max", *steps_max, STEPS_REPLANNED_LIMIT)),
+        Control::Approve { question } if question.trim().is_empty() => {
+            found.push(problem(&at, "It asks a person nothing.", "Write a question."));
+        }
+        Control::Approve { .. } => {}
+    }
+}
+
+fn program_of(body: &[Instruction]) -> Program {
+    Program { instructions: body.to_vec(), ..Program::default() }
+}
+
+/// A condition is a check like any other.
+fn condition_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
+    let bad = paths(kind).into_iter().find_map(|name| path::check(name).err());
+    bad.map(|error| problem(at, format!("{error}."), "Use a path like src/name.py."))
+        .or_else(|| check_kind(at, kind))
+}
+
+/// Control inside of control inside of control is not read by anybody.
+fn depth(body: &[Instruction], deep: usize) -> Option<Problem> {
+    let inside = |i: &Instruction| -> Option<Problem> {
+        let control = i.control.as_ref()?;
+        if deep >= DEPTH_MAX {
+            let what = format!("It lies inside of {deep} others.");
+            return Some(problem(place(i), what, format!("At most {DEPTH_MAX} are allowed.")));
+        }
+        control.bodies().find_map(|inner| depth(std::slice::from_ref(inner), deep + 1))
+    };
+    body.iter().find_map(inside)
+}
+
+/// Steps that read what only later ones write: of two of them, neither can come first. What no step writes may be there
+/// already, and the body of a loop may read what its own later steps wrote a round before.
+fn order(program: &Program) -> Vec<Problem> {
+    let all = program.all();
+    let mut found = Vec::new();
+    for (at, instruction) in program.instructions.iter().enumerate() {
+        let inside = program_of(std::slice::from_ref(instruction));
+        let own: BTreeSet<_> = inside.all().into_iter().map(|i| i.id).collect();
+        let before = program_of(&program.instructions[..at]);
+        let written: BTreeSet<String> =
+            before.all().into_iter().chain(inside.all()).flat_map(|i| i.writes.clone()).collect();
+        for reader in inside.all() {
+            let list = match &reader.control {
+                Some(Control::ForEach { list, .. }) => Some(list),
+                _ => None,
+            };
+            for path in reader.reads.iter().chain(list).filter(|path| !written.contains(*path)) {
+                let writer = all.iter().find(|w| w.writes.contains(path) && !own.contains(&w.id));
+                if let Some(writer) = writer {
+                    let what = format!("It reads {path}, which only step {}, later, writes.", writer.id);
+                    found.push(problem(place(reader), what, "Put the step that writes it first."));
+                }
+            }
+        }
+    }
+    found
+}
+
 /// What makes a check one that cannot be executed, or that nothing could fail.
 fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
     let empty = |text: &str| text.trim().is_empty();
@@ -223,6 +349,7 @@ pub(super) mod tests {
                 ],
                 retires: vec![],
                 attempts_max: 3,
+                ..Instruction::default()
             }],
         }
     }
@@ -258,7 +385,7 @@ pub(super) mod tests {
         assert_eq!(retires("test_r1_x", "R1 says the opposite now."), "");
         assert!(retires("test_r1_x", " ").contains("test_r1_x and does not say why"));
         assert!(retires("", "so").contains("without a name"));
-        let words = CheckKind::Words { path: "a.md".into(), min: 9, max: 1 };
+        let words = CheckKind::Words { path: "a.md".into(), section: None, min: 9, max: 1 };
         assert!(faults(|p| p.instructions[0].checks[0].kind = words).contains("9 to 1 words"));
         for (toml, fault) in [
             ("kind = 'runs'\ncommand = ' '", "runs no command"),

@@ -50,6 +50,19 @@ fn edits_make_new_trees_and_leave_old_ones() {
 }
 
 #[test]
+fn text_comes_behind_the_end() {
+    for Fixture { mut store, .. } in both() {
+        let append = |content: &str| Edit::Append { path: "d/a.md".into(), content: content.into() };
+        let empty = store.empty_tree().unwrap();
+        let one = store.apply(&empty, &[append("\n# One\n\ntext\n")]).unwrap();
+        let two = store.apply(&one, &[append("## Two\n"), append("end\n")]).unwrap();
+        assert_eq!(store.read(&one, "d/a.md").unwrap(), b"# One\n\ntext\n");
+        assert_eq!(store.read(&two, "d/a.md").unwrap(), b"# One\n\ntext\n\n## Two\n\nend\n");
+        assert!(store.apply(&two, &[Edit::Append { path: "../a".into(), content: "x".into() }]).is_err());
+    }
+}
+
+#[test]
 fn a_list_with_one_bad_edit_changes_nothing() {
     for Fixture { mut store, .. } in both() {
         let empty = store.empty_tree().unwrap();
@@ -59,6 +72,31 @@ fn a_list_with_one_bad_edit_changes_nothing() {
         let tree = store.apply(&empty, &[write("d/f", "1")]).unwrap();
         assert!(store.apply(&tree, &[write("d", "1")]).is_err(), "a directory stands there");
         assert!(store.apply(&tree, &[write("d/f/g", "1")]).is_err(), "a file stands there");
+    }
+}
+
+#[test]
+fn the_head_moves_back_and_nothing_is_lost() {
+    for Fixture { mut store, dir } in both() {
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &[write("a", "1")]).unwrap();
+        let first = store.commit(&parts(None, &tree, "one")).unwrap();
+        let second = store.commit(&parts(Some(&first), &tree, "two")).unwrap();
+        store.advance(None, &second).unwrap();
+        assert!(matches!(store.reset(&first, None), Err(StoreError::Diverged { .. })), "it is elsewhere");
+        store.reset(&second, Some(&first)).unwrap();
+        store.reset(&second, Some(&first)).unwrap();
+        assert_eq!(store.head().unwrap(), Some(first.clone()));
+        store.advance(Some(&first), &second).unwrap();
+        store.reset(&second, None).unwrap();
+        store.reset(&second, None).unwrap();
+        assert_eq!(store.head().unwrap(), None);
+        assert_eq!(store.tree_of(&second).unwrap(), tree);
+        store.advance(None, &first).unwrap();
+        if let Some(dir) = dir {
+            let kept = dir.path().join("git/refs/edvac/left").join(second.as_str());
+            assert!(kept.is_file(), "git finds it");
+        }
     }
 }
 
@@ -260,6 +298,7 @@ fn any_edit() -> impl Strategy<Value = Edit> {
     (path, "[ab\n]{0,6}", 0..4).prop_map(|(path, text, kind)| match kind {
         0 => Edit::Delete { path },
         3 => Edit::ReplaceLines { path, line_first: 2, old: "a".into(), new: text },
+        4 => Edit::Append { path, content: text },
         1 => Edit::Replace { path, search: "a".into(), replace: text },
         _ => Edit::Write { path, content: text },
     })

@@ -18,6 +18,8 @@ use crate::ids::{CommitId, TreeId};
 
 /// The branch that shows finished instructions.
 const BRANCH: &str = "refs/heads/main";
+/// Below it, what the branch was taken away from.
+const LEFT: &str = "refs/edvac/left/";
 /// Author and committer of every commit; with the journaled time this makes commits reproducible.
 const AUTHOR: (&str, &str) = ("edvac", "edvac@localhost");
 /// How many parents are followed to find out whether a commit is an ancestor.
@@ -96,6 +98,12 @@ impl GitStore {
         let repo = Repository::open(&git_dir).map_err(git("opening the git directory"))?;
         sync_writes(&repo, &git_dir)?;
         Ok(Self { repo, place: Place::Disk { git_dir, work_dir } })
+    }
+
+    /// Opens an existing store for reading, also while another process writes to it. Nothing on disk is changed.
+    pub fn view(git_dir: &Path) -> Result<Self, StoreError> {
+        let repo = Repository::open(git_dir).map_err(git("opening the git directory"))?;
+        Ok(Self { repo, place: Place::Disk { git_dir: git_dir.to_owned(), work_dir: None } })
     }
 
     /// What somebody else wrote into the working tree since it was shown last, and what is to be shown now is not, is
@@ -228,6 +236,16 @@ impl GitStore {
             Edit::Write { path, content } => {
                 path::check(path)?;
                 let entry = self.put(path, content.as_bytes())?;
+                clear_way(files, path)?;
+                files.insert(path.clone(), entry);
+            }
+            Edit::Append { path, content } => {
+                let before = match self.text(files, path) {
+                    Ok(text) => text.trim_end().to_owned() + "\n\n",
+                    Err(StoreError::NotFound { .. }) => String::new(),
+                    Err(other) => return Err(other),
+                };
+                let entry = self.put(path, format!("{before}{}", content.trim_start()).as_bytes())?;
                 clear_way(files, path)?;
                 files.insert(path.clone(), entry);
             }
@@ -418,6 +436,32 @@ impl FileStore for GitStore {
                 self.repo
                     .reference_matching(BRANCH, target, true, oid(old.as_str())?, "edvac")
                     .map_err(git("moving the branch"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, from: &CommitId, to: Option<&CommitId>) -> Result<(), StoreError> {
+        let found = self.head()?;
+        if found.as_ref() == to {
+            return Ok(());
+        }
+        if found.as_ref() != Some(from) {
+            return Err(StoreError::Diverged { expected: Some(from.clone()), found });
+        }
+        let old = oid(from.as_str())?;
+        match &mut self.place {
+            Place::Ram { head } => *head = to.cloned(),
+            Place::Disk { .. } => {
+                let kept = format!("{LEFT}{from}");
+                self.repo.reference(&kept, old, true, "edvac").map_err(git("keeping what was there"))?;
+                let moved = match to {
+                    Some(to) => {
+                        self.repo.reference_matching(BRANCH, oid(to.as_str())?, true, old, "edvac").map(drop)
+                    }
+                    None => self.repo.find_reference(BRANCH).and_then(|mut branch| branch.delete()),
+                };
+                moved.map_err(git("moving the branch"))?;
             }
         }
         Ok(())

@@ -36,6 +36,13 @@ pub enum Edit {
         /// The whole new content.
         content: String,
     },
+    /// Put text behind the end of a file, on a line of its own and after an empty one; creates the file.
+    Append {
+        /// The file.
+        path: String,
+        /// What comes behind.
+        content: String,
+    },
     /// Replace exactly one occurrence of `search`.
     Replace {
         /// The file.
@@ -68,6 +75,7 @@ impl Edit {
     pub fn path(&self) -> &str {
         match self {
             Self::Write { path, .. }
+            | Self::Append { path, .. }
             | Self::Replace { path, .. }
             | Self::ReplaceLines { path, .. }
             | Self::Delete { path } => path,
@@ -173,6 +181,9 @@ pub trait FileStore: Send {
     /// Moves the branch from `from` to `to`, or does nothing when it is at `to` already. Rolls forward over a
     /// crash when the head is an ancestor of `to`; refuses with [`StoreError::Diverged`] otherwise.
     fn advance(&mut self, from: Option<&CommitId>, to: &CommitId) -> Result<(), StoreError>;
+    /// Moves the branch from `from`, where it must be, to `to`, which may be anywhere, or takes it away. Git still finds what
+    /// was at `from`: a reference below `refs/edvac/left/` points there. Does nothing when the branch is at `to` already.
+    fn reset(&mut self, from: &CommitId, to: Option<&CommitId>) -> Result<(), StoreError>;
     /// Makes the working tree (where there is one) show exactly `tree`.
     fn check_out(&mut self, tree: &TreeId) -> Result<(), StoreError>;
     /// Captures a directory made elsewhere (the working tree, an imported project) as a tree, by our own walker.

@@ -3,6 +3,7 @@
 use edvac_memory::context::{Fitted, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::journal::RecordKind;
+use edvac_memory::program::Found;
 use edvac_memory::store::{FileStore, GitStore};
 use edvac_memory::verdict::{CheckReport, Verdict};
 use edvac_orchestrator::config::Config;
@@ -281,6 +282,19 @@ fn in_words(event: &Event) -> String {
         Event::ProgramAdopted { program, version, why } => {
             format!("program version {version} of {} steps, {why}", program.instructions.len())
         }
+        Event::Amended { program, version, why, .. } => {
+            format!("program version {version} of {} steps by hand, {why}", program.instructions.len())
+        }
+        Event::Weighed { instruction, found: Found::Items(items), .. } => {
+            format!("step {instruction} has {} item(s)", items.len())
+        }
+        Event::Weighed { instruction, found: Found::Holds(holds), .. } => {
+            format!("the condition of step {instruction} holds: {holds}")
+        }
+        Event::Answered { instruction, approved: true, .. } => format!("step {instruction} is approved"),
+        Event::Answered { instruction, reason, .. } => format!("step {instruction} is rejected: {reason}"),
+        Event::Restored { to, why } => format!("{why} (record {to})"),
+        Event::Forked { from, .. } => format!("a fork of {from}"),
         Event::Acted { applied, refused, .. } if refused.is_empty() => format!("did: {}", list(applied)),
         Event::Acted { refused, .. } => format!("refused: {}", refused.join("; ")),
         Event::Installed { needs, fault: Some(fault), .. } => {
@@ -314,7 +328,7 @@ pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
     let (dir, step) = find(config, one)?;
     let state = dir.state().await?;
     has_step(&state, step)?;
-    let mut store = GitStore::open(&dir.git_dir(), None).map_err(|e| Failure::machine(e.to_string()))?;
+    let mut store = GitStore::view(&dir.git_dir()).map_err(|e| Failure::machine(e.to_string()))?;
     let machine = |e: edvac_memory::store::StoreError| Failure::machine(e.to_string());
     let empty = store.empty_tree().map_err(machine)?;
     let (from, to) = match step {
@@ -381,9 +395,10 @@ pub async fn context(config: &Config, args: &Context) -> Outcome {
 
 fn about(purpose: Purpose, step: Option<u32>) -> bool {
     match (purpose, step) {
-        (Purpose::Plan, None) => true,
+        (Purpose::Plan | Purpose::Replan { .. }, None) => true,
         (
-            Purpose::Work { instruction, .. }
+            Purpose::Replan { instruction, .. }
+            | Purpose::Work { instruction, .. }
             | Purpose::Repair { instruction, .. }
             | Purpose::Summarise { instruction, .. }
             | Purpose::Review { instruction, .. },

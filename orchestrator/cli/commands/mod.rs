@@ -7,6 +7,7 @@ mod kv;
 mod memory;
 mod models;
 mod replay;
+mod revise;
 mod run;
 mod serve;
 
@@ -43,6 +44,14 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Plan(args) => Box::pin(run::plan(config, args)).await,
         Command::Resume(args) => Box::pin(run::resume(config, args)).await,
         Command::Replay(args) => replay::replay(&config, &args).await,
+        Command::Pause(one) => revise::pause(&config, &one),
+        Command::Approve(one) => revise::approve(&config, &one).await,
+        Command::Reject(args) => revise::reject(&config, &args).await,
+        Command::Undo(args) => revise::undo(&config, &args).await,
+        Command::Op(op) => revise::op(&config, &op).await,
+        Command::Retry(args) => Box::pin(revise::retry(config, args)).await,
+        Command::Fork(args) => Box::pin(revise::fork(config, args)).await,
+        Command::Compare(args) => revise::compare(&config, &args).await,
         Command::Cancel(one) => run::cancel(&config, &one).await,
         Command::Runs(json) => inspect::runs(&config, json.json).await,
         Command::Status(one) => inspect::status(&config, &one).await,
@@ -104,11 +113,22 @@ fn limit_flags(mut limits: Limits, flags: &LimitArgs) -> Limits {
     limits
 }
 
+/// `--last/3`, which clap takes for a run's name.
+fn is_last(text: &str) -> bool {
+    text == "--last" || text.starts_with("--last/")
+}
+
 /// The run that is meant, and the step of it if one was named.
 fn find(config: &Config, one: &OneRun) -> Result<(RunDir, Option<u32>), Failure> {
     let runs = Runs::below(&config.state_dir()?);
     if one.run.as_deref().is_some_and(|text| text.is_empty() || text.starts_with('/')) {
         return Err(Failure::usage("no run is named", "`edvac runs` lists them; --last is the youngest."));
+    }
+    if let Some(flag) = one.run.as_deref().filter(|text| text.starts_with('-') && !is_last(text)) {
+        return Err(Failure::usage(
+            format!("{flag} is no flag here"),
+            "--help after the command's name lists those that are.",
+        ));
     }
     let (run, step) = match one.run.as_deref().and_then(|text| text.split_once('/')) {
         Some((run, step)) => (Some(run), Some(step)),

@@ -10,13 +10,14 @@ use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{RunState, StopReason};
 use edvac_orchestrator::guess::domain_of;
 use edvac_orchestrator::notice::Notice;
+use edvac_orchestrator::place::RunDir;
 use edvac_orchestrator::report::{Report, sentence};
 use edvac_orchestrator::run::{Machine, Order, RunHandle, Said, TASK_BYTES_MAX, cancel_idle};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models, say};
+use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models, revise, say};
 use crate::args::{OneRun, Plan, Resume, Run, SaidArgs, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
@@ -31,6 +32,9 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
 }
 
 pub async fn plan(mut config: Config, args: Plan) -> Outcome {
+    if let Some(command) = &args.program {
+        return revise::program(&config, command).await;
+    }
     let json = args.task.json.json;
     if let Some(path) = args.out.as_deref().filter(|path| path.exists() && !args.force) {
         return Err(Failure::usage(
@@ -65,8 +69,13 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
     Ok(0)
 }
 
-pub async fn resume(mut config: Config, args: Resume) -> Outcome {
+pub async fn resume(config: Config, args: Resume) -> Outcome {
     let (dir, _) = find(&config, &args.run)?;
+    Box::pin(go_on(config, dir, args)).await
+}
+
+/// Takes a run up again.
+pub async fn go_on(mut config: Config, dir: RunDir, args: Resume) -> Outcome {
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
     let SaidArgs { allow_install, unsafe_no_sandbox } = args.said;
@@ -201,10 +210,17 @@ async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failure> {
         }
     }
     progress.finish();
-    match state {
-        Some(result) => Ok(result?),
-        None => Ok(handle.join().await?),
+    let state = match state {
+        Some(result) => result?,
+        None => handle.join().await?,
+    };
+    // `edvac cancel` came while it was stopping for another reason.
+    if cancel_file.exists() && state.stopped.as_ref().is_some_and(StopReason::resumable) {
+        let _ = std::fs::remove_file(&cancel_file);
+        cancel_idle(&handle.dir).await?;
+        return Ok(handle.dir.state().await?);
     }
+    Ok(state)
 }
 
 fn show(progress: &mut Progress, notice: &Notice, json: bool) {
@@ -238,7 +254,13 @@ fn conclude(state: &RunState, json: bool) -> u8 {
     }
     if let Some(why) = state.stopped.as_ref().filter(|_| state.ledger.is_none()) {
         let _ = writeln!(std::io::stderr(), "stopped: {}", sentence(why));
-        if why.resumable() {
+        if matches!(why, StopReason::Approval { .. }) {
+            let run = &report.run;
+            let _ = writeln!(
+                std::io::stderr(),
+                "  look: edvac diff {run}, edvac plan show {run}\n  then: edvac approve {run}, or edvac reject {run} --why TEXT; and edvac resume {run}"
+            );
+        } else if why.resumable() {
             let _ = writeln!(std::io::stderr(), "  go on: edvac resume {}", report.run);
         }
     }
@@ -275,9 +297,8 @@ fn task_text(task: &TaskArgs) -> Result<String, Failure> {
 
 fn read_program(path: &Path) -> Result<Program, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
-    exchange::from_toml(&text).map_err(|e| {
-        Failure::usage(format!("{} is not a program: {e}", path.display()), "`edvac plan --out` writes one.")
-    })
+    exchange::from_toml(&text)
+        .map_err(|e| Failure::usage(format!("{}: {e}", path.display()), "`edvac plan --out` writes one."))
 }
 
 /// For crash tests alone: the process ends as if killed once this record is durable.

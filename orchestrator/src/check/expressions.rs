@@ -71,6 +71,7 @@ mod tests {
             checks: vec![check],
             retires: vec![],
             attempts_max: 3,
+            ..Instruction::default()
         };
         unusable(&Program { instructions: vec![instruction], ..Program::default() })
     }

@@ -3,14 +3,16 @@
 mod canon;
 mod links;
 mod repetition;
+mod variety;
 
 use std::collections::BTreeSet;
 
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 
 pub use canon::canon;
-pub use links::links;
+pub use links::{links, title_in};
 pub use repetition::repetition;
+pub use variety::variety;
 
 use super::Found;
 
@@ -75,6 +77,21 @@ pub fn words(earlier: &[String], markdown: &str, min: u32, max: u32) -> Found {
     } else {
         Found::passed()
     }
+}
+
+/// What stands before a level-2 section of a text, and the section, from its heading to the next; the whole text where none
+/// is meant, nothing where there is no such section.
+pub fn apart(markdown: &str, section: Option<u32>) -> (String, String) {
+    let Some(number) = section else { return (String::new(), markdown.to_owned()) };
+    let begins: Vec<usize> = Parser::new(markdown)
+        .into_offset_iter()
+        .filter(|(event, _)| matches!(event, Event::Start(Tag::Heading { level: HeadingLevel::H2, .. })))
+        .map(|(_, range)| range.start)
+        .collect();
+    let at = (number as usize).wrapping_sub(1);
+    let Some(begin) = begins.get(at).copied() else { return (markdown.to_owned(), String::new()) };
+    let end = begins.get(at.wrapping_add(1)).copied().unwrap_or(markdown.len());
+    (markdown[..begin].to_owned(), markdown[begin..end].to_owned())
 }
 
 /// Whether it begins with its only level-1 heading and has enough level-2 headings.

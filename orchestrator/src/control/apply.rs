@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_memory::fault::{Fault, PlaceKind};
 use edvac_memory::ids::{InstructionId, TreeId};
-use edvac_memory::journal::Record;
+use edvac_memory::journal::{Record, Seq};
+use edvac_memory::program::Program;
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 
 use crate::check::integrity::Inventory;
 use crate::control::effect::Purpose;
-use crate::control::event::Event;
+use crate::control::event::{Event, StopReason};
 use crate::control::review::{Retired, Review};
 use crate::control::state::{
-    Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Turn, Work,
+    Answer, Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Turn, Work,
 };
 use crate::dependencies::Package;
 
@@ -111,9 +112,27 @@ impl RunState {
                     turn.answer_tokens = *answer_tokens;
                 }
             }
-            Event::ProgramAdopted { program, version, why: _ } => {
-                self.program = Some(program.clone());
-                self.program_version = *version;
+            Event::ProgramAdopted { program, version, why: _ } => self.adopt(program, *version),
+            Event::Amended { program, version, stale, why: _ } => {
+                self.adopt(program, *version);
+                self.amended(stale);
+            }
+            Event::Weighed { instruction, found, report: _ } => {
+                self.weighed = Some((*instruction, found.clone()));
+            }
+            Event::Answered { instruction, approved, reason } => {
+                let (instruction, approved, reason) = (*instruction, *approved, reason.clone());
+                self.answer = Some(Answer { instruction, approved, reason });
+            }
+            // Read by `RunState::of`, which has the records that it is about.
+            Event::Restored { .. } => {}
+            Event::Forked { from, run, slug, workspace, at: _ } => {
+                self.forked_from = Some(from.clone());
+                if let Some(start) = &mut self.start {
+                    start.run.clone_from(run);
+                    start.slug.clone_from(slug);
+                    start.workspace.clone_from(workspace);
+                }
             }
             Event::Acted { tree, refused, answer, answer_tokens, given_up, needs, applied: _ } => {
                 if let Some(work) = &mut self.work {
@@ -150,6 +169,64 @@ impl RunState {
         }
     }
 
+    /// A program is in force: what led to it is over.
+    fn adopt(&mut self, program: &Program, version: u32) {
+        self.program = Some(program.clone());
+        self.program_version = version;
+        self.weighed = None;
+        self.answer = None;
+    }
+
+    /// A person changed the program: what is stale is done again, on the files as they are, and so is what was found at the
+    /// end. What is being worked on begins anew if it is another instruction now, or none.
+    fn amended(&mut self, stale: &BTreeSet<InstructionId>) {
+        self.epoch += 1;
+        self.settled.retain(|id, _| !stale.contains(id));
+        if self.work.as_ref().is_some_and(|work| {
+            stale.contains(&work.instruction) || self.instruction(work.instruction).is_none()
+        }) {
+            self.work = None;
+        }
+        self.planning = Conversation::default();
+        self.final_reports = None;
+        self.ledger = None;
+    }
+
+    /// The state that records lead to. Going back to an earlier one takes time linear in the records before it.
+    pub fn of(records: &[Record]) -> Result<Self, FoldError> {
+        let mut state = Self::default();
+        for (at, record) in records.iter().enumerate() {
+            match restored_to(record) {
+                Some(to) => state = state.restored(&records[..at], to, record)?,
+                None => state.apply_record(record)?,
+            }
+        }
+        Ok(state)
+    }
+
+    /// This state taken back to record `to` of those before `record`. What was paid since stays paid.
+    fn restored(&self, before: &[Record], to: Seq, record: &Record) -> Result<Self, FoldError> {
+        let count = before.partition_point(|earlier| earlier.seq <= to);
+        let then = Self::of(&before[..count])?;
+        let mut left = self.left.clone();
+        left.extend(self.head.clone());
+        left.extend(then.left.iter().cloned());
+        Ok(Self {
+            seq: record.seq,
+            time_ms: record.time_ms,
+            epoch: self.epoch + 1,
+            taken_back: self.spent().beyond(then.totals),
+            left,
+            // As it is now, not as it was: what code may have done and what was installed is no matter of the program's.
+            unsafe_no_sandbox: self.unsafe_no_sandbox,
+            install_was_allowed: self.install_was_allowed,
+            installs: self.installs.clone(),
+            // A stop that was taken back is none, and the run waits for whoever goes on.
+            stopped: Some(StopReason::Interrupted),
+            ..then
+        })
+    }
+
     /// An instruction ended. Tests count from now on, unless they had been tampered with.
     fn settle(&mut self, instruction: InstructionId, settled: Settled, inventory: &Inventory) {
         if !settled.reports.iter().any(|r| matches!(r.verdict, Verdict::Integrity { .. })) {
@@ -174,7 +251,10 @@ impl RunState {
 
     fn assembled(&mut self, purpose: Purpose, fitted: &edvac_memory::context::Fitted) {
         match purpose {
-            Purpose::Plan => self.planning.context = Some(fitted.clone()),
+            Purpose::Plan | Purpose::Replan { .. } => {
+                self.planning = Conversation { context: Some(fitted.clone()), turns: Vec::new() };
+                self.planning_for = Some(purpose);
+            }
             Purpose::Summarise { .. } => {
                 if let Some(work) = &mut self.work {
                     work.summing = Some(fitted.clone());
@@ -201,7 +281,7 @@ impl RunState {
     fn replied(&mut self, purpose: Purpose, reply: &edvac_agents::client::ModelReply) {
         let turn = Turn::new(reply);
         match purpose {
-            Purpose::Plan => self.planning.turns.push(turn),
+            Purpose::Plan | Purpose::Replan { .. } => self.planning.turns.push(turn),
             Purpose::Work { .. } => {
                 if let Some(work) = &mut self.work {
                     work.turns_used += 1;
@@ -227,6 +307,12 @@ impl RunState {
             }
         }
     }
+}
+
+/// The record that a record takes the run back to.
+pub fn restored_to(record: &Record) -> Option<Seq> {
+    let is_restored = record.body.get("event").is_some_and(|event| event == "restored");
+    if is_restored { record.body.get("to").and_then(serde_json::Value::as_u64) } else { None }
 }
 
 impl Install {

@@ -1,8 +1,13 @@
 //! What to do next. Read it from the top: each line is a situation and its answer.
 
+use std::collections::BTreeSet;
+
 use edvac_agents::protocol::{Action, blocks};
+use edvac_agents::roles::planner::PlanDraft;
 use edvac_agents::roles::{planner, repairer};
-use edvac_memory::program::Instruction;
+use edvac_memory::ids::InstructionId;
+use edvac_memory::program::validate::validate;
+use edvac_memory::program::{Control, Instruction, Program};
 
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
@@ -39,7 +44,10 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
     } else if start.plan_only {
         Effect::Stop { why: StopReason::PlanOnly }
     } else if let Some(instruction) = state.next_instruction() {
-        next_of_work(state, start, instruction)
+        match &instruction.control {
+            None => next_of_work(state, start, instruction),
+            Some(control) => next_of_control(state, start, instruction.id, control, rules),
+        }
     } else if state.final_reports.is_none()
         && let Some(install) = install(state, state.needs.as_ref())
     {
@@ -52,22 +60,100 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
 }
 
 fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effect {
+    let understood = |draft, is_last| plan::program(draft, &start.task, rules.domain, &start.limits, is_last);
+    talk_with_planner(state, start, Purpose::Plan, "planned", understood)
+}
+
+/// A conversation with the planner, until a program comes of it or it has no turn left.
+fn talk_with_planner(
+    state: &RunState,
+    start: &Start,
+    purpose: Purpose,
+    done: &str,
+    understood: impl Fn(PlanDraft, bool) -> Result<Program, Vec<String>>,
+) -> Effect {
     let talk = &state.planning;
-    if talk.context.is_none() {
-        return Effect::Assemble { purpose: Purpose::Plan };
+    if talk.context.is_none() || state.planning_for != Some(purpose) {
+        return Effect::Assemble { purpose };
     }
     let turns = talk.turns.len() as u32;
     let Some(last) = talk.turns.last().filter(|t| t.answer.is_none()) else {
-        return call(state, start, talk, Purpose::Plan, turns);
+        return call(state, start, talk, purpose, turns);
     };
     let is_last = turns >= start.limits.plan_turns_max;
-    let drafted = planner::understand(&last.reply, last.finish)
-        .and_then(|draft| plan::program(draft, &start.task, rules.domain, &start.limits, is_last));
+    let drafted = planner::understand(&last.reply, last.finish).and_then(|draft| understood(draft, is_last));
     match drafted {
-        Ok(program) => Effect::Adopt { program, version: 1, why: format!("planned in {turns} turn(s)") },
+        Ok(program) => adopt(state, program, format!("{done} in {turns} turn(s)")),
         Err(problems) if is_last => Effect::Stop { why: StopReason::NoPlan { problems } },
-        Err(problems) => Effect::RefusePlan { turn: turns - 1, problems },
+        Err(problems) => Effect::RefusePlan { purpose, turn: turns - 1, problems },
     }
+}
+
+fn adopt(state: &RunState, program: Program, why: String) -> Effect {
+    Effect::Adopt { program, version: state.program_version + 1, why }
+}
+
+/// An instruction that decides is replaced by what follows from what is found; then it is the next one's turn.
+fn next_of_control(
+    state: &RunState,
+    start: &Start,
+    id: InstructionId,
+    control: &Control,
+    rules: &Rules<'_>,
+) -> Effect {
+    let (Some(program), Some(tree)) = (&state.program, &state.tree) else {
+        return Effect::Stop { why: StopReason::Machine { why: "there is no program".to_owned() } };
+    };
+    let version = state.program_version;
+    let answer = state.answer.as_ref().filter(|answer| answer.instruction == id);
+    match (control, answer) {
+        (Control::Approve { question }, None) => {
+            Effect::Stop { why: StopReason::Approval { instruction: id, question: question.clone() } }
+        }
+        (Control::Approve { .. }, Some(answer)) if answer.approved => {
+            adopt(state, program.without(id), format!("a person approved step {id}"))
+        }
+        // What comes is planned again, up to the question and behind it.
+        (Control::Approve { .. } | Control::Replan { .. }, _) => {
+            let purpose = Purpose::Replan { instruction: id, version };
+            let settled: BTreeSet<_> = state.settled.keys().copied().collect();
+            talk_with_planner(state, start, purpose, "planned again", |draft, is_last| {
+                plan::replanned(
+                    draft,
+                    &start.task,
+                    program,
+                    &settled,
+                    id,
+                    rules.domain,
+                    &start.limits,
+                    is_last,
+                )
+            })
+        }
+        _ => {
+            let weighed = state.weighed.as_ref().filter(|(weighed, _)| *weighed == id);
+            let Some((_, found)) = weighed else {
+                return Effect::Weigh { instruction: id, tree: tree.clone(), version };
+            };
+            let Some((resolved, why)) = program.resolved(id, found) else {
+                let why = format!("what was found for step {id} does not fit it");
+                return Effect::Stop { why: StopReason::Machine { why } };
+            };
+            let problems = problems(&resolved);
+            if problems.is_empty() {
+                adopt(state, resolved, why)
+            } else {
+                Effect::Stop { why: StopReason::NoPlan { problems } }
+            }
+        }
+    }
+}
+
+/// What makes a program one that cannot go on. A branch that was not taken leaves requirements behind that no step covers:
+/// the ledger says so at the end.
+fn problems(program: &Program) -> Vec<String> {
+    let found = validate(program).into_iter().filter(|p| !p.place.starts_with('R') && p.place != "program");
+    found.map(|p| format!("{}: {} {}", p.place, p.what, p.fix)).collect()
 }
 
 fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> Effect {
@@ -124,7 +210,10 @@ fn settle_last_turn(state: &RunState, start: &Start, work: &Work) -> Option<Effe
             _ => blocks::understand(&last.reply, last.finish),
         };
         let repeated = work.talk.turns[..turn as usize].iter().any(|t| t.reply == last.reply);
-        return Some(Effect::Act { purpose, turn, base: work.tree.clone(), understood, repeated });
+        // A section that is written again comes behind what was there before it, not behind itself.
+        let is_section = state.instruction(work.instruction).is_some_and(|i| i.section().is_some());
+        let base = state.tree.as_ref().filter(|_| is_section).unwrap_or(&work.tree).clone();
+        return Some(Effect::Act { purpose, turn, base, understood, repeated });
     }
     if last.answer.is_some() || last.checked {
         return None;
@@ -185,7 +274,8 @@ fn commit(state: &RunState, work: &Work, settlement: Settlement) -> Effect {
 /// A model call, unless it could exceed the run's token limit: what it may cost at most is reserved before it is
 /// sent.
 fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, turn: u32) -> Effect {
-    let used = state.totals.prompt_tokens + state.totals.completion_tokens;
+    let spent = state.spent();
+    let used = spent.prompt_tokens + spent.completion_tokens;
     let reserve = talk.tokens() as u64 + u64::from(start.limits.reply_tokens_max);
     match start.limits.tokens_max {
         Some(limit) if used + reserve > limit => Effect::Stop { why: StopReason::TokenLimit { used, limit } },
@@ -195,7 +285,7 @@ fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, 
 
 fn time_is_up(state: &RunState, start: &Start) -> Option<StopReason> {
     let limit_ms = start.limits.wall_ms_max?;
-    let used_ms = state.totals.worked_ms;
+    let used_ms = state.spent().worked_ms;
     (used_ms >= limit_ms).then_some(StopReason::TimeLimit { used_ms, limit_ms })
 }
 

@@ -10,7 +10,7 @@ use edvac_memory::context::Fitted;
 use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::{CommitId, InstructionId, TreeId};
 use edvac_memory::journal::{Record, RecordKind};
-use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::program::{Check, CheckKind, Found};
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use proptest::prelude::*;
 
@@ -84,8 +84,8 @@ impl World {
     fn reply(&mut self, purpose: Purpose) -> ModelReply {
         let throw = self.throw();
         let text = match purpose {
-            Purpose::Plan if throw.is_multiple_of(3) => PLAN,
-            Purpose::Plan => "no plan",
+            Purpose::Plan | Purpose::Replan { .. } if throw.is_multiple_of(3) => PLAN,
+            Purpose::Plan | Purpose::Replan { .. } => "no plan",
             Purpose::Work { .. } | Purpose::Repair { .. } => WORK[throw % WORK.len()],
             Purpose::Summarise { .. } => "FOUND: x",
             Purpose::Review { .. } => {
@@ -142,6 +142,15 @@ impl World {
             }
             Effect::Adopt { program, version, why } => {
                 Event::ProgramAdopted { program: program.clone(), version: *version, why: why.clone() }
+            }
+            Effect::Weigh { instruction, .. } => {
+                let throw = self.throw();
+                let asks = state.instruction(*instruction).unwrap().control.as_ref().unwrap();
+                let found = match asks.condition() {
+                    Some(_) => Found::Holds(throw.is_multiple_of(2)),
+                    None => Found::Items((0..throw % 4).map(|n| format!("item {n}")).collect()),
+                };
+                Event::Weighed { instruction: *instruction, found, report: None }
             }
             Effect::Act { base, understood, .. } => {
                 let last =
@@ -412,7 +421,7 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
     state.program = planner::understand(PLAN, Finish::Stop)
         .and_then(|draft| plan::program(draft, "t", &domain, &Limits::default(), true))
         .ok();
-    let key = |effect: Effect| effect.key().0;
+    let key = |effect: Effect| effect.key(0).0;
     assert_ne!(next(&state).name(), "install", "nobody allowed it");
     state.apply(&resumed(true));
     assert_eq!(key(next(&state)), "install/d/1");
@@ -456,7 +465,8 @@ proptest! {
             let effects = decide(&state, &rules);
             prop_assert_eq!(&effects, &decide(&state, &rules), "the same state, the same decision");
             let Some(effect) = effects.first() else { break };
-            prop_assert!(keys.insert(effect.key()), "{} is asked for twice", effect.key());
+            let key = effect.key(state.epoch);
+            prop_assert!(keys.insert(key.clone()), "{key} is asked for twice");
             prop_assert!(keys.len() < EFFECTS_MAX, "the run does not end");
             let event = world.perform(effect, &state);
             let next = record(records.len() as u64 + 1, RecordKind::Result, &event);

@@ -17,6 +17,13 @@ use crate::dependencies::Needs;
 pub enum Purpose {
     /// Writing the program.
     Plan,
+    /// Writing the rest of the program again.
+    Replan {
+        /// The control instruction that asks for it.
+        instruction: InstructionId,
+        /// The version that is written again.
+        version: u32,
+    },
     /// Executing an instruction.
     Work {
         /// Which.
@@ -60,6 +67,7 @@ impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan => f.write_str("plan"),
+            Self::Replan { instruction, version } => write!(f, "i{instruction}/v{version}/replan"),
             Self::Work { instruction, attempt, restart } => write!(f, "i{instruction}/a{attempt}/r{restart}"),
             Self::Repair { instruction, attempt, repair } => write!(f, "i{instruction}/a{attempt}/m{repair}"),
             Self::Summarise { instruction, attempt, restart } => {
@@ -90,6 +98,8 @@ pub enum Effect {
     },
     /// Tell the planner what is wrong with its plan.
     RefusePlan {
+        /// Which plan.
+        purpose: Purpose,
         /// The turn that is refused.
         turn: u32,
         /// What is wrong.
@@ -103,6 +113,15 @@ pub enum Effect {
         version: u32,
         /// Why.
         why: String,
+    },
+    /// Find out what a control instruction depends on.
+    Weigh {
+        /// The instruction.
+        instruction: InstructionId,
+        /// The files.
+        tree: TreeId,
+        /// The version of the program that it belongs to: a loop is weighed once a round.
+        version: u32,
     },
     /// Do what a worker's reply asks for.
     Act {
@@ -166,12 +185,19 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The key under which its result is recorded. The same decision has the same key in every process.
-    pub fn key(&self) -> EffectKey {
-        EffectKey(match self {
+    /// The key under which its result is recorded. The same decision has the same key in every process. After a person took
+    /// the run back or changed its program (which begins an `epoch`) the same work is another decision.
+    pub fn key(&self, epoch: u32) -> EffectKey {
+        let key = self.key_in_epoch();
+        EffectKey(if epoch == 0 { key } else { format!("e{epoch}/{key}") })
+    }
+
+    fn key_in_epoch(&self) -> String {
+        match self {
             Self::Assemble { purpose } => format!("{purpose}/assemble"),
             Self::Call { purpose, turn } => format!("{purpose}/t{turn}/call"),
-            Self::RefusePlan { turn, .. } => format!("plan/t{turn}/refuse"),
+            Self::RefusePlan { purpose, turn, .. } => format!("{purpose}/t{turn}/refuse"),
+            Self::Weigh { instruction, version, .. } => format!("i{instruction}/v{version}/weigh"),
             Self::Adopt { version, .. } => format!("program/v{version}"),
             Self::Act { purpose, turn, .. } => format!("{purpose}/t{turn}/act"),
             Self::Install { needs, number } => format!("install/{}/{number}", needs.digest),
@@ -180,7 +206,7 @@ impl Effect {
             Self::CheckAll { .. } => "final/check".to_owned(),
             Self::Finish => "final/report".to_owned(),
             Self::Stop { .. } => "stop".to_owned(),
-        })
+        }
     }
 
     /// Its kind in one word, for the journal's intents and for people.
@@ -190,6 +216,7 @@ impl Effect {
             Self::Call { .. } => "call",
             Self::RefusePlan { .. } => "refuse_plan",
             Self::Adopt { .. } => "adopt",
+            Self::Weigh { .. } => "weigh",
             Self::Act { .. } => "act",
             Self::Install { .. } => "install",
             Self::Check { .. } => "check",

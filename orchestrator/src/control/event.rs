@@ -1,11 +1,14 @@
 //! What can happen in a run. The journal is a list of these; every view is made from them.
 
+use std::collections::BTreeSet;
+
 use edvac_agents::client::{ClientInfo, ModelReply};
 use edvac_agents::roles::reviewer::{GivenUp, Opinion};
 use edvac_memory::context::Fitted;
 use edvac_memory::fault::Fault;
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
-use edvac_memory::program::Program;
+use edvac_memory::journal::Seq;
+use edvac_memory::program::{Found, Program};
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +92,13 @@ pub enum StopReason {
         /// What happened.
         why: String,
     },
+    /// A person has to say whether the program goes on.
+    Approval {
+        /// The instruction that asks.
+        instruction: InstructionId,
+        /// What it asks.
+        question: String,
+    },
     /// No sandbox that holds; nothing was executed.
     NoSandbox {
         /// What is missing.
@@ -115,6 +125,7 @@ impl StopReason {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::PlanOnly => 0,
+            Self::Approval { .. } => 3,
             Self::Interrupted => 130,
             Self::TokenLimit { .. } | Self::TimeLimit { .. } => 4,
             Self::NoPlan { .. } | Self::Cancelled | Self::Window { .. } => 1,
@@ -238,6 +249,58 @@ pub enum Event {
         version: u32,
         /// Why it was (re)written.
         why: String,
+    },
+    /// A person changed the program of a run that nobody was carrying out.
+    Amended {
+        /// The whole program from now on.
+        program: Program,
+        /// Its version.
+        version: u32,
+        /// Why, in a few words.
+        why: String,
+        /// Instructions that had ended and have to be carried out again.
+        stale: BTreeSet<InstructionId>,
+    },
+    /// What a control instruction depends on was found.
+    Weighed {
+        /// The instruction.
+        instruction: InstructionId,
+        /// What was found.
+        found: Found,
+        /// The check that its condition is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<CheckReport>,
+    },
+    /// A person answered an instruction that asks for approval.
+    Answered {
+        /// The instruction.
+        instruction: InstructionId,
+        /// Whether the program goes on as it is. If not, what comes next is planned again.
+        approved: bool,
+        /// What they said.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// A person took the run back to what it was at an earlier record, or forward again to what had been taken back. Files,
+    /// program and ledger are as they were then; what was paid stays paid.
+    Restored {
+        /// That record.
+        to: Seq,
+        /// What was done, in a few words.
+        why: String,
+    },
+    /// This journal began as a copy of another run's.
+    Forked {
+        /// The other run.
+        from: RunId,
+        /// Its last record that was copied.
+        at: Seq,
+        /// This run.
+        run: RunId,
+        /// Directory name below the workspaces root.
+        slug: String,
+        /// Where the files appear.
+        workspace: String,
     },
     /// What a reply asked for was done, or refused.
     Acted {

@@ -7,7 +7,7 @@ use edvac_memory::context::Fitted;
 use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
 use edvac_memory::journal::Seq;
-use edvac_memory::program::{Instruction, Program};
+use edvac_memory::program::{Found, Instruction, Program};
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +38,20 @@ pub struct RunState {
     pub installs: BTreeMap<String, Install>,
     /// What the last committed tree asks for.
     pub needs: Option<Needs>,
-    /// The planner's conversation.
+    /// How often a person took the run back or changed its program.
+    pub epoch: u32,
+    /// The planner's conversation, of the first plan or the present one.
     pub planning: Conversation,
+    /// What that conversation is for.
+    pub planning_for: Option<Purpose>,
     /// The program in force.
     pub program: Option<Program>,
     /// Its version.
     pub program_version: u32,
+    /// What was found for a control instruction whose turn it is.
+    pub weighed: Option<(InstructionId, Found)>,
+    /// What a person said to the instruction that asked.
+    pub answer: Option<Answer>,
     /// Instructions that ended.
     pub settled: BTreeMap<InstructionId, Settled>,
     /// The instruction being executed.
@@ -54,14 +62,31 @@ pub struct RunState {
     pub tree: Option<TreeId>,
     /// The tests that counted last: those of the last commit, unless they had been tampered with.
     pub inventory: Inventory,
-    /// What was used so far.
+    /// What was used so far by what is there.
     pub totals: Totals,
+    /// What was used besides, by what was taken back.
+    pub taken_back: Totals,
+    /// Commits that the branch may still be at, because they were taken back.
+    pub left: BTreeSet<CommitId>,
+    /// The run that this one is a fork of.
+    pub forked_from: Option<RunId>,
     /// Why the run is not going on, if so.
     pub stopped: Option<StopReason>,
     /// The last tree's reports.
     pub final_reports: Option<Vec<CheckReport>>,
     /// Set when the run is over.
     pub ledger: Option<Ledger>,
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// To which instruction.
+    pub instruction: InstructionId,
+    /// Whether the program goes on as it is.
+    pub approved: bool,
+    /// What they said.
+    pub reason: String,
 }
 
 /// An installation of packages.
@@ -369,7 +394,38 @@ pub struct Totals {
     pub worked_ms: u64,
 }
 
+impl Totals {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// What is used here and not there.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, of: fn(u64, u64) -> u64) -> Self {
+        Self {
+            calls: of(self.calls, other.calls),
+            prompt_tokens: of(self.prompt_tokens, other.prompt_tokens),
+            reused_tokens: of(self.reused_tokens, other.reused_tokens),
+            completion_tokens: of(self.completion_tokens, other.completion_tokens),
+            prefill_ms: of(self.prefill_ms, other.prefill_ms),
+            decode_ms: of(self.decode_ms, other.decode_ms),
+            worked_ms: of(self.worked_ms, other.worked_ms),
+        }
+    }
+}
+
 impl RunState {
+    /// What was used so far, by what is there and what was taken back.
+    pub fn spent(&self) -> Totals {
+        self.totals.plus(self.taken_back)
+    }
+
     /// The program's next instruction that has not ended.
     pub fn next_instruction(&self) -> Option<&Instruction> {
         self.program.as_ref()?.instructions.iter().find(|i| !self.settled.contains_key(&i.id))
@@ -403,6 +459,7 @@ impl RunState {
             (Some(_), _) => "unmet",
             (None, Some(StopReason::PlanOnly)) => "planned",
             (None, Some(StopReason::Cancelled)) => "cancelled",
+            (None, Some(StopReason::Approval { .. })) => "waiting",
             (None, Some(_)) => "stopped",
             (None, None) => "running",
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use edvac_memory::ids::CommitId;
 use edvac_memory::journal::{Journal, JournalError, Record, Recorded};
-use edvac_memory::store::StoreError;
+use edvac_memory::store::{FileStore, StoreError};
 use tokio::sync::watch;
 
 use crate::control::apply::FoldError;
@@ -49,15 +49,19 @@ pub enum Wish {
 
 /// The state that a journal folds to.
 pub async fn fold(journal: &dyn Journal) -> Result<RunState, DriveError> {
-    let mut state = RunState::default();
+    Ok(RunState::of(&records(journal).await?)?)
+}
+
+/// Every record of a journal.
+pub async fn records(journal: &dyn Journal) -> Result<Vec<Record>, DriveError> {
+    let mut records: Vec<Record> = Vec::new();
     loop {
-        let batch = journal.read(state.seq, FOLD_BATCH).await?;
+        let after = records.last().map_or(0, |record| record.seq);
+        let batch = journal.read(after, FOLD_BATCH).await?;
         if batch.is_empty() {
-            return Ok(state);
+            return Ok(records);
         }
-        for record in &batch {
-            state.apply_record(record)?;
-        }
+        records.extend(batch);
     }
 }
 
@@ -70,7 +74,7 @@ pub async fn drive(
     mut wish: watch::Receiver<Wish>,
     notices: &Notices,
 ) -> Result<RunState, DriveError> {
-    project(&state, performer)?;
+    project(&state, performer.files().as_mut())?;
     loop {
         let effects = decide(&state, rules);
         if effects.is_empty() {
@@ -98,7 +102,7 @@ pub async fn drive(
             state.apply_record(&record)?;
             notices.send(Notice::Recorded(Arc::new(record)));
             if state.head != head {
-                project(&state, performer)?;
+                project(&state, performer.files().as_mut())?;
             }
             if state.stopped.is_some() {
                 return Ok(state);
@@ -118,7 +122,7 @@ async fn step(
     if let Effect::Stop { why } = effect {
         return Ok(Err(why.clone()));
     }
-    let key = effect.key();
+    let key = effect.key(state.epoch);
     let intent = journal.intent(&key, serde_json::json!({ "effect": effect.name() })).await?;
     notices.send(Notice::Recorded(Arc::new(intent)));
     notices.send(Notice::Performing(Arc::new(effect.clone())));
@@ -134,10 +138,14 @@ async fn step(
 }
 
 /// Makes git's reference and the working tree show what the journal says. Idempotent; also the recovery.
-fn project(state: &RunState, performer: &Performer) -> Result<(), StoreError> {
-    let (Some(head), Some(tree)) = (&state.head, &state.tree) else { return Ok(()) };
-    let mut files = performer.files();
+pub(crate) fn project(state: &RunState, files: &mut dyn FileStore) -> Result<(), StoreError> {
+    let Some(tree) = &state.tree else { return Ok(()) };
     let from: Option<CommitId> = files.head()?;
-    files.advance(from.as_ref(), head)?;
+    match (&from, &state.head) {
+        (Some(from), head) if state.left.contains(from) => files.reset(from, head.as_ref())?,
+        (from, Some(head)) => files.advance(from.as_ref(), head)?,
+        (_, None) if state.epoch == 0 => return Ok(()),
+        (_, None) => {}
+    }
     files.check_out(tree)
 }

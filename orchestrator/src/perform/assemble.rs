@@ -3,19 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use edvac_agents::roles::planner::PlanRules;
 use edvac_agents::roles::worker::FileView;
-use edvac_agents::roles::{packages, planner, repairer, reviewer, summariser, worker};
+use edvac_agents::roles::{packages, planner, repairer, reviewer, summariser, worker, writer};
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::index::pack;
 use edvac_memory::listing::listing;
-use edvac_memory::program::Instruction;
+use edvac_memory::program::{CheckKind, Control, Instruction};
 
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
 use crate::dependencies::manifest_of;
 
+/// Words of the text before a section that its writer sees. Small models copy what they see.
+const BEFORE_WORDS: usize = 60;
 /// The listing's share of the window.
 const LISTING_SHARE: usize = 12;
 /// The share of all retrieved pieces.
@@ -35,6 +38,7 @@ impl Performer {
                 let rules = self.domain.plan_rules(start.model.window_tokens);
                 planner::fragments(&start.task, &rules, &self.templates, &self.counter())?
             }
+            Purpose::Replan { instruction, .. } => self.replanner_fragments(instruction, state, start)?,
             Purpose::Work { attempt, .. } => self.worker_fragments(purpose, attempt, state, start).await?,
             Purpose::Repair { .. } => self.repairer_fragments(purpose, state)?,
             Purpose::Summarise { .. } => self.summariser_fragments(purpose, state, start)?,
@@ -80,6 +84,41 @@ impl Performer {
         Ok(budget.fit(fragments, &self.counter())?)
     }
 
+    fn replanner_fragments(
+        &self,
+        asks: InstructionId,
+        state: &RunState,
+        start: &Start,
+    ) -> Result<Vec<Fragment>, Trouble> {
+        let program = program_of(state)?;
+        let done: Vec<_> =
+            program.instructions.iter().filter(|i| state.settled.contains_key(&i.id)).collect();
+        let listing = self.listing(state, start)?;
+        let reason =
+            state.answer.as_ref().filter(|a| a.instruction == asks).map_or("", |a| a.reason.as_str());
+        let view = planner::AgainView { program, done: &done, listing: &listing, reason };
+        let rules = self.replan_rules(asks, state);
+        Ok(planner::again(&start.task, &view, &rules, &self.templates, &self.counter())?)
+    }
+
+    /// The domain's rules, with no more steps than the instruction allows that asks for them.
+    pub(super) fn replan_rules(&self, asks: InstructionId, state: &RunState) -> PlanRules {
+        let rules = self.domain.plan_rules(self.client.info().window_tokens);
+        let control = state.instruction(asks).and_then(|i| i.control.as_ref());
+        let steps_max = match control {
+            Some(Control::Replan { steps_max }) => rules.steps_max.min(*steps_max as usize),
+            _ => rules.steps_max,
+        };
+        PlanRules { steps_max, ..rules }
+    }
+
+    /// The files of the last tree, within their share of the window.
+    fn listing(&self, state: &RunState, start: &Start) -> Result<String, Trouble> {
+        // A little less than the cap, for the words around it.
+        let tokens_max = (start.model.window_tokens / LISTING_SHARE).saturating_sub(32);
+        Ok(listing(self.files.as_ref(), &tree_of(state)?, &touched(state), tokens_max, &self.counter())?)
+    }
+
     async fn worker_fragments(
         &self,
         purpose: Purpose,
@@ -89,6 +128,9 @@ impl Performer {
     ) -> Result<Vec<Fragment>, Trouble> {
         let program = program_of(state)?;
         let instruction = instruction_of(purpose, state)?;
+        if instruction.section().is_some() {
+            return self.writer_fragments(instruction, state, start);
+        }
         let tree = tree_of(state)?;
         let counter = self.counter();
         let window = start.model.window_tokens;
@@ -100,9 +142,7 @@ impl Performer {
             let hits = self.index.search(&query, HITS_MAX, &shown).await?;
             pack(&hits, window / RETRIEVED_SHARE, &counter)
         };
-        // A little less than the cap, for the words around the listing.
-        let listing_tokens_max = (window / LISTING_SHARE).saturating_sub(32);
-        let listing = listing(self.files.as_ref(), &tree, &touched(state), listing_tokens_max, &counter)?;
+        let listing = self.listing(state, start)?;
         let view = worker::WorkerView {
             task: &start.task,
             program,
@@ -117,6 +157,51 @@ impl Performer {
             summary: state.work.as_ref().and_then(|w| w.summary.as_deref()),
         };
         Ok(worker::fragments(&view, &self.templates, &counter)?)
+    }
+
+    fn writer_fragments(
+        &self,
+        instruction: &Instruction,
+        state: &RunState,
+        start: &Start,
+    ) -> Result<Vec<Fragment>, Trouble> {
+        let tree = tree_of(state)?;
+        let store = self.files();
+        let known = store.list(&tree)?;
+        let text = |path: &str| -> Result<String, Trouble> {
+            let bytes = if known.contains_key(path) { store.read(&tree, path)? } else { Vec::new() };
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let path = instruction.writes.first().map_or("", String::as_str);
+        // The first section follows on the chapter before, where the step reads it.
+        let is_chapter = |path: &&String| self.domain.is_chapter(path) && known.contains_key(*path);
+        let before =
+            [path].into_iter().chain(instruction.reads.iter().filter(is_chapter).map(String::as_str));
+        let before = before.into_iter().find(|path| known.contains_key(*path));
+        let before = before.map(text).transpose()?.unwrap_or_default();
+        let canon = if self.domain.canon.is_empty() { String::new() } else { text(&self.domain.canon)? };
+        let (mut beat, mut words) = (instruction.title.as_str(), (0, 0));
+        for check in &instruction.checks {
+            match &check.kind {
+                CheckKind::Outline { section: Some(_), beats, .. } => {
+                    beat = beats.first().map_or(beat, String::as_str);
+                }
+                CheckKind::Words { section: Some(_), min, max, .. } => words = (*min, *max),
+                _ => {}
+            }
+        }
+        let view = writer::WriterView {
+            task: &start.task,
+            path,
+            chapter: &instruction.text,
+            beat,
+            words,
+            before: end_of(&before),
+            canon: &canon,
+            summary: state.work.as_ref().and_then(|work| work.summary.as_deref()),
+            grammar: self.client.info().grammar,
+        };
+        Ok(writer::fragments(&view, &self.templates, &self.counter())?)
     }
 
     /// Files the instruction reads, and those it writes that are there already.
@@ -204,4 +289,18 @@ fn touched(state: &RunState) -> BTreeMap<String, InstructionId> {
         out.extend(settled.touched.iter().map(|path| (path.clone(), *id)));
     }
     out
+}
+
+/// The last lines of a text, of about [`BEFORE_WORDS`] words together.
+fn end_of(text: &str) -> &str {
+    let mut words = 0;
+    let mut from = text.len();
+    for line in text.split_inclusive('\n').rev() {
+        if words >= BEFORE_WORDS {
+            break;
+        }
+        words += line.split_whitespace().count();
+        from -= line.len();
+    }
+    &text[from..]
 }

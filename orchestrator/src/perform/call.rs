@@ -1,12 +1,15 @@
 //! Calling the model: the conversation as it stands in the journal goes out, one reply comes back.
 
+use std::collections::BTreeSet;
+
 use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
-use edvac_agents::protocol::grammar::{self, GrammarOptions};
+use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions};
 use edvac_agents::roles::{planner, repairer, reviewer, summariser};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 
-use super::{Performer, Trouble, instruction_of, repair_target};
+use super::{Performer, Trouble, instruction_of, program_of, repair_target};
+use crate::check;
 use crate::control::state::{Conversation, Turn, Work};
 use crate::control::{Event, Purpose, RunState};
 use crate::notice::Notice;
@@ -21,6 +24,8 @@ const SENTENCE_REWINDS_MAX: u32 = 32;
 const REWRITTEN_LINES_MAX: usize = 120;
 /// Characters of a reply that was cut off that the model is shown again.
 const CUT_CHARS_MAX: usize = 240;
+/// Stands in a form for how many chapters there are.
+const CHAPTERS: &str = "CHAPTERS";
 /// Files that a grammar names at most.
 const FILES_MAX: usize = 24;
 /// Turn of a conversation, from 0, from which on replies are sampled.
@@ -29,8 +34,10 @@ const VARIED_FROM_TURN: u32 = 2;
 const TEMPERATURE_AGAIN: f32 = 0.6;
 /// Temperature of a repair once every place was tried: what is wanted is a part that is not the same again.
 const TEMPERATURE_REPAIR: f32 = 1.0;
-/// Keeps prose from saying the same again.
-const PROSE_PENALTY: f32 = 1.08;
+/// Keeps prose from saying the same again. A penalty on all recent words instead drives a small model out of its language.
+const PROSE_DRY_MULTIPLIER: f32 = 0.8;
+/// Temperature of prose.
+const PROSE_TEMPERATURE: f32 = 0.7;
 /// Keeps tokens that are far from likely out of a sampled reply.
 const TOP_P: f32 = 0.9;
 
@@ -39,7 +46,7 @@ impl Performer {
         let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
         let summing;
         let talk = match (purpose, &state.work) {
-            (Purpose::Plan, _) => &state.planning,
+            (Purpose::Plan | Purpose::Replan { .. }, _) => &state.planning,
             (Purpose::Work { .. } | Purpose::Repair { .. }, Some(work)) => &work.talk,
             (Purpose::Review { .. }, Some(work)) => &work.review.talk,
             (Purpose::Summarise { .. }, Some(work)) => {
@@ -49,12 +56,15 @@ impl Performer {
             (_, None) => return Err(Trouble::Misfit("nothing is being worked on")),
         };
         let context = talk.context.as_ref().ok_or(Trouble::Misfit("the prompt was not assembled"))?;
-        let turns = talk.turns.iter().map(|t| (as_remembered(t), t.answer.as_deref().unwrap_or("Go on.")));
         let prose = matches!(purpose, Purpose::Work { .. }) && self.domain.prose;
+        let is_section = prose && instruction_of(purpose, state)?.section().is_some();
+        // A section that did not do is written anew, by chance otherwise: what is said about it ends up in the next one.
+        let turns = talk.turns.iter().filter(|_| !is_section);
+        let turns = turns.map(|t| (as_remembered(t), t.answer.as_deref().unwrap_or("Go on.")));
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
             tokens_max: start.limits.reply_tokens_max,
-            sampling: self.sampling(purpose, turn, talk, state.work.as_ref()),
+            sampling: self.sampling(purpose, turn, talk, state),
             grammar: self.grammar(purpose, state)?,
             stop: Vec::new(),
             tools: matches!(purpose, Purpose::Work { .. }),
@@ -79,6 +89,7 @@ impl Performer {
         }
         Ok(Some(match purpose {
             Purpose::Plan => planner::grammar(&self.domain.plan_rules(self.client.info().window_tokens)),
+            Purpose::Replan { instruction, .. } => planner::grammar(&self.replan_rules(instruction, state)),
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Repair { .. } => {
                 let (_, place) = repair_target(state)?;
@@ -112,42 +123,80 @@ impl Performer {
                 reads.push(path);
             }
         }
-        let words = words(instruction);
-        if edits || words.is_some() {
+        let chapter = self.chapter(instruction, state)?;
+        if edits || chapter.is_some() {
             writes.retain(|path| instruction.writes.contains(path));
+        }
+        if instruction.section().is_some() {
+            // It comes behind what is there, once.
+            (each, writes) = (instruction.writes.clone(), Vec::new());
         }
         if turns.iter().any(|turn| turn.finish == Finish::Length) {
             each.truncate(1);
         }
         let last = turns.last();
-        let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && words.is_none();
+        let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();
+        let writes_of_all = program_of(state)?.instructions.iter().flat_map(|i| &i.writes);
+        let chapters: BTreeSet<_> = writes_of_all.filter(|path| self.domain.is_chapter(path)).collect();
+        let chapters = chapters.len().max(1);
         Ok(GrammarOptions {
             blocks_max: BLOCKS_MAX,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             each,
             writes,
-            edits: edits && words.is_none(),
+            edits: edits && chapter.is_none(),
             forms: self
                 .domain
                 .forms
                 .iter()
-                .map(|f| (f.path.clone(), f.rule(state.allow_install).to_owned()))
+                .map(|f| {
+                    (f.path.clone(), f.rule(state.allow_install).replace(CHAPTERS, &chapters.to_string()))
+                })
                 .collect(),
             reads: (reads.len() <= FILES_MAX).then_some(reads),
             repairs,
-            words,
+            chapter,
         })
+    }
+
+    /// How a step's only chapter must look; none where it writes anything else.
+    fn chapter(&self, instruction: &Instruction, state: &RunState) -> Result<Option<Chapter>, Trouble> {
+        let ([path], Some(words)) = (instruction.writes.as_slice(), words(instruction)) else {
+            return Ok(None);
+        };
+        let section = instruction.section();
+        let contents = &self.domain.contents;
+        let title = match &state.tree {
+            // Only the first section has the chapter's title above it.
+            Some(tree)
+                if section.is_none_or(|n| n == 1)
+                    && !contents.is_empty()
+                    && self.files().list(tree)?.contains_key(contents) =>
+            {
+                let text = self.files().read(tree, contents)?;
+                check::title_in(&String::from_utf8_lossy(&text), contents, path)
+            }
+            _ => None,
+        };
+        Ok(Some(Chapter { title, section, words }))
     }
 
     /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
     /// what is asked, so that a repeated call asks for the same. Prose is never the most likely text.
-    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation, work: Option<&Work>) -> Sampling {
+    fn sampling(&self, purpose: Purpose, turn: u32, talk: &Conversation, state: &RunState) -> Sampling {
+        let work = state.work.as_ref();
+        let is_chapter =
+            self.domain.prose && instruction_of(purpose, state).is_ok_and(|i| words(i).is_some());
         // After a reply of which nothing could be used, or one that came before, the most likely next one is the same.
         let stuck = talk.turns.split_last().is_some_and(|(last, earlier)| {
             last.refused || earlier.iter().any(|turn| turn.reply == last.reply)
         });
         let again = match purpose {
-            Purpose::Plan | Purpose::Review { .. } => (turn > 0).then_some(TEMPERATURE_AGAIN),
+            // The most likely story has no events.
+            Purpose::Plan | Purpose::Replan { .. } if self.domain.prose => Some(TEMPERATURE_AGAIN),
+            Purpose::Plan | Purpose::Replan { .. } | Purpose::Review { .. } => {
+                (turn > 0).then_some(TEMPERATURE_AGAIN)
+            }
             // Of what did not do twice the most likely text is more of the same.
             Purpose::Work { attempt, .. } => {
                 let varies = attempt > 1 || stuck || turn >= VARIED_FROM_TURN || self.domain.prose;
@@ -165,8 +214,9 @@ impl Performer {
         let Some(temperature) = again else { return greedy };
         let varied = Sampling { temperature, top_p: TOP_P, ..greedy };
         match purpose {
-            Purpose::Work { .. } if self.domain.prose => {
-                Sampling { repetition_penalty: PROSE_PENALTY, ..varied }
+            // The files of a setup look alike from line to line, as they should.
+            Purpose::Work { .. } if is_chapter => {
+                Sampling { temperature: PROSE_TEMPERATURE, dry_multiplier: PROSE_DRY_MULTIPLIER, ..varied }
             }
             _ => varied,
         }
@@ -183,16 +233,13 @@ fn as_remembered(turn: &Turn) -> &str {
     turn.reply[..end].rsplit_once('\n').map_or(&turn.reply[..end], |(lines, _)| lines)
 }
 
-/// The length of a step's only chapter; none where it writes anything else.
+/// The length that a step's chapter must have.
 fn words(instruction: &Instruction) -> Option<(u32, u32)> {
     let of_chapter = |check: &Check| match check.kind {
         CheckKind::Words { min, max, .. } => Some((min, max)),
         _ => None,
     };
-    match instruction.writes.as_slice() {
-        [_only] => instruction.checks.iter().find_map(of_chapter),
-        _ => None,
-    }
+    instruction.checks.iter().find_map(of_chapter)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Performer {
         Ok(Event::FinalChecked { reports })
     }
 
-    async fn run_all(
+    pub(super) async fn run_all(
         &self,
         checks: &[Check],
         tree: &TreeId,

@@ -70,7 +70,7 @@ pub(crate) fn edited(
 /// What is said of an edit that leaves code out.
 fn left_out(files: &Files, base: &TreeId, edit: &Edit) -> Option<String> {
     let text = match edit {
-        Edit::Write { content, .. } => content,
+        Edit::Write { content, .. } | Edit::Append { content, .. } => content,
         Edit::Replace { replace, .. } => replace,
         Edit::ReplaceLines { new, .. } => new,
         Edit::Delete { .. } => return None,
@@ -114,6 +114,9 @@ fn describe(edit: &Edit) -> String {
     let mut line = String::new();
     let _ = match edit {
         Edit::Write { path, content } => write!(line, "{path} written ({} lines)", content.lines().count()),
+        Edit::Append { path, content } => {
+            write!(line, "{path} goes on ({} lines)", content.lines().count())
+        }
         Edit::Replace { path, .. } | Edit::ReplaceLines { path, .. } => write!(line, "{path} changed"),
         Edit::Delete { path } => write!(line, "{path} deleted"),
     };

@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod commit;
 pub(crate) mod edits;
 mod install;
+mod weigh;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -131,6 +132,7 @@ impl Performer {
             Effect::Adopt { program, version, why } => {
                 Ok(Event::ProgramAdopted { program: program.clone(), version: *version, why: why.clone() })
             }
+            Effect::Weigh { instruction, tree, .. } => self.weigh(*instruction, tree, state).await,
             Effect::Act { purpose, base, understood, repeated, .. } => {
                 self.act(*purpose, base, understood, *repeated, state).await
             }
@@ -190,7 +192,7 @@ fn repair_target(state: &RunState) -> Result<(&Fault, &Place), Trouble> {
 /// The instruction a conversation is about.
 fn instruction_of(purpose: Purpose, state: &RunState) -> Result<&Instruction, Trouble> {
     match purpose {
-        Purpose::Plan => Err(Trouble::Misfit("planning has no instruction")),
+        Purpose::Plan | Purpose::Replan { .. } => Err(Trouble::Misfit("planning has no instruction")),
         Purpose::Work { instruction, .. }
         | Purpose::Repair { instruction, .. }
         | Purpose::Summarise { instruction, .. }

@@ -19,12 +19,40 @@ const ALIKE_WORDS_MIN: usize = 6;
 /// module whose name cannot be imported, one requirement in several sentences, steps that only go on with the files of an
 /// earlier one, whose worker would have to write them anew, and a manifest that nobody writes.
 pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>) {
+    rename_files(draft, language);
+    merge_alike(draft);
+    join_steps(draft);
+    drop_reads(draft);
+    if let Some(name) = manifest {
+        begin_with(draft, name);
+    }
+}
+
+/// The same for steps that follow others: requirements and manifest are settled.
+pub(super) fn tidy_steps(draft: &mut PlanDraft, language: &str) {
+    rename_files(draft, language);
+    join_steps(draft);
+    drop_reads(draft);
+}
+
+fn rename_files(draft: &mut PlanDraft, language: &str) {
     match language {
         "python" => rename(draft, python_name),
         "javascript" => rename(draft, javascript_name),
         _ => {}
     }
-    merge_alike(draft);
+}
+
+/// A file that only a later step writes is not there to be read.
+fn drop_reads(draft: &mut PlanDraft) {
+    let writes: Vec<Vec<String>> = draft.steps.iter().map(|step| step.writes.clone()).collect();
+    for (at, step) in draft.steps.iter_mut().enumerate() {
+        let is_written = |range: &[Vec<String>], path: &String| range.iter().any(|w| w.contains(path));
+        step.reads.retain(|path| is_written(&writes[..=at], path) || !is_written(&writes[at..], path));
+    }
+}
+
+fn join_steps(draft: &mut PlanDraft) {
     let mut steps: Vec<StepDraft> = Vec::new();
     for step in std::mem::take(&mut draft.steps) {
         match steps.iter_mut().find(|s| goes_on_with(s, &step)) {
@@ -33,9 +61,6 @@ pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>
         }
     }
     draft.steps = steps;
-    if let Some(name) = manifest {
-        begin_with(draft, name);
-    }
 }
 
 /// Lets the first step write a file without which no step's tests can run. In a project of several packages, where it lies
@@ -123,6 +148,18 @@ fn alike(a: &str, b: &str) -> bool {
         && denials(&ours) == denials(&theirs)
         && ours.len().min(theirs.len()) >= ALIKE_WORDS_MIN
         && TextDiff::from_slices(&ours, &theirs).ratio() >= ALIKE_MIN
+}
+
+/// Fewer words are too few to be alike by them.
+const EVENT_WORDS_MIN: usize = 3;
+
+/// Whether two beats differ in hardly a word.
+pub(super) fn same_event(a: &str, b: &str) -> bool {
+    let (a, b) = (plain(a), plain(b));
+    let (ours, theirs): (Vec<_>, Vec<_>) = (a.split_whitespace().collect(), b.split_whitespace().collect());
+    a == b
+        || ours.len().min(theirs.len()) >= EVENT_WORDS_MIN
+            && TextDiff::from_slices(&ours, &theirs).ratio() >= ALIKE_MIN
 }
 
 fn plain(text: &str) -> String {

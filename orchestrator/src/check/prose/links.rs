@@ -30,6 +30,22 @@ pub fn links(path: &str, markdown: &str, text_of: &dyn Fn(&str) -> Option<String
     Found::failed(format!("links lead nowhere: {}{more}", dead.join(", ")))
 }
 
+/// The text of the first link of `from` that leads to `to`: the title that a table of contents has for a chapter.
+pub fn title_in(markdown: &str, from: &str, to: &str) -> Option<String> {
+    let mut title = None;
+    for event in Parser::new(markdown) {
+        match event {
+            Event::Start(Tag::Link { dest_url, .. }) if resolved(from, &dest_url).as_deref() == Some(to) => {
+                title = Some(String::new());
+            }
+            Event::Text(text) | Event::Code(text) => title.iter_mut().for_each(|t| t.push_str(&text)),
+            Event::End(TagEnd::Link) if title.is_some() => break,
+            _ => {}
+        }
+    }
+    title.filter(|title| !title.trim().is_empty())
+}
+
 fn leads_nowhere(
     from: &str,
     markdown: &str,
@@ -122,6 +138,16 @@ mod tests {
             _ => None,
         };
         links("src/a.md", text, &files).verdict.reason().to_owned()
+    }
+
+    #[test]
+    fn a_table_of_contents_has_the_titles() {
+        let contents = "# Summary\n\n- [Smoke & *Fire*](chapter-01.md)\n- [Guests](./chapter-02.md)\n- [](chapter-03.md)\n";
+        let title = |path: &str| title_in(contents, "src/SUMMARY.md", path);
+        assert_eq!(title("src/chapter-01.md").as_deref(), Some("Smoke & Fire"));
+        assert_eq!(title("src/chapter-02.md").as_deref(), Some("Guests"));
+        assert_eq!(title("src/chapter-03.md"), None);
+        assert_eq!(title("chapter-01.md"), None);
     }
 
     #[test]
