@@ -95,6 +95,9 @@ pub enum Command {
     /// What the machine remembers
     #[command(subcommand)]
     Memory(Memory),
+    /// Measure edvac beside the same model without it
+    #[command(subcommand)]
+    Bench(Bench),
     /// The configuration in force, and where each value is from
     Config(Json),
     /// Completions for a shell, to be saved where it looks for them
@@ -183,6 +186,43 @@ pub struct TaskArgs {
     /// Name of the workspace's directory; made of the task when absent
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Other replies than the most likely ones, the same for the same number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `edvac bench`
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Let edvac, a plain tool loop and a single prompt do the same tasks with the same model, and execute hidden checks on what
+    /// they leave behind
+    Tasks(BenchTasks),
+}
+
+/// `edvac bench tasks`
+#[derive(Args, Debug)]
+pub struct BenchTasks {
+    /// A directory of tasks, each a folder with task.md and checks.toml
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Only tasks of this name; can be given more than once
+    #[arg(long, value_name = "TASK")]
+    pub only: Vec<String>,
+    /// Only this arm: prompt, loop or edvac; can be given more than once
+    #[arg(long = "arm", value_name = "ARM", value_parser = ["prompt", "loop", "edvac"])]
+    pub arms: Vec<String>,
+    /// Runs of each task and arm
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// A line for each result; what is in it already is not done again
+    #[arg(long, value_name = "FILE", default_value = "bench.jsonl")]
+    pub out: PathBuf,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

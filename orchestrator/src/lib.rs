@@ -3,6 +3,7 @@
 //! [`run::Machine`] starts and resumes runs and [`run::RunHandle`] is all that a client holds of one. Inside, the
 //! [`driver`] asks [`control`] what to do next and [`perform`] does it.
 
+pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod config;

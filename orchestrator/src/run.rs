@@ -152,6 +152,8 @@ pub struct Order {
     pub domain: String,
     /// A directory name for the workspace; made of the task when absent.
     pub name: Option<String>,
+    /// 0 asks for the most likely replies first; any other number for others, the same ones each time.
+    pub seed: u64,
     /// Stop once the program is adopted.
     pub plan_only: bool,
     /// Whether code may run without a sandbox. Only ever a person's own word.
@@ -295,6 +297,7 @@ impl Machine {
             reached: self.config.model.clone(),
             limits: order.limits.clone(),
             plan_only: order.plan_only,
+            seed: order.seed,
             tree: store.empty_tree()?,
             edvac: env!("CARGO_PKG_VERSION").to_owned(),
         };

@@ -1,6 +1,7 @@
 //! The real binary, driven as a person drives it. Models are scripts here; `models.rs`, behind the feature `model-tests`, has real ones.
 
 mod bad_input;
+mod bench;
 mod cases;
 mod commands;
 mod crash;

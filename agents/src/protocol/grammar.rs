@@ -42,6 +42,8 @@ pub struct Chapter {
     pub section: Option<u32>,
     /// About so many words at least and at most.
     pub words: (u32, u32),
+    /// Whether the book is in Chinese, Japanese or Korean, or speaks of them.
+    pub foreign: bool,
 }
 
 impl Chapter {
@@ -50,13 +52,6 @@ impl Chapter {
         let (min, max) = self.words;
         let fewest = min.div_ceil(PARAGRAPH_WORDS.0).max(1);
         (fewest, (max / PARAGRAPH_WORDS.1).max(fewest))
-    }
-
-    /// Fewest and most characters of a paragraph: as many as there may be are not too long together.
-    fn paragraph_chars(&self) -> (u32, u32) {
-        let (_, most) = self.paragraphs();
-        let (min, max) = PARAGRAPH_CHARS;
-        (min, (self.words.1 * WORD_CHARS / most).clamp(min + 40, max))
     }
 
     /// A title, then paragraphs, with headings among them.
@@ -99,12 +94,13 @@ const SEARCH_LINES_MAX: usize = 12;
 const REPLACE_LINES_MAX: usize = 40;
 /// Words that a paragraph has: so few that enough of them make a chapter long enough, so many that it is not too long.
 const PARAGRAPH_WORDS: (u32, u32) = (45, 90);
-/// Fewest and most characters of a paragraph.
-const PARAGRAPH_CHARS: (u32, u32) = (160, 600);
-/// Characters of a short word with the blank behind it.
-const WORD_CHARS: u32 = 5;
-/// What a paragraph ends with: that of a model that does not come to an end is a sentence, too.
-const PARAGRAPH_ENDS: &str = r#".!?"”’)"#;
+/// Fewest and most sentences of a paragraph; "Mr." counts as one. A paragraph ends with a sentence, so that one of a model that
+/// does not come to an end is whole.
+const PARAGRAPH_SENTENCES: (u32, u32) = (3, 8);
+/// Most characters of a sentence.
+const SENTENCE_OF_PROSE_CHARS_MAX: u32 = 260;
+/// Scripts that a small model slips into where it may not say what it said before.
+const FOREIGN: &str = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}";
 /// Characters of code and markup, as a part of a character class. Models made for code fall into it in a long chapter, and
 /// do not find their way back.
 const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";
@@ -177,12 +173,13 @@ NUMBER: /[1-9][0-9]{{0,4}}/
         out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
     }
     if let Some(chapter) = &options.chapter {
-        let (min, max) = chapter.paragraph_chars();
+        let (min, max) = PARAGRAPH_SENTENCES;
+        let foreign = if chapter.foreign { "" } else { FOREIGN };
         let _ = writeln!(
             out,
             "passage: BLANK{{0,{BLANKS_MAX}}} (SECTION BLANK{{0,{BLANKS_MAX}}})? PARAGRAPH\n\
-             SECTION: /## [^\\r\\n]{{1,80}}\\n/\n\
-             PARAGRAPH: /[^ {CODE}#@\\-][^{CODE}]{{{min},{max}}}[{PARAGRAPH_ENDS}]\\n/"
+             SECTION: /## [^\\r\\n{foreign}]{{1,80}}\\n/\n\
+             PARAGRAPH: /[^ {CODE}{foreign}#@\\-]([^{CODE}{foreign}.!?]{{1,{SENTENCE_OF_PROSE_CHARS_MAX}}}[.!?]+[\"”’)]*){{{min},{max}}}\\n/"
         );
     }
     let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));

@@ -87,7 +87,7 @@ fn a_chapter_is_written_section_by_section() {
         let title = Some("The \"Fox\"".to_owned());
         grammar(&GrammarOptions {
             each: vec!["src/chapter-01.md".into()],
-            chapter: Some(Chapter { title, section: Some(section), words: (90, 130) }),
+            chapter: Some(Chapter { title, section: Some(section), words: (90, 130), foreign: false }),
             ..GrammarOptions::default()
         })
     };
@@ -101,6 +101,9 @@ fn a_chapter_is_written_section_by_section() {
     assert_eq!(accepts(&second, &reply("")), Ok(()));
     assert!(accepts(&second, &reply("# The \"Fox\"\n\n")).is_err(), "the title is there already");
     assert!(accepts(&second, &reply("").replace("@@ append", "@@ write")).is_err(), "what is there stays");
+    assert!(accepts(&second, &reply("").replace("river", "河")).is_err(), "another script");
+    assert!(accepts(&second, &reply("").replace("time.\n", "time and\n")).is_err(), "a sentence ends");
+    assert_eq!(accepts(&second, &reply("").replacen("The fox", "Mr. Fox, \"the red one.\"", 2)), Ok(()));
 }
 
 /// Replies that a model of no sense at all writes under the grammar: any allowed byte, a line end more often.

@@ -1,5 +1,6 @@
 //! One file a command, or a few that belong together.
 
+mod bench;
 mod configure;
 mod doctor;
 mod inspect;
@@ -62,6 +63,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Models(models) => models::models(&config, models).await,
         Command::Kv(command) => kv::kv(&config, command).await,
         Command::Serve(args) => serve::serve(config, args).await,
+        Command::Bench(command) => Box::pin(bench::bench(config, command)).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,
         Command::Config(json) => configure::show(file, json.json),
         Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),

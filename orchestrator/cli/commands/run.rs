@@ -145,6 +145,7 @@ async fn begin(
         task: text,
         name: task.name.clone(),
         plan_only,
+        seed: task.seed,
         unsafe_no_sandbox: said.unsafe_no_sandbox,
         allow_install: said.allow_install,
         program,
@@ -158,7 +159,7 @@ async fn begin(
 }
 
 /// Shows a run until it ends; Ctrl-C once stops it after the effect in progress, twice at once.
-async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failure> {
+pub async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failure> {
     let mut notices = handle.notices().watch();
     let mut progress = Progress::new();
     progress.line(&format!("run {} · {}", handle.dir.id, handle.workspace.display()));

@@ -65,6 +65,7 @@ impl RunState {
                 reached,
                 limits,
                 plan_only,
+                seed,
                 tree,
                 edvac: _,
             } => {
@@ -80,6 +81,7 @@ impl RunState {
                     model: model.clone(),
                     reached: reached.clone(),
                     limits: limits.clone(),
+                    seed: *seed,
                     plan_only: *plan_only,
                     time_ms: self.time_ms,
                 });

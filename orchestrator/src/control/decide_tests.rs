@@ -60,6 +60,7 @@ fn started_with(limits: Limits, allow_install: bool) -> Event {
         reached: ModelConfig::default(),
         limits,
         plan_only: false,
+        seed: 0,
         tree: "empty".into(),
         edvac: "0".into(),
     }

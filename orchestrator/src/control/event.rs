@@ -179,6 +179,9 @@ pub enum Event {
         reached: ModelConfig,
         /// Bounds.
         limits: Limits,
+        /// Which replies are asked for: 0 for the most likely ones first.
+        #[serde(default)]
+        seed: u64,
         /// Stop once the program is adopted.
         plan_only: bool,
         /// The empty tree the run starts from.

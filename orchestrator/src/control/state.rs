@@ -123,6 +123,8 @@ pub struct Start {
     pub reached: ModelConfig,
     /// Bounds.
     pub limits: Limits,
+    /// Which replies are asked for: 0 for the most likely ones first.
+    pub seed: u64,
     /// Stop once the program is adopted.
     pub plan_only: bool,
     /// When the run started.

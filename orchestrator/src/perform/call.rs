@@ -32,6 +32,8 @@ const FILES_MAX: usize = 24;
 const VARIED_FROM_TURN: u32 = 2;
 /// Temperature where the most likely reply was not good enough before.
 const TEMPERATURE_AGAIN: f32 = 0.6;
+/// Temperature of a run that was asked for other replies than the most likely ones.
+const TEMPERATURE_SEEDED: f32 = 0.4;
 /// Temperature of a repair once every place was tried: what is wanted is a part that is not the same again.
 const TEMPERATURE_REPAIR: f32 = 1.0;
 /// Keeps prose from saying the same again. A penalty on all recent words instead drives a small model out of its language.
@@ -178,7 +180,8 @@ impl Performer {
             }
             _ => None,
         };
-        Ok(Some(Chapter { title, section, words }))
+        let foreign = state.start.as_ref().is_some_and(|start| is_foreign(&start.task));
+        Ok(Some(Chapter { title, section, words, foreign }))
     }
 
     /// The most likely reply first; where that did not do, another one that is as reproducible: its seed follows from
@@ -208,7 +211,11 @@ impl Performer {
                 .map(|work| if work.writes_anew() { TEMPERATURE_AGAIN } else { TEMPERATURE_REPAIR }),
             Purpose::Summarise { .. } => None,
         };
-        let digest = blake3::hash(format!("{purpose}/t{turn}").as_bytes());
+        let own = state.start.as_ref().map_or(0, |start| start.seed);
+        let again = again.or((own > 0).then_some(TEMPERATURE_SEEDED));
+        let asked = format!("{purpose}/t{turn}");
+        let asked = if own > 0 { format!("{own}/{asked}") } else { asked };
+        let digest = blake3::hash(asked.as_bytes());
         let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
         let greedy = Sampling { seed, ..Sampling::default() };
         let Some(temperature) = again else { return greedy };
@@ -231,6 +238,12 @@ fn as_remembered(turn: &Turn) -> &str {
     }
     let end = turn.reply.char_indices().nth(CUT_CHARS_MAX).map_or(turn.reply.len(), |(at, _)| at);
     turn.reply[..end].rsplit_once('\n').map_or(&turn.reply[..end], |(lines, _)| lines)
+}
+
+/// Whether a task has letters beyond those of alphabets: a book about it may have them, too.
+fn is_foreign(task: &str) -> bool {
+    task.chars()
+        .any(|c| matches!(u32::from(c), 0x2e80..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0x20000..))
 }
 
 /// The length that a step's chapter must have.

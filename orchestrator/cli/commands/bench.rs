@@ -1,0 +1,132 @@
+//! `bench`: edvac beside the same model without it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use edvac_agents::client::ModelClient;
+use edvac_orchestrator::bench::{self, Arm, Row, Task};
+use edvac_orchestrator::config::Config;
+use edvac_orchestrator::domain::Domain;
+use edvac_orchestrator::run::{Machine, RunError};
+use edvac_orchestrator::sandbox;
+use serde_json::json;
+
+use super::{SCHEMA_VERSION, limit_flags, model_flags, models, print_json, run};
+use crate::args::{Bench, BenchTasks};
+use crate::failure::{Failure, Outcome};
+
+pub async fn bench(config: Config, command: Bench) -> Outcome {
+    match command {
+        Bench::Tasks(args) => tasks(config, args).await,
+    }
+}
+
+async fn tasks(mut config: Config, args: BenchTasks) -> Outcome {
+    let all = bench::read(&args.dir)
+        .map_err(|e| Failure::usage(e.to_string(), "tests/tasks/README.md says what a task looks like."))?;
+    let all: Vec<_> =
+        all.into_iter().filter(|t| args.only.is_empty() || args.only.contains(&t.name)).collect();
+    let mut results = known(&args.out)?;
+    model_flags(&mut config.model, &args.model);
+    let machine = Machine::new(config.clone())?;
+    let domain = Domain::load("codebase", machine.templates()).map_err(RunError::from)?;
+    let opened = sandbox::open().await;
+    let sandbox = opened.as_ref().map(AsRef::as_ref);
+    if let Err(refusal) = &sandbox {
+        return Err(RunError::NoSandbox((*refusal).clone()).into());
+    }
+    let client = models::open_client(&config).await?;
+    let limits = limit_flags(config.limits.limits(), &args.limits);
+    for seed in 1..=args.seeds {
+        for task in &all {
+            for arm in Arm::ALL
+                .into_iter()
+                .filter(|arm| args.arms.is_empty() || args.arms.contains(&arm.name().to_owned()))
+            {
+                if results.iter().any(|r| (r.task.as_str(), r.arm, r.seed) == (&task.name, arm, seed)) {
+                    continue;
+                }
+                eprintln!("{} · {} · seed {seed}", task.name, arm.name());
+                let order = bench::order(task, arm, seed, &domain, &limits);
+                let name = free_name(&config.workspaces_dir(), task, arm, seed);
+                let prepared =
+                    machine.prepare(edvac_orchestrator::run::Order { name: Some(name), ..order }).await?;
+                let client: Arc<dyn ModelClient> = Arc::clone(&client);
+                let handle = machine.start(prepared, client, models::open_embedder(&config)).await?;
+                let dir = handle.dir.clone();
+                let state = run::watch(handle, false).await?;
+                if let Some(why) = state.stopped.as_ref().filter(|why| why.exit_code() != 4) {
+                    return Err(Failure::machine(format!(
+                        "run {} stopped: {}",
+                        dir.id,
+                        edvac_orchestrator::report::sentence(why)
+                    )));
+                }
+                let judged = bench::judge(task, &dir, &state, &domain, sandbox).await?;
+                let result = bench::result(task, arm, seed, &state, judged);
+                keep(&args.out, &result)?;
+                results.push(result);
+            }
+        }
+    }
+    let rows = bench::table(&results);
+    if args.json.json {
+        return Ok(print_json(
+            &json!({ "schema_version": SCHEMA_VERSION, "table": rows, "results": results }),
+        ));
+    }
+    println!("{}", lines(&rows).join("\n"));
+    Ok(0)
+}
+
+fn lines(rows: &[Row]) -> Vec<String> {
+    let mut out = vec![
+        "| arm | runs | requirements passed | all passed | said to be met, and is | tokens a run | s a run |"
+            .to_owned(),
+        "|---|---|---|---|---|---|---|".to_owned(),
+    ];
+    for row in rows {
+        let (so, met) = row.met_and_so;
+        let claims = if met == 0 { "says nothing".to_owned() } else { format!("{so} of {met}") };
+        out.push(format!(
+            "| {} | {} | {:.1} % | {} | {claims} | {} | {:.0} |",
+            row.arm, row.runs, row.passed_percent, row.whole, row.tokens, row.seconds
+        ));
+    }
+    out
+}
+
+/// What earlier runs of the same command found: none of it is paid again.
+fn known(out: &Path) -> Result<Vec<bench::Result>, Failure> {
+    let text = match std::fs::read_to_string(out) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Failure::file(out, &e)),
+    };
+    let bad = |n: usize, e: &serde_json::Error| {
+        Failure::usage(
+            format!("{}, line {n}: {e}", out.display()),
+            "Give a file that this command wrote, or one that does not exist.",
+        )
+    };
+    text.lines().zip(1..).map(|(line, n)| serde_json::from_str(line).map_err(|e| bad(n, &e))).collect()
+}
+
+fn keep(out: &Path, result: &bench::Result) -> Result<(), Failure> {
+    let line = serde_json::to_string(result).map_err(|e| Failure::machine(e.to_string()))?;
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(out)
+        .map_err(|e| Failure::file(out, &e))?;
+    writeln!(file, "{line}").map_err(|e| Failure::file(out, &e))
+}
+
+/// A workspace's name that says what it is of; one that was broken off is left as it is.
+fn free_name(root: &Path, task: &Task, arm: Arm, seed: u64) -> String {
+    let base = format!("bench-{}-{}-{seed}", task.name, arm.name());
+    let taken = |name: &String| -> bool { PathBuf::from(root).join(name).exists() };
+    let names = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
+    names.into_iter().find(|name| !taken(name)).unwrap_or(base)
+}

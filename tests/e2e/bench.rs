@@ -1,0 +1,93 @@
+//! `edvac bench tasks`: the three arms on one task, under a script.
+
+use crate::home::Home;
+
+const SCRIPT: &str = r#"
+[[reply]]
+when = ["Write the whole project that the task describes"]
+must_not_contain = ["unseen"]
+text = "@@ write hello.py\nprint('hello')\n@@ end\n@@ done It is there."
+
+[[reply]]
+when = ["You write the plan of a project"]
+must_not_contain = ["unseen"]
+text = """
+TITLE: hello
+LANGUAGE: python
+REQUIREMENT R1: `hello.py` prints hello.
+STEP 1: Hello
+WRITES: hello.py, test_hello.py
+READS: -
+COVERS: R1
+DO: Print hello.
+END
+"""
+
+[[reply]]
+when = ["Your step now: step 1, Hello"]
+text = """
+@@ write hello.py
+def greeting():
+    return "hello, unseen world"
+
+
+if __name__ == "__main__":
+    print(greeting())
+@@ end
+@@ write test_hello.py
+import unittest
+from hello import greeting
+
+
+class TestHello(unittest.TestCase):
+    def test_r1_hello(self):
+        self.assertIn("hello", greeting())
+@@ end
+@@ done It is there.
+"""
+"#;
+
+#[test]
+fn three_arms_and_hidden_checks() {
+    let home = Home::new();
+    let task = home.path().join("tasks/hello");
+    std::fs::create_dir_all(&task).unwrap();
+    std::fs::write(
+        task.join("task.md"),
+        "A Python program.\n\nR1: `hello.py` prints hello.\nR2: It greets the world.\n",
+    )
+    .unwrap();
+    let check = |id: &str, text: &str, word: &str| {
+        format!(
+            "[[requirement]]\nid = \"{id}\"\ntext = \"{text}\"\n[[requirement.check]]\nkind = \"runs\"\ncommand = \"python3 hello.py\"\noutput = {{ contains = [\"{word}\"] }}\n"
+        )
+    };
+    let checks = check("R1", "`hello.py` prints hello.", "hello")
+        + &check("R2", "It greets the world.", "unseen world");
+    std::fs::write(task.join("checks.toml"), checks).unwrap();
+    std::fs::write(home.path().join("script.toml"), SCRIPT).unwrap();
+    let bench = || {
+        home.say(&["bench", "tasks", "tasks", "--seeds", "1", "--provider", "scripted:script.toml", "--json"])
+    };
+    let said = bench().expect(0).json();
+    let rows: Vec<_> = said["table"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| (r["arm"].clone(), r["passed_percent"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(rows, [("prompt".into(), 50.0), ("loop".into(), 50.0), ("edvac".into(), 100.0)]);
+    let edvac = &said["results"][2];
+    assert_eq!((&edvac["status"], &edvac["claims"][0]["is_so"]), (&"done".into(), &true.into()), "{edvac}");
+    assert!(said["results"][0]["requirements"][1]["why"].as_str().unwrap().contains("python3 hello.py"));
+    // What is known is not done again, and people get a table.
+    let runs = home.run_dirs().len();
+    bench().expect(0);
+    assert_eq!((home.run_dirs().len(), runs), (3, 3));
+    let table = home
+        .say(&["bench", "tasks", "tasks", "--seeds", "1", "--provider", "scripted:script.toml"])
+        .expect(0)
+        .stdout;
+    assert!(table.contains("| edvac | 1 | 100.0 % | 1 | 1 of 1 |"), "{table}");
+    assert!(home.say(&["bench", "tasks", "nowhere"]).expect(2).stderr.contains("nowhere"));
+}
