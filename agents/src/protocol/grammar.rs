@@ -179,7 +179,7 @@ NUMBER: /[1-9][0-9]{{0,4}}/
             out,
             "passage: BLANK{{0,{BLANKS_MAX}}} (SECTION BLANK{{0,{BLANKS_MAX}}})? PARAGRAPH\n\
              SECTION: /## [^\\r\\n{foreign}]{{1,80}}\\n/\n\
-             PARAGRAPH: /[^ {CODE}{foreign}#@\\-]([^{CODE}{foreign}.!?]{{1,{SENTENCE_OF_PROSE_CHARS_MAX}}}[.!?]+[\"”’)]*){{{min},{max}}}\\n/"
+             PARAGRAPH: /[^ {CODE}{foreign}#@\\-]([^{CODE}{foreign}.!?]{{1,{SENTENCE_OF_PROSE_CHARS_MAX}}}[.!?]{{1,3}}[\"”’]?){{{min},{max}}}\\n/"
         );
     }
     let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));

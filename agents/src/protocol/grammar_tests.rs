@@ -104,6 +104,7 @@ fn a_chapter_is_written_section_by_section() {
     assert!(accepts(&second, &reply("").replace("river", "河")).is_err(), "another script");
     assert!(accepts(&second, &reply("").replace("time.\n", "time and\n")).is_err(), "a sentence ends");
     assert_eq!(accepts(&second, &reply("").replacen("The fox", "Mr. Fox, \"the red one.\"", 2)), Ok(()));
+    assert!(accepts(&second, &reply("").replace("time.\n", "time.)))\n")).is_err(), "it ends once");
 }
 
 /// Replies that a model of no sense at all writes under the grammar: any allowed byte, a line end more often.
