@@ -28,16 +28,19 @@ pub struct FoldError {
 }
 
 impl RunState {
-    /// Folds one journal record. Intents change nothing but the clock.
+    /// Folds one journal record. Intents change nothing, not even the clock: the process that wrote them decided before, and a
+    /// commit's time must be the same for whoever decides again.
     pub fn apply_record(&mut self, record: &Record) -> Result<(), FoldError> {
+        if record.kind == edvac_memory::journal::RecordKind::Intent {
+            self.seq = record.seq;
+            return Ok(());
+        }
         // From a stop, or a crash, to the next resume nobody works on the run.
         let resumed = record.body.get("event").is_some_and(|e| e == "resumed");
         self.tick(record, resumed);
-        if record.kind != edvac_memory::journal::RecordKind::Intent {
-            let event = serde_json::from_value::<Event>(record.body.clone())
-                .map_err(|e| FoldError { seq: record.seq, message: e.to_string() })?;
-            self.apply(&event);
-        }
+        let event = serde_json::from_value::<Event>(record.body.clone())
+            .map_err(|e| FoldError { seq: record.seq, message: e.to_string() })?;
+        self.apply(&event);
         Ok(())
     }
 
@@ -125,6 +128,7 @@ impl RunState {
             Event::Answered { instruction, approved, reason } => {
                 let (instruction, approved, reason) = (*instruction, *approved, reason.clone());
                 self.answer = Some(Answer { instruction, approved, reason });
+                self.stopped = Some(StopReason::Interrupted);
             }
             // Read by `RunState::of`, which has the records that it is about.
             Event::Restored { .. } => {}
@@ -192,6 +196,8 @@ impl RunState {
         self.planning = Conversation::default();
         self.final_reports = None;
         self.ledger = None;
+        // It waits for whoever goes on, whatever it stopped for.
+        self.stopped = Some(StopReason::Interrupted);
     }
 
     /// The state that records lead to. Going back to an earlier one takes time linear in the records before it.
