@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use edvac_memory::ids::RunId;
 use edvac_memory::journal::{Journal, Options, Seq, SqliteJournal};
 use edvac_memory::slug;
+use edvac_memory::store::{FileStore as _, GitStore};
 
 use crate::control::Event;
 use crate::driver::embedded::{DriveError, fold};
-use crate::place::{RunDir, Runs};
-use crate::revise::{operations, show};
+use crate::place::RunDir;
+use crate::revise::{history, operations, show};
 use crate::run::{Machine, RunError, new_run_id};
 
 /// What belongs to a run's history and is copied as it is.
@@ -24,17 +25,34 @@ pub async fn fork(machine: &Machine, dir: &RunDir, at: Seq, name: Option<&str>) 
     }
     let state = dir.state().await?;
     let Some(start) = &state.start else { return Err(RunError::NeverStarted { run: dir.id.clone() }) };
+    if !operations(&history(dir).await?).iter().any(|operation| operation.seq == at) {
+        return Err(RunError::NoSuchOperation { run: dir.id.clone(), seq: at });
+    }
     let id = new_run_id();
-    let runs = machine.runs();
-    let copy = copied(dir, &runs, &id).await?;
-    let (slug, workspace) = machine.workspace(name, &format!("{}-fork", start.slug))?;
+    let hidden = machine.runs().new_dir(&RunId(format!(".{id}")));
+    let made = settled(machine, dir, &hidden, &id, at, name, &format!("{}-fork", start.slug)).await;
+    if made.is_err() {
+        // What is not whole is nobody's.
+        let _ = std::fs::remove_dir_all(&hidden.path);
+    }
+    made
+}
+
+/// Makes the copy below a name that is no run's, gives it a workspace, and then its own name.
+async fn settled(
+    machine: &Machine,
+    dir: &RunDir,
+    hidden: &RunDir,
+    id: &RunId,
+    at: Seq,
+    chosen: Option<&str>,
+    made: &str,
+) -> Result<RunDir, RunError> {
+    copy(dir, hidden).await?;
+    let (slug, workspace) = machine.workspace(chosen, made)?;
     let workspace = std::fs::canonicalize(&workspace).map_err(io("finding the workspace", &workspace))?;
     let state = {
-        let journal = SqliteJournal::open(&copy.path, Options::default()).await?;
-        let records = crate::driver::embedded::records(&journal).await?;
-        if !operations(&records).iter().any(|operation| operation.seq == at) {
-            return Err(RunError::NoSuchOperation { run: dir.id.clone(), seq: at });
-        }
+        let journal = SqliteJournal::open(&hidden.path, Options::default()).await?;
         let forked = Event::Forked {
             from: dir.id.clone(),
             at,
@@ -49,15 +67,20 @@ pub async fn fork(machine: &Machine, dir: &RunDir, at: Seq, name: Option<&str>) 
         }
         fold(&journal).await?
     };
-    let done = runs.new_dir(&id);
-    std::fs::rename(&copy.path, &done.path).map_err(io("naming the fork", &done.path))?;
+    let done = machine.runs().new_dir(id);
+    std::fs::rename(&hidden.path, &done.path).map_err(io("naming the fork", &done.path))?;
+    // The other run may have gone on between the two copies: its branch is then further than this journal.
+    let mut store = GitStore::open(&done.git_dir(), Some(&workspace))?;
+    if let Some(head) = store.head()? {
+        store.reset(&head, None)?;
+    }
+    drop(store);
     show(&done, &state)?;
     Ok(done)
 }
 
-/// The journal, its blobs and the git directory, below a name that is no run's yet.
-async fn copied(dir: &RunDir, runs: &Runs, id: &RunId) -> Result<RunDir, RunError> {
-    let hidden = runs.new_dir(&RunId(format!(".{id}")));
+/// The journal, its blobs and the git directory.
+async fn copy(dir: &RunDir, hidden: &RunDir) -> Result<(), RunError> {
     std::fs::create_dir_all(&hidden.path).map_err(io("making", &hidden.path))?;
     // Rows first: what they name lies in the blobs already, and more of it does no harm.
     SqliteJournal::copy(&dir.path, &hidden.path).await?;
@@ -67,7 +90,7 @@ async fn copied(dir: &RunDir, runs: &Runs, id: &RunId) -> Result<RunDir, RunErro
             copy_tree(&from, &hidden.path.join(name))?;
         }
     }
-    Ok(hidden)
+    Ok(())
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<(), RunError> {
