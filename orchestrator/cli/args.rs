@@ -203,14 +203,19 @@ pub enum Bench {
     /// Let edvac, a plain tool loop and a single prompt do the same tasks with the same model, and execute hidden checks on what
     /// they leave behind
     Tasks(BenchTasks),
+    /// The same for single functions, in HumanEval's form: pass@1 is the share of requirements that passed
+    Functions(BenchTasks),
 }
 
-/// `edvac bench tasks`
+/// `edvac bench tasks`, `edvac bench functions`
 #[derive(Args, Debug)]
 pub struct BenchTasks {
-    /// A directory of tasks, each a folder with task.md and checks.toml
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
+    /// A directory of tasks, each a folder with task.md and checks.toml; or a file of functions, a line of JSON each
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Only the first so many
+    #[arg(long, value_name = "N")]
+    pub first: Option<usize>,
     /// Only tasks of this name; can be given more than once
     #[arg(long, value_name = "TASK")]
     pub only: Vec<String>,

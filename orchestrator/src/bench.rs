@@ -3,6 +3,8 @@
 //! A task is a folder with `task.md`, which is all that anybody who works on it sees, and `checks.toml`, which is executed on
 //! what they left behind. Neither planner nor worker sees a check.
 
+pub mod functions;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -47,6 +49,8 @@ pub struct Task {
     pub text: String,
     /// Each of its requirements with checks that nobody sees who works on it.
     pub requirements: Vec<Asked>,
+    /// What edvac carries out instead of planning, where there is nothing to plan.
+    pub program: Option<Program>,
 }
 
 /// A requirement of a task.
@@ -166,6 +170,7 @@ pub fn read(dir: &Path) -> std::result::Result<Vec<Task>, TaskError> {
             name: entry.file_name().to_string_lossy().into_owned(),
             text: text(&entry.path().join("task.md"))?,
             requirements: checks.requirements,
+            program: None,
         });
     }
     tasks.sort_by(|a, b| a.name.cmp(&b.name));
@@ -184,7 +189,7 @@ pub fn order(task: &Task, arm: Arm, seed: u64, domain: &Domain, limits: &Limits)
     let (program, limits) = match arm {
         Arm::Prompt => plain(1),
         Arm::Loop => plain(LOOP_TURNS_MAX),
-        Arm::Edvac => (None, limits.clone()),
+        Arm::Edvac => (task.program.clone(), limits.clone()),
     };
     Order { task: task.text.clone(), domain: DOMAIN.to_owned(), seed, program, limits, ..Order::default() }
 }

@@ -91,3 +91,51 @@ fn three_arms_and_hidden_checks() {
     assert!(table.contains("| edvac | 1 | 100.0 % | 1 | 1 of 1 |"), "{table}");
     assert!(home.say(&["bench", "tasks", "nowhere"]).expect(2).stderr.contains("nowhere"));
 }
+
+const FUNCTION: &str = r#"{"task_id": "HumanEval/7", "prompt": "def add(a, b):\n    \"\"\"Adds.\n    >>> add(1, 1)\n    2\n    \"\"\"\n", "entry_point": "add", "test": "def check(candidate):\n    assert candidate(20, 22) == 42\n"}"#;
+
+const FUNCTIONS: &str = r#"
+[[reply]]
+when = ["Write the whole project that the task describes", "def add(a, b)"]
+must_not_contain = ["42"]
+text = "@@ write solution.py\nimport sys\n\n\ndef add(a, b):\n    sys.exit(0)\n@@ end\n@@ done It is there."
+
+[[reply]]
+when = ["Your step now: step 1, The function", "def add(a, b)"]
+must_not_contain = ["42"]
+text = """
+@@ write solution.py
+def add(a, b):
+    return a + b
+@@ end
+@@ write test_solution.py
+import unittest
+from solution import add
+
+
+class TestAdd(unittest.TestCase):
+    def test_r1_add(self):
+        self.assertEqual(add(1, 1), 2)
+@@ end
+@@ done It is there.
+"""
+"#;
+
+#[test]
+fn functions_whose_tests_nobody_sees() {
+    let home = Home::new();
+    std::fs::write(home.path().join("functions.jsonl"), FUNCTION).unwrap();
+    std::fs::write(home.path().join("script.toml"), FUNCTIONS).unwrap();
+    let args =
+        ["bench", "functions", "functions.jsonl", "--seeds", "1", "--provider", "scripted:script.toml"];
+    let said =
+        home.say(&[&args[..], &["--arm", "prompt", "--arm", "edvac", "--json"]].concat()).expect(0).json();
+    let rows: Vec<_> = said["table"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| (r["arm"].clone(), r["whole"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(rows, [("prompt".into(), 0), ("edvac".into(), 1)], "ending early is not passing: {said}");
+    assert!(home.say(&["bench", "functions", "script.toml"]).expect(2).stderr.contains("line 1"));
+}

@@ -18,15 +18,26 @@ use crate::failure::{Failure, Outcome};
 
 pub async fn bench(config: Config, command: Bench) -> Outcome {
     match command {
-        Bench::Tasks(args) => tasks(config, args).await,
+        Bench::Tasks(args) => {
+            let all = bench::read(&args.path).map_err(|e| {
+                Failure::usage(e.to_string(), "tests/tasks/README.md says what a task looks like.")
+            })?;
+            measure(config, args, all).await
+        }
+        Bench::Functions(args) => {
+            let all = bench::functions::read(&args.path).map_err(|e| {
+                let fix =
+                    "A line is an object with task_id, prompt, entry_point and test, as in HumanEval.jsonl.";
+                Failure::usage(e.to_string(), fix)
+            })?;
+            measure(config, args, all).await
+        }
     }
 }
 
-async fn tasks(mut config: Config, args: BenchTasks) -> Outcome {
-    let all = bench::read(&args.dir)
-        .map_err(|e| Failure::usage(e.to_string(), "tests/tasks/README.md says what a task looks like."))?;
-    let all: Vec<_> =
-        all.into_iter().filter(|t| args.only.is_empty() || args.only.contains(&t.name)).collect();
+async fn measure(mut config: Config, args: BenchTasks, all: Vec<Task>) -> Outcome {
+    let all = all.into_iter().take(args.first.unwrap_or(usize::MAX));
+    let all: Vec<_> = all.filter(|t| args.only.is_empty() || args.only.contains(&t.name)).collect();
     let mut results = known(&args.out)?;
     model_flags(&mut config.model, &args.model);
     let machine = Machine::new(config.clone())?;
