@@ -69,10 +69,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let languages = ["python", "javascript", "rust"].map(str::to_owned);
     let prose = domain == "book";
-    let rules = planner::PlanRules::new(domain, if prose { &[] } else { &languages }, prose, window);
+    let rules = planner::PlanRules::new(domain, if prose { &[] } else { &languages }, prose, window)
+        .with(planner::given(task));
     let prompt = planner::fragments(task, &rules, &templates, &Counter(&client))?;
     let reply = say(&client, prompt, planner::grammar(&rules)).await?;
-    let draft = planner::understand(&reply.text, reply.finish).map_err(|problems| problems.join("\n"))?;
+    let draft = planner::understand(&reply.text, reply.finish, &rules.given.requirements)
+        .map_err(|problems| problems.join("\n"))?;
 
     let program = program(draft, domain);
     let instruction = &program.instructions[0];

@@ -1,12 +1,13 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
+mod coverage;
 mod sections;
 mod tidy;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use edvac_agents::roles::planner::{PlanDraft, StepDraft};
+use edvac_agents::roles::planner::{self, PlanDraft, StepDraft};
 use edvac_memory::ids::{InstructionId, RequirementId};
 use edvac_memory::program::{Control, Instruction, Program, Requirement, validate::validate};
 use regex::Regex;
@@ -20,7 +21,7 @@ const BEATS_MIN: usize = 3;
 /// Builds the program of a draft, or says what is wrong with it, one sentence each, addressed to the planner.
 ///
 /// With `mend`, what can be put right without guessing at meaning is put right instead of refused: a requirement
-/// that no step covers is given to the last step, and a step's unknown requirement is dropped. That keeps a weak
+/// that no step covers is given to the step whose file it names or the last one, and a step's unknown requirement is dropped. That keeps a weak
 /// planner's otherwise usable plan; whether the requirement was met is still found out by checks alone.
 pub fn program(
     mut draft: PlanDraft,
@@ -29,11 +30,17 @@ pub fn program(
     limits: &Limits,
     mend: bool,
 ) -> Result<Program, Vec<String>> {
-    if mend {
-        mend_coverage(&mut draft, &BTreeSet::new());
-    }
     let language = domain.language(&draft.language).to_owned();
-    tidy::tidy(&mut draft, &language, domain.manifest(&language));
+    let given = planner::given(task);
+    tidy::tidy(&mut draft, &language, domain.manifest(&language), task, &given);
+    if mend {
+        coverage::mend(&mut draft, &BTreeSet::new());
+    }
+    if !domain.runner(&language).is_empty() {
+        coverage::narrow(&mut draft, !given.steps.is_empty());
+        coverage::with_tests(&mut draft, &language);
+        coverage::split(&mut draft, &language);
+    }
     let asked = words_asked(task).filter(|_| domain.prose);
     if let Some(words) = asked {
         as_long_as_asked(&mut draft, words);
@@ -74,9 +81,9 @@ pub fn replanned(
     let done: BTreeSet<_> =
         program.instructions.iter().filter(covered).flat_map(|i| i.covers.iter().cloned()).collect();
     if mend {
-        mend_coverage(&mut draft, &done);
+        coverage::mend(&mut draft, &done);
     }
-    tidy::tidy_steps(&mut draft, &program.language);
+    tidy::tidy_steps(&mut draft, &program.language, task);
     let tested = asking_for_tests(&draft);
     let free = program.all().iter().map(|i| i.id.0).max().unwrap_or(0);
     let asked = words_asked(task).filter(|_| domain.prose);
@@ -208,7 +215,6 @@ fn tell_title(draft: &mut PlanDraft) {
     }
 }
 
-/// `done` is covered by steps that are not the draft's.
 /// Drops beats that say what an earlier one says. A chapter of which too few are left is refused, unless nobody can be asked
 /// any more.
 fn beats_once(draft: &mut PlanDraft, domain: &Domain, mend: bool) -> Result<(), Vec<String>> {
@@ -236,17 +242,6 @@ fn beats_once(draft: &mut PlanDraft, domain: &Domain, mend: bool) -> Result<(), 
         }
     }
     if problems.is_empty() || mend { Ok(()) } else { Err(problems) }
-}
-
-fn mend_coverage(draft: &mut PlanDraft, done: &BTreeSet<RequirementId>) {
-    let known: BTreeSet<_> = draft.requirements.iter().map(|(id, _)| id.clone()).collect();
-    for step in &mut draft.steps {
-        step.covers.retain(|id| known.contains(id));
-    }
-    let covered: BTreeSet<_> = draft.steps.iter().flat_map(|s| s.covers.iter().cloned()).collect();
-    if let Some(last) = draft.steps.last_mut() {
-        last.covers.extend(known.difference(&covered).filter(|id| !done.contains(id)).cloned());
-    }
 }
 
 #[cfg(test)]

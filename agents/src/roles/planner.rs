@@ -8,9 +8,11 @@ use serde_json::json;
 
 use crate::templates::{TemplateError, Templates};
 
+mod given;
 mod grammar;
 mod understand;
 
+pub use given::{Given, given, lists};
 pub use grammar::grammar;
 pub use understand::understand;
 
@@ -67,6 +69,8 @@ pub struct PlanRules {
     pub requirements_max: usize,
     /// Most steps that the grammar allows, up to [`STEPS_MAX`].
     pub steps_max: usize,
+    /// What is settled before the planner is asked. Where requirements are, its form has none.
+    pub given: Given,
 }
 
 impl PlanRules {
@@ -78,7 +82,21 @@ impl PlanRules {
             (true, true) => (12, 24),
             (false, _) => (REQUIREMENTS_MAX, STEPS_MAX),
         };
-        Self { domain: domain.to_owned(), languages: languages.to_vec(), prose, requirements_max, steps_max }
+        let given = Given::default();
+        Self {
+            domain: domain.to_owned(),
+            languages: languages.to_vec(),
+            prose,
+            requirements_max,
+            steps_max,
+            given,
+        }
+    }
+
+    /// With what is settled.
+    #[must_use]
+    pub fn with(self, given: Given) -> Self {
+        Self { given, ..self }
     }
 }
 
@@ -106,6 +124,7 @@ pub fn again(
     let about = json!({
         "done": view.done, "requirements": view.program.requirements, "listing": view.listing.trim_end(),
         "reason": view.reason.trim(), "steps_max": rules.steps_max,
+        "listed": lists(task, &view.program.requirements),
     });
     let text = templates.render("prompts/planner/again.md", &about)?;
     let last = fragments.last_mut().filter(|f| f.kind == FragmentKind::Step);
@@ -124,7 +143,8 @@ pub fn fragments(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let about = json!({
         "languages": rules.languages, "prose": rules.prose, "task": task.trim(),
-        "keeps": super::words::keeps_something(task), "story": super::words::is_story(task),
+        "keeps": super::words::keeps_something(task), "story": super::words::is_story(task), "given": rules.given,
+        "listed": lists(task, &rules.given.requirements), "steps_max": rules.steps_max,
     });
     let domain = format!("domains/{}/plan.md", rules.domain);
     [

@@ -193,7 +193,8 @@ fn replanner_prompt() {
         listing: "shelf.py (12 lines)",
         reason: "Titles are to be sorted.",
     };
-    let rules = planner::PlanRules::new("codebase", &["python".to_owned()], false, 8192);
+    let given = planner::Given { requirements: program.requirements.clone(), ..planner::Given::default() };
+    let rules = planner::PlanRules::new("codebase", &["python".to_owned()], false, 8192).with(given);
     let fragments = planner::again(TASK, &view, &rules, &templates(), &Words).unwrap();
     insta::assert_snapshot!("replanner_codebase", shown(fragments));
 }

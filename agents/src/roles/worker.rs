@@ -6,7 +6,7 @@ use edvac_memory::program::{Check, CheckKind, Instruction, Program, Retirement};
 use serde::Serialize;
 use serde_json::json;
 
-use super::words;
+use super::{planner, words};
 pub use crate::protocol::blocks::{GrammarOptions, grammar, understand};
 use crate::templates::{TemplateError, Templates};
 
@@ -117,7 +117,8 @@ pub fn fragments(
     let about = json!({
         "can_run": view.can_run, "grammar": view.grammar, "language": program.language, "task": view.task.trim(),
         "keeps": words::keeps_something(view.task), "story": words::is_story(view.task),
-        "requirements": words::requirements(&program.requirements, None), "steps": steps, "steps_left_out": left_out,
+        "requirements": words::requirements(&program.requirements, None),
+        "listed": planner::lists(view.task, &program.requirements), "steps": steps, "steps_left_out": left_out,
     });
     let rules = format!("domains/{}/rules.md", program.domain);
     for (kind, name, reason) in [

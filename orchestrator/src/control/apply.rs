@@ -13,7 +13,7 @@ use crate::control::effect::Purpose;
 use crate::control::event::{Event, StopReason};
 use crate::control::review::{Retired, Review};
 use crate::control::state::{
-    Answer, Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Turn, Work,
+    Answer, Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Totals, Turn, Work,
 };
 use crate::dependencies::Package;
 
@@ -280,7 +280,8 @@ impl RunState {
             }
             Purpose::Work { instruction, .. } => {
                 let Some(base) = self.tree.clone() else { return };
-                let work = self.work.get_or_insert_with(|| Work::new(instruction, base));
+                let spent = self.spent();
+                let work = self.work.get_or_insert_with(|| Work::new(instruction, base, spent));
                 work.talk = Conversation { context: Some(fitted.clone()), turns: Vec::new() };
             }
         }
@@ -360,7 +361,7 @@ struct Conclusion {
 }
 
 impl Work {
-    fn new(instruction: edvac_memory::ids::InstructionId, tree: edvac_memory::ids::TreeId) -> Self {
+    fn new(instruction: InstructionId, tree: TreeId, began: Totals) -> Self {
         Self {
             instruction,
             attempt: 1,
@@ -386,6 +387,7 @@ impl Work {
             review: Review::default(),
             summing: None,
             best: None,
+            began,
         }
     }
 
@@ -547,7 +549,7 @@ fn standing(reports: &[CheckReport]) -> (usize, usize, usize) {
     (passed, tests().filter(shows).count(), tests().count())
 }
 
-impl crate::control::state::Totals {
+impl Totals {
     fn add(&mut self, reply: &edvac_agents::client::ModelReply) {
         self.calls += 1;
         self.prompt_tokens += reply.usage.prompt_tokens;

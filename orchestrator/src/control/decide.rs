@@ -7,7 +7,7 @@ use edvac_agents::roles::planner::PlanDraft;
 use edvac_agents::roles::{planner, repairer};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::program::validate::validate;
-use edvac_memory::program::{Control, Instruction, Program};
+use edvac_memory::program::{Control, Instruction, Program, Requirement};
 
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
@@ -61,7 +61,8 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
 
 fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effect {
     let understood = |draft, is_last| plan::program(draft, &start.task, rules.domain, &start.limits, is_last);
-    talk_with_planner(state, start, Purpose::Plan, "planned", understood)
+    let given = planner::given(&start.task).requirements;
+    talk_with_planner(state, start, Purpose::Plan, &given, "planned", understood)
 }
 
 /// A conversation with the planner, until a program comes of it or it has no turn left.
@@ -69,6 +70,7 @@ fn talk_with_planner(
     state: &RunState,
     start: &Start,
     purpose: Purpose,
+    given: &[Requirement],
     done: &str,
     understood: impl Fn(PlanDraft, bool) -> Result<Program, Vec<String>>,
 ) -> Effect {
@@ -81,7 +83,8 @@ fn talk_with_planner(
         return call(state, start, talk, purpose, turns);
     };
     let is_last = turns >= start.limits.plan_turns_max;
-    let drafted = planner::understand(&last.reply, last.finish).and_then(|draft| understood(draft, is_last));
+    let drafted =
+        planner::understand(&last.reply, last.finish, given).and_then(|draft| understood(draft, is_last));
     match drafted {
         Ok(program) => adopt(state, program, format!("{done} in {turns} turn(s)")),
         Err(problems) if is_last => Effect::Stop { why: StopReason::NoPlan { problems } },
@@ -117,7 +120,8 @@ fn next_of_control(
         (Control::Approve { .. } | Control::Replan { .. }, _) => {
             let purpose = Purpose::Replan { instruction: id, version };
             let settled: BTreeSet<_> = state.settled.keys().copied().collect();
-            talk_with_planner(state, start, purpose, "planned again", |draft, is_last| {
+            let given = &program.requirements;
+            talk_with_planner(state, start, purpose, given, "planned again", |draft, is_last| {
                 plan::replanned(
                     draft,
                     &start.task,
@@ -170,6 +174,10 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
     }
     if work.passed && (work.unproven.is_empty() || coverage_nudges(work) > COVERAGE_NUDGES_MAX) {
         return commit(state, work, Settlement::Finished);
+    }
+    if work.share_is_used(state.spent(), &start.limits, state.steps_left()) {
+        let is_good = best_is_good(work);
+        return commit(state, work, if is_good { Settlement::Finished } else { Settlement::Unfinished });
     }
     if work.talk.context.is_none() {
         return Effect::Assemble { purpose: work.purpose() };
@@ -275,7 +283,7 @@ fn commit(state: &RunState, work: &Work, settlement: Settlement) -> Effect {
 /// sent.
 fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, turn: u32) -> Effect {
     let spent = state.spent();
-    let used = spent.prompt_tokens + spent.completion_tokens;
+    let used = spent.tokens();
     let reserve = talk.tokens() as u64 + u64::from(start.limits.reply_tokens_max);
     match start.limits.tokens_max {
         Some(limit) if used + reserve > limit => Effect::Stop { why: StopReason::TokenLimit { used, limit } },

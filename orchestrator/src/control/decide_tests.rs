@@ -419,7 +419,7 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
     let mut state = checked_once(2, 4);
     let Some(work) = &mut state.work else { unreachable!() };
     work.needs = Some(needs("d"));
-    state.program = planner::understand(PLAN, Finish::Stop)
+    state.program = planner::understand(PLAN, Finish::Stop, &[])
         .and_then(|draft| plan::program(draft, "t", &domain, &Limits::default(), true))
         .ok();
     let key = |effect: Effect| effect.key(0).0;

@@ -222,6 +222,8 @@ pub struct Work {
     pub summing: Option<Fitted>,
     /// The best tree any attempt had.
     pub best: Option<Best>,
+    /// What the run had used when it began.
+    pub began: Totals,
 }
 
 /// A repair of one place, and what it has to do better than.
@@ -253,6 +255,20 @@ pub enum Ending {
 }
 
 impl Work {
+    /// Whether it has used its share of a limited run: of what was left when it began, as much as each of the steps left then.
+    /// Without that, a run could end in the middle of a first step that cannot be done.
+    pub fn share_is_used(&self, spent: Totals, limits: &Limits, steps_left: u64) -> bool {
+        let is_used = |used: u64, began: u64, limit: Option<u64>| {
+            let share = limit.map(|limit| limit.saturating_sub(began) / steps_left.max(1));
+            share.is_some_and(|share| used.saturating_sub(began) >= share)
+        };
+        let has_replied = self.turns_used > 0;
+        steps_left > 1
+            && has_replied
+            && (is_used(spent.tokens(), self.began.tokens(), limits.tokens_max)
+                || is_used(spent.worked_ms, self.began.worked_ms, limits.wall_ms_max))
+    }
+
     /// The purpose of its present conversation.
     pub fn purpose(&self) -> Purpose {
         let Self { instruction, attempt, restart, .. } = *self;
@@ -397,6 +413,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Tokens sent and written.
+    pub fn tokens(&self) -> u64 {
+        self.prompt_tokens + self.completion_tokens
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -431,6 +452,12 @@ impl RunState {
     /// The program's next instruction that has not ended.
     pub fn next_instruction(&self) -> Option<&Instruction> {
         self.program.as_ref()?.instructions.iter().find(|i| !self.settled.contains_key(&i.id))
+    }
+
+    /// Instructions that have not ended.
+    pub fn steps_left(&self) -> u64 {
+        let all = self.program.iter().flat_map(|program| &program.instructions);
+        all.filter(|i| !self.settled.contains_key(&i.id)).count() as u64
     }
 
     /// An instruction of the program in force.

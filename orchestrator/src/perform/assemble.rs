@@ -35,7 +35,7 @@ impl Performer {
         let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
         let mut fragments = match purpose {
             Purpose::Plan => {
-                let rules = self.domain.plan_rules(start.model.window_tokens);
+                let rules = self.plan_rules(state);
                 planner::fragments(&start.task, &rules, &self.templates, &self.counter())?
             }
             Purpose::Replan { instruction, .. } => self.replanner_fragments(instruction, state, start)?,
@@ -101,9 +101,18 @@ impl Performer {
         Ok(planner::again(&start.task, &view, &rules, &self.templates, &self.counter())?)
     }
 
+    /// The domain's rules, with what the task settles itself.
+    pub(super) fn plan_rules(&self, state: &RunState) -> PlanRules {
+        let task = state.start.as_ref().map_or("", |start| start.task.as_str());
+        self.domain.plan_rules(self.client.info().window_tokens).with(planner::given(task))
+    }
+
     /// The domain's rules, with no more steps than the instruction allows that asks for them.
     pub(super) fn replan_rules(&self, asks: InstructionId, state: &RunState) -> PlanRules {
-        let rules = self.domain.plan_rules(self.client.info().window_tokens);
+        let requirements =
+            state.program.as_ref().map(|program| program.requirements.clone()).unwrap_or_default();
+        let given = planner::Given { requirements, ..planner::Given::default() };
+        let rules = self.domain.plan_rules(self.client.info().window_tokens).with(given);
         let control = state.instruction(asks).and_then(|i| i.control.as_ref());
         let steps_max = match control {
             Some(Control::Replan { steps_max }) => rules.steps_max.min(*steps_max as usize),

@@ -90,7 +90,7 @@ impl Performer {
             return Ok(None);
         }
         Ok(Some(match purpose {
-            Purpose::Plan => planner::grammar(&self.domain.plan_rules(self.client.info().window_tokens)),
+            Purpose::Plan => planner::grammar(&self.plan_rules(state)),
             Purpose::Replan { instruction, .. } => planner::grammar(&self.replan_rules(instruction, state)),
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Repair { .. } => {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use edvac_agents::roles::planner::{PlanDraft, StepDraft};
+use edvac_agents::roles::planner::{Given, PlanDraft, StepDraft};
 use edvac_memory::ids::RequirementId;
 use regex::{NoExpand, Regex};
 use similar::TextDiff;
@@ -18,10 +18,17 @@ const ALIKE_WORDS_MIN: usize = 6;
 /// Puts right what every planner of a small model gets wrong now and then and what has one right answer: a Python
 /// module whose name cannot be imported, one requirement in several sentences, steps that only go on with the files of an
 /// earlier one, whose worker would have to write them anew, and a manifest that nobody writes.
-pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>) {
-    rename_files(draft, language);
-    merge_alike(draft);
+///
+/// What the task names itself keeps its name, and requirements that it lists itself stay as they are.
+pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>, task: &str, given: &Given) {
+    rename_files(draft, language, task);
+    if given.requirements.is_empty() {
+        merge_alike(draft);
+    } else {
+        drop_tests(draft);
+    }
     join_steps(draft);
+    write_given(draft, &given.files);
     drop_reads(draft);
     if let Some(name) = manifest {
         begin_with(draft, name);
@@ -29,17 +36,44 @@ pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>
 }
 
 /// The same for steps that follow others: requirements and manifest are settled.
-pub(super) fn tidy_steps(draft: &mut PlanDraft, language: &str) {
-    rename_files(draft, language);
+pub(super) fn tidy_steps(draft: &mut PlanDraft, language: &str, task: &str) {
+    rename_files(draft, language, task);
     join_steps(draft);
     drop_reads(draft);
 }
 
-fn rename_files(draft: &mut PlanDraft, language: &str) {
+fn rename_files(draft: &mut PlanDraft, language: &str, task: &str) {
     match language {
-        "python" => rename(draft, python_name),
-        "javascript" => rename(draft, javascript_name),
+        "python" => rename(draft, python_name, task),
+        "javascript" => rename(draft, javascript_name, task),
         _ => {}
+    }
+}
+
+/// Files that the task names and no step writes are a step of their own behind all others.
+fn write_given(draft: &mut PlanDraft, files: &[String]) {
+    for path in files {
+        if draft.steps.iter().any(|step| step.writes.contains(path)) {
+            continue;
+        }
+        draft.steps.push(StepDraft {
+            title: path.clone(),
+            text: format!("Write {path} as the task describes it."),
+            reads: draft.steps.iter().flat_map(|s| s.writes.iter().cloned()).collect(),
+            writes: vec![path.clone()],
+            ..StepDraft::default()
+        });
+    }
+}
+
+/// Takes out what names tests one by one: each requirement has a test anyway, and a small model's list goes round in circles.
+fn drop_tests(draft: &mut PlanDraft) {
+    for step in &mut draft.steps {
+        let says_more = |line: &&str| !line.trim_start_matches(['-', ' ', '`']).to_lowercase().starts_with("test");
+        let kept: Vec<_> = step.text.lines().filter(says_more).collect();
+        if !kept.is_empty() {
+            step.text = kept.join("\n");
+        }
     }
 }
 
@@ -172,11 +206,12 @@ fn codes(text: &str) -> Vec<&str> {
 }
 
 /// Gives files the names that `better` knows for them, wherever the plan speaks of them.
-fn rename(draft: &mut PlanDraft, better: fn(&str) -> Option<String>) {
+fn rename(draft: &mut PlanDraft, better: fn(&str) -> Option<String>, task: &str) {
     let mut names: Vec<(String, String)> = draft
         .steps
         .iter()
         .flat_map(|s| &s.writes)
+        .filter(|path| !task.contains(file_name(path)))
         .filter_map(|path| Some((file_name(path).to_owned(), better(file_name(path))?)))
         .collect();
     // `test_a.js` before `a.js`, which is a part of it.
@@ -213,7 +248,17 @@ fn javascript_name(name: &str) -> Option<String> {
     (better != name).then_some(better)
 }
 
-fn file_name(path: &str) -> &str {
+pub(super) fn is_test(path: &str) -> bool {
+    file_name(path).contains("test")
+}
+
+/// A file's name without what says what kind of file it is, and that it is a test.
+pub(super) fn stem(path: &str) -> &str {
+    let name = file_name(path).split('.').next().unwrap_or_default();
+    name.strip_prefix("test_").or_else(|| name.strip_suffix("_test")).unwrap_or(name)
+}
+
+pub(super) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
@@ -251,7 +296,7 @@ mod tests {
             }],
             ..PlanDraft::default()
         };
-        rename(&mut draft, javascript_name);
+        rename(&mut draft, javascript_name, "A tool.");
         assert_eq!(draft.requirements[0].1, "`a.mjs` adds to extra.json.");
         assert_eq!(draft.steps[0].text, "Write a.mjs and a.test.mjs.");
         assert_eq!(draft.steps[0].writes, ["a.mjs", "a.test.mjs"]);
@@ -265,7 +310,7 @@ mod tests {
         };
         let first_writes = |steps: Vec<StepDraft>, manifest| {
             let mut draft = PlanDraft { steps, ..PlanDraft::default() };
-            tidy(&mut draft, "rust", manifest);
+            tidy(&mut draft, "rust", manifest, "A tool.", &Given::default());
             draft.steps[0].writes.join(" ")
         };
         let manifest = Some("Cargo.toml");

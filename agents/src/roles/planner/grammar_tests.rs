@@ -28,7 +28,7 @@ fn the_examples_in_the_prompts_are_plans() {
         let rules = rules(languages, prose);
         let plan = example(domain, &rules, keeps);
         assert_eq!(accepts(&grammar(&rules), &plan), Ok(()), "{domain}");
-        let draft = understand(&plan, Finish::Stop).unwrap();
+        let draft = understand(&plan, Finish::Stop, &[]).unwrap();
         let covered: Vec<_> = draft.steps.iter().flat_map(|s| &s.covers).collect();
         assert!(draft.requirements.iter().all(|(id, _)| covered.contains(&id)), "{domain}");
     }

@@ -1,15 +1,18 @@
 //! Reading a plan, tolerant of everything that does not change its meaning.
 
 use edvac_memory::ids::RequirementId;
+use edvac_memory::program::Requirement;
 
 use super::{PlanDraft, REQUIREMENTS_MAX, STEPS_MAX, StepDraft};
 use crate::client::Finish;
 
-/// The plan of a reply, or what is wrong with it, one sentence each, addressed to the model.
-pub fn understand(text: &str, finish: Finish) -> Result<PlanDraft, Vec<String>> {
+/// The plan of a reply, or what is wrong with it, one sentence each, addressed to the model. Where requirements are given, the
+/// plan has these and no others.
+pub fn understand(text: &str, finish: Finish, given: &[Requirement]) -> Result<PlanDraft, Vec<String>> {
     let refusal = match finish {
         Finish::Stop => {
-            let mut reading = Reading::default();
+            let mut reading = Reading { is_given: !given.is_empty(), ..Reading::default() };
+            reading.draft.requirements = given.iter().map(|r| (r.id.clone(), r.text.clone())).collect();
             text.lines().for_each(|line| reading.line(line));
             return reading.finish();
         }
@@ -42,6 +45,7 @@ enum Key {
 #[derive(Default)]
 struct Reading {
     draft: PlanDraft,
+    is_given: bool,
     place: Place,
     ended: bool,
     problems: Vec<String>,
@@ -68,6 +72,8 @@ impl Reading {
         match key {
             Key::Title => value.clone_into(&mut self.draft.title),
             Key::Language => self.draft.language = value.to_lowercase(),
+            // Its own words for what is given are not wanted.
+            Key::Requirement(_) if self.is_given => {}
             Key::Requirement(id) => {
                 self.draft.requirements.push((id, value.to_owned()));
                 self.place = Place::Requirement;
@@ -125,7 +131,10 @@ impl Reading {
 
     fn finish(mut self) -> Result<PlanDraft, Vec<String>> {
         let draft = &self.draft;
-        if draft.title.is_empty() && draft.requirements.is_empty() && draft.steps.is_empty() {
+        if draft.title.is_empty()
+            && (draft.requirements.is_empty() || self.is_given)
+            && draft.steps.is_empty()
+        {
             return Err(vec![
                 "Your reply is not a plan. Begin it with a line TITLE: and a short name.".to_owned(),
             ]);

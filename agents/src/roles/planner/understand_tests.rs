@@ -24,7 +24,7 @@ fn ids(of: &[&str]) -> Vec<RequirementId> {
 }
 
 fn read(text: &str) -> Result<PlanDraft, Vec<String>> {
-    understand(text, Finish::Stop)
+    understand(text, Finish::Stop, &[])
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn what_is_wrong_is_said() {
         let problems = read(&text).unwrap_err();
         assert!(problems.iter().any(|p| p.contains(words)), "{words}: {problems:?}");
     }
-    assert!(understand(PLAN, Finish::Length).unwrap_err()[0].contains("shorter"));
-    assert!(understand(PLAN, Finish::ContentFilter).is_err());
+    assert!(understand(PLAN, Finish::Length, &[]).unwrap_err()[0].contains("shorter"));
+    assert!(understand(PLAN, Finish::ContentFilter, &[]).is_err());
 }
 
 proptest::proptest! {

@@ -1,0 +1,237 @@
+//! Which step shows which requirement. Planners of small models write "all of them" behind every step, whose worker would then
+//! have to test everything, and most of it before it is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edvac_agents::roles::planner::{PlanDraft, StepDraft};
+use edvac_memory::ids::RequirementId;
+
+use super::tidy::{file_name, is_test, stem};
+
+/// Most requirements that a step has tests for; of more, the reply with code and tests together is too long for small models.
+const COVERED_MAX: usize = 5;
+
+/// Gives what no step covers to the step whose file it names, or the last one, and drops ids that there are not. `done` is
+/// covered by steps that are not the draft's.
+pub(super) fn mend(draft: &mut PlanDraft, done: &BTreeSet<RequirementId>) {
+    let known: BTreeSet<_> = draft.requirements.iter().map(|(id, _)| id.clone()).collect();
+    for step in &mut draft.steps {
+        step.covers.retain(|id| known.contains(id));
+    }
+    let covered: BTreeSet<_> = draft.steps.iter().flat_map(|s| s.covers.iter().cloned()).collect();
+    for (id, text) in draft.requirements.clone() {
+        if covered.contains(&id) || done.contains(&id) {
+            continue;
+        }
+        let at = last_named(&draft.steps, &text).or(draft.steps.len().checked_sub(1));
+        if let Some(step) = at.and_then(|at| draft.steps.get_mut(at)) {
+            step.covers.push(id);
+        }
+    }
+}
+
+/// Lets each requirement be shown where it can be: by the last step that writes a file which it names; and what a step covers
+/// beside too much else, only by the last of those that cover it. Where the task settles the steps (`is_cut`), what names no
+/// file is shown by the last one that writes code, which a user runs.
+pub(super) fn narrow(draft: &mut PlanDraft, is_cut: bool) {
+    let last = draft.steps.iter().rposition(|step| !step.writes.iter().all(|path| is_text(path)));
+    for (id, text) in &draft.requirements {
+        if let Some(named) = last_named(&draft.steps, text).or(last.filter(|_| is_cut)) {
+            for (step, at) in draft.steps.iter_mut().zip(0..) {
+                step.covers.retain(|covered| covered != id || at == named);
+                if at == named && !step.covers.contains(id) {
+                    step.covers.push(id.clone());
+                }
+            }
+        }
+    }
+    let order: BTreeMap<_, _> = draft.requirements.iter().map(|(id, _)| id.clone()).zip(0..).collect();
+    for at in 0..draft.steps.len() {
+        let (these, later) = draft.steps.split_at_mut(at + 1);
+        let step = &mut these[at];
+        step.covers.sort_by_key(|id| order.get(id).copied());
+        if step.covers.len() > COVERED_MAX {
+            step.covers.retain(|id| !later.iter().any(|other| other.covers.contains(id)));
+        }
+    }
+}
+
+/// Lets steps follow that test what a step covers beyond [`COVERED_MAX`], each in a file of its own.
+pub(super) fn split(draft: &mut PlanDraft, language: &str) {
+    let mut steps: Vec<StepDraft> = Vec::new();
+    for mut step in std::mem::take(&mut draft.steps) {
+        let tests: Vec<_> = step.writes.iter().filter(|path| is_test(path)).cloned().collect();
+        let code: Vec<_> = step.writes.iter().filter(|path| !is_test(path)).cloned().collect();
+        let more = match (tests.as_slice(), code.is_empty()) {
+            ([test], false) if step.covers.len() > COVERED_MAX => {
+                let rest = step.covers.split_off(COVERED_MAX);
+                let ids: Vec<_> = rest.iter().map(RequirementId::as_str).collect();
+                let said = format!(
+                    "\n- {} also {} what {} say; later steps test that.",
+                    code.join(" and "),
+                    if code.len() == 1 { "does" } else { "do" },
+                    ids.join(", ")
+                );
+                step.text.push_str(&said);
+                rest.chunks(COVERED_MAX)
+                    .zip(2..)
+                    .filter_map(|(ids, number)| {
+                        Some(tests_of(&step, &code, numbered(test, language, number)?, ids))
+                    })
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        steps.push(step);
+        steps.extend(more);
+    }
+    draft.steps = steps;
+}
+
+fn tests_of(step: &StepDraft, code: &[String], test: String, ids: &[RequirementId]) -> StepDraft {
+    let said: Vec<_> = ids.iter().map(RequirementId::as_str).collect();
+    let code_said = code.join(" and ");
+    StepDraft {
+        title: format!("{}: {}", step.title, said.join(", ")),
+        text: format!(
+            "Write {test}: at least one test for each of {}. Mend {code_said} where {} not do what they say.",
+            said.join(", "),
+            if code.len() == 1 { "it does" } else { "they do" },
+        ),
+        reads: code.iter().chain(&step.reads).cloned().collect(),
+        writes: vec![test],
+        covers: ids.to_vec(),
+        ..StepDraft::default()
+    }
+}
+
+/// `test_app_2.py` for `test_app.py`, `app-2.test.mjs` for `app.test.mjs`; none in a language whose tests stand in the files
+/// that they test.
+fn numbered(test: &str, language: &str, number: usize) -> Option<String> {
+    let (folder, name) = test.rsplit_once('/').map_or(("", test), |(folder, name)| (folder, name));
+    let name = match language {
+        "python" => format!("{}_{number}.py", name.strip_suffix(".py")?),
+        "javascript" => {
+            let (stem, rest) = name.split_once(".test.")?;
+            format!("{stem}-{number}.test.{rest}")
+        }
+        _ => return None,
+    };
+    Some(if folder.is_empty() { name } else { format!("{folder}/{name}") })
+}
+
+fn is_text(path: &str) -> bool {
+    [".md", ".txt", ".rst"].iter().any(|end| path.ends_with(end))
+}
+
+/// The last step that writes a file which a sentence names in backticks.
+fn last_named(steps: &[StepDraft], text: &str) -> Option<usize> {
+    let codes: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    let named = |path: &str| {
+        let is_it = |word: &str| {
+            let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            word == path || word == file_name(path)
+        };
+        codes.iter().any(|code| code.split_whitespace().any(is_it))
+    };
+    steps.iter().rposition(|step| step.writes.iter().any(|path| named(path)))
+}
+
+/// Lets a step that writes nothing which is tested write a test of what it covers.
+pub(super) fn with_tests(draft: &mut PlanDraft, language: &str) {
+    for step in draft.steps.iter_mut().filter(|step| !step.covers.is_empty()) {
+        if !step.writes.iter().all(|path| is_text(path)) {
+            continue;
+        }
+        let Some(first) = step.writes.first().map(|path| stem(path).to_lowercase()) else { continue };
+        let test = match language {
+            "python" => format!("test_{}.py", first.replace('-', "_")),
+            "javascript" => format!("{first}.test.mjs"),
+            _ => continue,
+        };
+        step.text.push_str(&format!(
+            "\n- {test} reads {} and tests what is written there.",
+            step.writes.join(" and ")
+        ));
+        step.writes.push(test);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(writes: &[&str], covers: &[&str]) -> StepDraft {
+        StepDraft {
+            title: "A step".to_owned(),
+            text: "Write it.".to_owned(),
+            writes: writes.iter().map(|&w| w.to_owned()).collect(),
+            covers: covers.iter().map(|&id| id.into()).collect(),
+            ..StepDraft::default()
+        }
+    }
+
+    fn draft(texts: &[&str], steps: Vec<StepDraft>) -> PlanDraft {
+        let ids = (1..).map(|n| RequirementId(format!("R{n}")));
+        PlanDraft {
+            requirements: ids.zip(texts.iter().map(|&text| text.to_owned())).collect(),
+            steps,
+            ..PlanDraft::default()
+        }
+    }
+
+    fn covers(draft: &PlanDraft) -> Vec<String> {
+        let all =
+            |step: &StepDraft| step.covers.iter().map(RequirementId::as_str).collect::<Vec<_>>().join(" ");
+        draft.steps.iter().map(all).collect()
+    }
+
+    const SEVEN: [&str; 7] =
+        ["`store.py` has `get`.", "`python3 kv.py SET`.", "c", "d", "e", "f", "`README.md` tells."];
+
+    #[test]
+    fn a_requirement_is_shown_where_the_file_is_that_it_names() {
+        let all = ["R1", "R2", "R3", "R4", "R5", "R6"];
+        let mut draft = draft(
+            &SEVEN,
+            vec![step(&["store.py"], &all), step(&["kv.py"], &["R6", "R5", "R4"]), step(&["README.md"], &[])],
+        );
+        mend(&mut draft, &BTreeSet::new());
+        assert_eq!(covers(&draft)[2], "R7");
+        narrow(&mut draft, false);
+        assert_eq!(covers(&draft), ["R1 R3 R4 R5 R6", "R2 R4 R5 R6", "R7"], "five are not too many");
+        draft.steps[0].covers.push("R2".into());
+        draft.requirements[1].1 = "b".to_owned();
+        narrow(&mut draft, false);
+        assert_eq!(covers(&draft), ["R1 R3", "R2 R4 R5 R6", "R7"], "six are");
+    }
+
+    #[test]
+    fn too_many_tests_are_steps_of_their_own() {
+        let all = ["R1", "R2", "R3", "R4", "R5", "R6", "R7"];
+        for (language, file, test, second) in [
+            ("python", "kv.py", "test_kv.py", "test_kv_2.py"),
+            ("javascript", "kv.mjs", "tests/kv.test.mjs", "tests/kv-2.test.mjs"),
+        ] {
+            let mut draft = draft(&SEVEN, vec![step(&[file, test], &all)]);
+            split(&mut draft, language);
+            assert_eq!(covers(&draft), ["R1 R2 R3 R4 R5", "R6 R7"]);
+            assert!(draft.steps[0].text.ends_with("also does what R6, R7 say; later steps test that."));
+            assert_eq!(
+                (draft.steps[1].writes.as_slice(), draft.steps[1].reads.as_slice()),
+                (&[second.to_owned()][..], &[file.to_owned()][..])
+            );
+        }
+        let mut draft = draft(&SEVEN, vec![step(&["src/lib.rs"], &all)]);
+        split(&mut draft, "rust");
+        assert_eq!(draft.steps.len(), 1, "its tests stand in it");
+    }
+
+    #[test]
+    fn a_text_is_tested_too() {
+        let mut draft = draft(&SEVEN, vec![step(&["README.md"], &["R7"]), step(&["NOTES.md"], &[])]);
+        with_tests(&mut draft, "python");
+        assert_eq!(draft.steps[0].writes, ["README.md", "test_readme.py"]);
+        assert_eq!(draft.steps[1].writes, ["NOTES.md"], "nobody asks what stands there");
+    }
+}
