@@ -176,7 +176,7 @@ impl Steps<'_> {
 fn asking_for_tests(draft: &PlanDraft) -> BTreeSet<RequirementId> {
     static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r"(?i)^(?:the |an? )?(?:[\w-]+ ){0,3}(?:has|have|with|includes?|comes? with|contains?|(?:is|are) (?:covered|tested) (?:by|with)) (?:automated |unit )*tests\.?$",
+            r"(?i)\bat least (?:[0-9]+|one|two|three|four|five|ten) (?:[\w-]+ ){0,3}tests?\b|^(?:the |an? )?(?:[\w-]+ ){0,3}(?:has|have|with|includes?|comes? with|contains?|(?:is|are) (?:covered|tested) (?:by|with)) (?:automated |unit )*tests\.?$",
         )
         .ok()
     });
@@ -304,10 +304,14 @@ mod tests {
         let mut asked = draft(vec![step("Adding", &["a.py"], &["R1", "R2", "R3"])]);
         asked.requirements[1].1 = "The app has unit tests.".to_owned();
         asked.requirements[2].1 = "`run` prints the tests.".to_owned();
+        asked
+            .requirements
+            .push(("R4".into(), "`python3 -m unittest` finds at least three passing unit tests.".to_owned()));
+        asked.steps[0].covers.push("R4".into());
         let program = planned(asked, false).unwrap();
         let checks = &program.instructions[0].checks;
         let tests = checks.iter().find(|c| c.kind == edvac_memory::program::CheckKind::Tests).unwrap();
-        assert_eq!(tests.covers, ["R2".into()]);
+        assert_eq!(tests.covers, ["R2".into(), "R4".into()]);
     }
 
     #[test]

@@ -30,6 +30,45 @@ pub struct GrammarOptions {
     pub repairs: bool,
     /// If given, files are chapters.
     pub chapter: Option<Chapter>,
+    /// Files of tests, and the requirements that each has tests for.
+    pub tests: Vec<TestFile>,
+}
+
+/// A file of tests in a language whose tests are known by their first line: Python and JavaScript. It has one or two tests for
+/// each requirement, in this order, and no others. Small models write the same test again under another number until the
+/// reply is full, or leave out all but the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestFile {
+    /// The file.
+    pub path: String,
+    /// `R2`, `R3`, …
+    pub ids: Vec<String>,
+}
+
+impl TestFile {
+    /// Its tests as rules, and the rule of its body; none where the language is another.
+    fn rules(&self, number: usize) -> Option<(String, String)> {
+        let line: fn(&str) -> String = match fence_of(&self.path)? {
+            "python" => |id| format!(r"    def test_{}_[a-z][a-z0-9_]{{3,60}}\(self\):\n", id.to_lowercase()),
+            "javascript" => |id| format!(r#"test\("{id}: [^"\\\r\n]{{1,80}}", (async )?\(\) => \{{\n"#),
+            _ => return None,
+        };
+        let mut rules = String::new();
+        let mut body = format!(
+            "outside_part{{0,{OUTSIDE_LINES_MAX}}} (helper outside_part{{1,{TEST_LINES_MAX}}}){{0,{HELPERS_MAX}}}"
+        );
+        for (id, at) in self.ids.iter().zip(0..) {
+            let name = format!("t{number}_{at}");
+            let _ = writeln!(
+                rules,
+                "{name}: BLANK{{0,{BLANKS_MAX}}} {} outside_part{{1,{TEST_LINES_MAX}}}",
+                name.to_uppercase()
+            );
+            let _ = writeln!(rules, "{}: /{}/", name.to_uppercase(), line(id));
+            let _ = write!(body, " {name}{{1,{TESTS_EACH_MAX}}}");
+        }
+        Some((body, rules))
+    }
 }
 
 /// How a chapter of prose must look.
@@ -80,6 +119,7 @@ impl Default for GrammarOptions {
             reads: None,
             repairs: false,
             chapter: None,
+            tests: Vec::new(),
         }
     }
 }
@@ -104,6 +144,14 @@ const FOREIGN: &str = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}";
 /// Characters of code and markup, as a part of a character class. Models made for code fall into it in a long chapter, and
 /// do not find their way back.
 const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";
+/// Most lines of a file of tests before the first one.
+const OUTSIDE_LINES_MAX: usize = 40;
+/// Most methods of a class of tests that are none.
+const HELPERS_MAX: usize = 3;
+/// Most lines of a test.
+const TEST_LINES_MAX: usize = 24;
+/// Most tests of one requirement.
+const TESTS_EACH_MAX: usize = 2;
 /// Most empty lines in a row: small models that lost the thread write them until the reply is full.
 const BLANKS_MAX: usize = 3;
 /// A path of letters that need no quoting anywhere. No part can be `..`, none begins like an option.
@@ -125,11 +173,23 @@ pub fn grammar(options: &GrammarOptions) -> String {
     let is_section = options.chapter.as_ref().is_some_and(|chapter| chapter.section.is_some());
     let verb = if is_section { "append" } else { "write" };
     let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
+    let fenced = |path: &String| fence_of(path).filter(|_| options.chapter.is_none());
     let block = |path: &String| {
-        let content = formed(path).map_or(body.as_str(), |(_, form)| form);
-        format!("{} {content} end", quoted(&format!("@@ {verb} {path}\n")))
+        let header = quoted(&format!("@@ {verb} {path}\n"));
+        let tests =
+            options.tests.iter().zip(0..).find(|(tests, _)| tests.path == *path && !tests.ids.is_empty());
+        let tests = tests.and_then(|(tests, at)| tests.rules(at)).map(|(body, _)| body);
+        match (formed(path), fenced(path)) {
+            (Some((_, form)), _) => format!("{header} {form} end"),
+            (None, Some(name)) => {
+                let content = tests.as_deref().unwrap_or("code_part+");
+                format!("{} {content} \"```\\n\" end", quoted(&format!("@@ {verb} {path}\n```{name}\n")))
+            }
+            (None, None) => format!("{header} {body} end"),
+        }
     };
-    let (with_form, free): (Vec<_>, Vec<_>) = options.writes.iter().partition(|path| formed(path).is_some());
+    let (with_form, free): (Vec<_>, Vec<_>) =
+        options.writes.iter().partition(|path| formed(path).is_some() || fenced(path).is_some());
     let mut writes: Vec<_> = with_form.into_iter().map(block).collect();
     let others = !options.writes.is_empty() || options.each.is_empty();
     if others && (writes.is_empty() || !free.is_empty()) {
@@ -153,9 +213,15 @@ done: "@@ done " SENTENCE "\n"?
 
 part: BLANK{{0,{BLANKS_MAX}}} LINE
 edit_part: BLANK{{0,{BLANKS_MAX}}} EDIT_LINE
+code_part: BLANK{{0,{BLANKS_MAX}}} CODE_LINE
+outside_part: BLANK{{0,{BLANKS_MAX}}} OUTSIDE_LINE
+helper: BLANK{{0,{BLANKS_MAX}}} HELPER_LINE
 
 BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
+OUTSIDE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]+@|[ \t]+(async[ \t]*)?def|(async[ \t]*)?def[^\r\n]test|[ \t]*(test|it)\()[^\r\n]*\n/
+HELPER_LINE: /    def (setUp|tearDown|run_[a-z_]+)\([^\r\n]*\):\n/
+CODE_LINE: /[^\r\n]+\n/ & ~/(@@|```)[^\r\n]*\n/
 EDIT_LINE: /[^\r\n]+\n/ & ~/(@@|<<<<<<<|=======|>>>>>>>)[^\r\n]*\n/
 ONE_LINE: /[^ \t\r\n][^\r\n]{{0,{LINE_CHARS_MAX}}}/
 SENTENCE: /[^ \t\r\n][^\r\n]{{0,{SENTENCE_CHARS_MAX}}}/
@@ -168,6 +234,9 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     }
     for (n, path) in options.each.iter().enumerate() {
         let _ = writeln!(out, "each_{n}: {}", block(path));
+    }
+    for (tests, at) in options.tests.iter().zip(0..) {
+        out.extend(tests.rules(at).map(|(_, rules)| rules));
     }
     if options.run {
         out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
@@ -185,6 +254,22 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));
     let _ = writeln!(out, "read_path: {}", one_of(options.reads.iter().flatten()));
     out
+}
+
+/// What stands behind the fence around a file of code. Models for code end a file with its fence; without one, small ones do
+/// not come to an end, or write prose behind it.
+fn fence_of(path: &str) -> Option<&'static str> {
+    Some(match path.rsplit_once('.')?.1 {
+        "py" => "python",
+        "js" | "mjs" | "cjs" | "jsx" => "javascript",
+        "ts" | "mts" | "cts" | "tsx" => "typescript",
+        "rs" => "rust",
+        "go" => "go",
+        "c" | "h" => "c",
+        "java" => "java",
+        "sh" => "sh",
+        _ => return None,
+    })
 }
 
 /// What a reply is made of.

@@ -1,5 +1,8 @@
+use edvac_memory::store::Edit;
+
 use super::*;
 use crate::client::Finish;
+use crate::protocol::Action;
 use crate::protocol::blocks::understand;
 use crate::testing::{accepts, matcher};
 
@@ -54,12 +57,79 @@ fn options_narrow_it() {
         ..GrammarOptions::default()
     };
     let grammar = grammar(&options);
-    assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
+    assert_eq!(accepts(&grammar, "@@ write test_a.py\n```python\nx\n```\n@@ end\n@@ done x"), Ok(()));
     for text in
         [GOOD[4], "@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"]
     {
         assert!(accepts(&grammar, text).is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn a_file_of_code_ends_with_its_fence() {
+    let writes = ["a.mjs", "a.txt", "Makefile"].map(str::to_owned).to_vec();
+    let grammar = grammar(&GrammarOptions { writes, ..GrammarOptions::default() });
+    let code = "@@ write a.mjs\n```javascript\nlet x = `\n`;\n```\n@@ end\n@@ done x";
+    for text in
+        [code, "@@ write a.txt\n```\nx\n```\ny\n@@ end\n@@ done x", "@@ write Makefile\nx\n@@ end\n@@ done x"]
+    {
+        assert_eq!(accepts(&grammar, text), Ok(()), "{text:?}");
+    }
+    for text in [
+        code.replace("javascript", "python"),
+        code.replace("```\n@@ end", "@@ end"),
+        code.replace("```\n@@ end", "```\nThis is a file.\n@@ end"),
+        code.replace("let", "```\nlet"),
+    ] {
+        assert!(accepts(&grammar, &text).is_err(), "{text:?}");
+    }
+    let actions = understand(code, Finish::Stop).actions;
+    let edit = Edit::Write { path: "a.mjs".into(), content: "let x = `\n`;\n".into() };
+    assert_eq!(actions[0], Action::Edit { edit });
+}
+
+#[test]
+fn a_file_of_tests_has_one_or_two_for_each_requirement() {
+    let grammar_of = |path: &str| {
+        grammar(&GrammarOptions {
+            each: vec![path.into()],
+            tests: vec![TestFile { path: path.into(), ids: vec!["R2".into(), "R4".into()] }],
+            ..GrammarOptions::default()
+        })
+    };
+    let python = |tests: &[&str]| {
+        let test = |name: &&str| format!("    def test_{name}(self):\n        self.assertTrue(1)\n\n");
+        let tests: String = tests.iter().map(test).collect();
+        format!(
+            "@@ write test_a.py\n```python\nimport a\n\n\nclass ATest:\n    def setUp(self):\n        self.x = 1\n\n{tests}unittest.main()\n```\n@@ end\n@@ done x"
+        )
+    };
+    let of_python = grammar_of("test_a.py");
+    for tests in [&["r2_adds", "r4_lists"][..], &["r2_adds", "r2_more", "r4_lists", "r4_none"]] {
+        assert_eq!(accepts(&of_python, &python(tests)), Ok(()), "{tests:?}");
+        for other in ["def list_test", "def.test_r9_more"] {
+            let other = python(tests).replace("def setUp", other);
+            assert!(accepts(&of_python, &other).is_err(), "a test that nobody finds");
+        }
+    }
+    for tests in [
+        &["r2_adds"][..],
+        &["r4_lists", "r2_adds"],
+        &["r2_adds", "r4_lists", "r5_none"],
+        &["r2_adds", "r2_more", "r2_most", "r4_lists"],
+    ] {
+        assert!(accepts(&of_python, &python(tests)).is_err(), "{tests:?}");
+    }
+    let javascript = |tests: &[&str]| {
+        let test = |name: &&str| format!("test(\"{name}\", async () => {{\n  assert.ok(1);\n}});\n\n");
+        let tests: String = tests.iter().map(test).collect();
+        format!(
+            "@@ write a.test.mjs\n```javascript\nimport test from \"node:test\";\n\n{tests}```\n@@ end\n@@ done x"
+        )
+    };
+    let of_javascript = grammar_of("a.test.mjs");
+    assert_eq!(accepts(&of_javascript, &javascript(&["R2: a", "R4: b"])), Ok(()));
+    assert!(accepts(&of_javascript, &javascript(&["R2: a", "R3: b", "R4: b"])).is_err());
 }
 
 #[test]
@@ -222,7 +292,7 @@ fn each_file_is_written_once_and_before_anything_else() {
         run: false,
         ..GrammarOptions::default()
     };
-    let file = |path: &str| format!("@@ write {path}\nx = 1\n@@ end\n");
+    let file = |path: &str| format!("@@ write {path}\n```python\nx = 1\n```\n@@ end\n");
     let both = file("a.py") + &file("test_a.py");
     let alone = grammar(&options);
     for text in

@@ -118,6 +118,20 @@ pub fn keeps_something(task: &str) -> bool {
     speaks_of(task, &BEGINNINGS)
 }
 
+/// Whether a program of the task is driven by lines on its standard input.
+pub fn reads_lines(task: &str) -> bool {
+    let task = task.to_lowercase();
+    ["standard input", "stdin"].iter().any(|words| task.contains(words))
+}
+
+/// Whether a task says what is printed where and how the program ends. Libraries for arguments have words of their own.
+pub fn is_exact(task: &str) -> bool {
+    let task = task.to_lowercase();
+    ["standard error", "stderr", "exit status", "exit code", "exits with"]
+        .iter()
+        .any(|words| task.contains(words))
+}
+
 /// Whether a task asks for a made-up story. Its example is one; other books have a guide as theirs.
 pub fn is_story(task: &str) -> bool {
     const BEGINNINGS: [&str; 10] =
@@ -150,6 +164,8 @@ mod tests {
     #[test]
     fn what_is_kept() {
         assert!(keeps_something("A todo app, stored in JSON") && keeps_something("It saves notes."));
+        assert!(reads_lines("It reads STDIN.") && !reads_lines("It reads a file."));
+        assert!(is_exact("It exits with status 1.") && !is_exact("An unknown name is an error."));
         assert!(is_story("A three-chapter Story") && !is_story("A book on sourdough"));
         assert!(!keeps_something("Roman numerals to numbers and back") && !keeps_something(""));
     }

@@ -116,7 +116,8 @@ pub fn fragments(
     let (steps, left_out) = around(&program.instructions, instruction);
     let about = json!({
         "can_run": view.can_run, "grammar": view.grammar, "language": program.language, "task": view.task.trim(),
-        "keeps": words::keeps_something(view.task), "story": words::is_story(view.task),
+        "keeps": words::keeps_something(view.task), "lines": words::reads_lines(view.task),
+        "exact": words::is_exact(view.task), "story": words::is_story(view.task),
         "requirements": words::requirements(&program.requirements, None),
         "listed": planner::lists(view.task, &program.requirements), "steps": steps, "steps_left_out": left_out,
     });
@@ -175,12 +176,17 @@ struct StepWords<'a> {
 
 fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
     let WorkerView { program, instruction, .. } = view;
+    // That there are tests at all is shown by those of everything else; told of it, small models write a test of that.
+    let by_all = |id: &RequirementId| {
+        instruction.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
+    };
+    let own: Vec<_> = instruction.covers.iter().filter(|id| !by_all(id)).cloned().collect();
     StepWords {
         id: instruction.id.0,
         title: &instruction.title,
         text: instruction.text.trim(),
         writes: &instruction.writes,
-        requirements: words::requirements(&program.requirements, Some(&instruction.covers)),
+        requirements: words::requirements(&program.requirements, Some(&own)),
         checks: check_words(instruction, &program.language, view.tests_run_by),
         retires: &instruction.retires,
         attempt: view.attempt,

@@ -209,7 +209,7 @@ fn until(place: &Place, mark: &Mark<'_>) -> Option<String> {
     (end < line.len()).then(|| place.text[..before + end].to_owned())
 }
 
-pub(super) fn is_test(path: &str) -> bool {
+pub(crate) fn is_test(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with("test")
         || name.contains(".test.")

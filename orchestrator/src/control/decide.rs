@@ -61,6 +61,11 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
 
 fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effect {
     let understood = |draft, is_last| plan::program(draft, &start.task, rules.domain, &start.limits, is_last);
+    if let Some(draft) = planner::settled(&start.task).filter(|_| !rules.domain.prose)
+        && let Ok(program) = understood(draft, true)
+    {
+        return adopt(state, program, "the task settles it".to_owned());
+    }
     let given = planner::given(&start.task).requirements;
     talk_with_planner(state, start, Purpose::Plan, &given, "planned", understood)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
-use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions};
+use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions, TestFile};
 use edvac_agents::roles::{planner, repairer, reviewer, summariser};
+use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{Check, CheckKind, Instruction};
 
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
@@ -116,10 +117,16 @@ impl Performer {
             let store = self.files();
             let present = store.list(&work.tree)?;
             (writes, each) = writes.into_iter().partition(|path| present.contains_key(path));
+            // Tests of other steps are not its business: what it may change of them, it says as a repair.
+            let others = |path: &String| check::fault::is_test(path) && !instruction.writes.contains(path);
             for path in present.into_keys() {
                 let lines = store.read(&work.tree, &path)?.split(|byte| *byte == b'\n').count() - 1;
                 edits |= lines > REWRITTEN_LINES_MAX;
-                if lines <= REWRITTEN_LINES_MAX && !writes.contains(&path) && writes.len() < FILES_MAX {
+                if lines <= REWRITTEN_LINES_MAX
+                    && !others(&path)
+                    && !writes.contains(&path)
+                    && writes.len() < FILES_MAX
+                {
                     writes.push(path.clone());
                 }
                 reads.push(path);
@@ -133,16 +140,31 @@ impl Performer {
             // It comes behind what is there, once.
             (each, writes) = (instruction.writes.clone(), Vec::new());
         }
-        if turns.iter().any(|turn| turn.finish == Finish::Length) {
+        let mut blocks_max = BLOCKS_MAX;
+        if turns.iter().any(|turn| turn.finish == Finish::Length) && !each.is_empty() {
+            // The file, and that it is done.
             each.truncate(1);
+            blocks_max = 2;
         }
+        let shown_by_all = |id: &RequirementId| {
+            instruction.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
+        };
+        let ids: Vec<_> = instruction
+            .covers
+            .iter()
+            .filter(|id| !shown_by_all(id))
+            .map(|id| id.as_str().to_owned())
+            .collect();
+        let tests = each.iter().filter(|path| check::fault::is_test(path));
+        let tests = tests.map(|path| TestFile { path: path.clone(), ids: ids.clone() }).collect();
         let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();
         let writes_of_all = program_of(state)?.instructions.iter().flat_map(|i| &i.writes);
         let chapters: BTreeSet<_> = writes_of_all.filter(|path| self.domain.is_chapter(path)).collect();
         let chapters = chapters.len().max(1);
         Ok(GrammarOptions {
-            blocks_max: BLOCKS_MAX,
+            blocks_max,
+            tests,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             each,
             writes,

@@ -36,7 +36,8 @@ pub(super) fn mend(draft: &mut PlanDraft, done: &BTreeSet<RequirementId>) {
 pub(super) fn narrow(draft: &mut PlanDraft, is_cut: bool) {
     let last = draft.steps.iter().rposition(|step| !step.writes.iter().all(|path| is_text(path)));
     for (id, text) in &draft.requirements {
-        if let Some(named) = last_named(&draft.steps, text).or(last.filter(|_| is_cut)) {
+        let named = || last_named(&draft.steps, text).or_else(|| first_with_symbol(&draft.steps, text));
+        if let Some(named) = named().or(last.filter(|_| is_cut)) {
             for (step, at) in draft.steps.iter_mut().zip(0..) {
                 step.covers.retain(|covered| covered != id || at == named);
                 if at == named && !step.covers.contains(id) {
@@ -118,6 +119,16 @@ fn numbered(test: &str, language: &str, number: usize) -> Option<String> {
         _ => return None,
     };
     Some(if folder.is_empty() { name } else { format!("{folder}/{name}") })
+}
+
+/// The first step that speaks of what a sentence calls, by its name in backticks: `Store.get(key)` is about the step that
+/// writes "the class `Store`".
+fn first_with_symbol(steps: &[StepDraft], text: &str) -> Option<usize> {
+    let code = text.split('`').nth(1)?;
+    let end = code.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+    let is_called = code[end..].starts_with(['.', '(']) && end > 0;
+    let symbol = format!("`{}`", &code[..end]);
+    steps.iter().position(|step| is_called && step.text.contains(&symbol))
 }
 
 fn is_text(path: &str) -> bool {

@@ -69,7 +69,8 @@ fn write_given(draft: &mut PlanDraft, files: &[String]) {
 /// Takes out what names tests one by one: each requirement has a test anyway, and a small model's list goes round in circles.
 fn drop_tests(draft: &mut PlanDraft) {
     for step in &mut draft.steps {
-        let says_more = |line: &&str| !line.trim_start_matches(['-', ' ', '`']).to_lowercase().starts_with("test");
+        let says_more =
+            |line: &&str| !line.trim_start_matches(['-', ' ', '`']).to_lowercase().starts_with("test");
         let kept: Vec<_> = step.text.lines().filter(says_more).collect();
         if !kept.is_empty() {
             step.text = kept.join("\n");

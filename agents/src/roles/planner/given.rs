@@ -1,5 +1,6 @@
 //! What a task fixes itself. A user who writes down requirements and files wants these and not a model's copies of them.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use edvac_memory::ids::RequirementId;
@@ -7,7 +8,7 @@ use edvac_memory::program::Requirement;
 use regex::Regex;
 use serde::Serialize;
 
-use super::REQUIREMENTS_MAX;
+use super::{PlanDraft, REQUIREMENTS_MAX, StepDraft};
 
 /// Fewer items are a remark and no list.
 const ITEMS_MIN: usize = 2;
@@ -42,9 +43,47 @@ pub fn given(task: &str) -> Given {
         .zip(1..)
         .map(|(text, number)| Requirement { id: RequirementId(format!("R{number}")), text })
         .collect();
-    let files = files(task);
+    let files: Vec<_> = files(task).into_iter().map(|(path, _)| path).collect();
     let steps = steps(&files, task);
     Given { requirements, files, steps }
+}
+
+/// The plan of a task that is one itself: it lists its requirements and its files, and says of each file of code what it is
+/// for. Nobody has to be asked then, and no model's words stand between the user's and the worker.
+pub fn settled(task: &str) -> Option<PlanDraft> {
+    let Given { requirements, steps, .. } = given(task);
+    let about: BTreeMap<_, _> = files(task).into_iter().collect();
+    let is_told =
+        |path: &String| !is_code(path) || is_test(path) || about.get(path).is_some_and(|a| !a.is_empty());
+    if requirements.is_empty() || steps.is_empty() || !steps.iter().flatten().all(is_told) {
+        return None;
+    }
+    let title = task.lines().find_map(|line| line.strip_prefix("# "));
+    let language = steps.iter().flatten().find_map(|path| language_of(path));
+    let mut before: Vec<String> = Vec::new();
+    let steps = steps.iter().map(|files| {
+        let about = |path: &String| match about.get(path).filter(|about| !about.is_empty()) {
+            Some(about) => format!("- {path}: {about}"),
+            None if is_test(path) => format!("- {path}: the tests of what this step writes"),
+            None => format!("- {path}, as the task asks for it"),
+        };
+        let lines: Vec<_> = files.iter().map(about).collect();
+        let reads = before.clone();
+        before.extend(files.iter().filter(|path| is_code(path) && !is_test(path)).cloned());
+        StepDraft {
+            title: files.iter().find(|path| is_code(path)).unwrap_or(&files[0]).clone(),
+            text: format!("Write these files:\n{}", lines.join("\n")),
+            writes: files.clone(),
+            reads,
+            ..StepDraft::default()
+        }
+    });
+    Some(PlanDraft {
+        title: title.unwrap_or("project").trim().to_owned(),
+        language: language.unwrap_or_default().to_owned(),
+        steps: steps.collect(),
+        requirements: requirements.into_iter().map(|r| (r.id, r.text)).collect(),
+    })
 }
 
 /// Whether a task has these requirements as lines of its own, with their ids, so that nobody who sees it has to be told them.
@@ -147,20 +186,26 @@ fn go_on(found: &mut [String], text: &str) {
     }
 }
 
-fn files(task: &str) -> Vec<String> {
+/// Each with what is said of it.
+fn files(task: &str) -> Vec<(String, String)> {
     static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"^\**`?((?:[A-Za-z0-9_-]+/){0,6}[A-Za-z0-9_-][A-Za-z0-9._-]*\.[A-Za-z0-9]{1,8})`?\**(?:[\s:(,]|$)")
-            .ok()
+        Regex::new(
+            r"^\**`?((?:[A-Za-z0-9_-]+/){0,6}[A-Za-z0-9_-][A-Za-z0-9._-]*\.[A-Za-z0-9]{1,8})`?\**(?:[\s:(,]+(.*))?$",
+        )
+        .ok()
     });
-    let mut found: Vec<String> = Vec::new();
+    let mut found: Vec<(String, String)> = Vec::new();
     let mut announced = false;
     for line in lines(task) {
         match line {
             Line::Heading(heading) => announced = heading.to_lowercase().contains("file"),
             Line::Item(text) if announced => {
-                let name =
-                    NAME.as_ref().and_then(|name| name.captures(text)).map(|parts| parts[1].to_owned());
-                found.extend(name.filter(|name| !found.contains(name)));
+                let parts = NAME.as_ref().and_then(|name| name.captures(text));
+                let part = |at| parts.as_ref().and_then(|p| p.get(at)).map_or("", |m| m.as_str());
+                let (path, about) = (part(1).to_owned(), part(2).trim().to_owned());
+                if !path.is_empty() && !found.iter().any(|(other, _)| *other == path) {
+                    found.push((path, about));
+                }
             }
             _ => {}
         }
@@ -171,13 +216,10 @@ fn files(task: &str) -> Vec<String> {
 /// How files are cut into steps: each file of code with its tests, what is run as a command last; then the texts. A crate
 /// without a library is one step, since nothing of it can be built without the rest.
 fn steps(files: &[String], task: &str) -> Vec<Vec<String>> {
-    let ends = |path: &str, ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
-    let is_test = |path: &str| file_name(path).contains("test");
-    let is_text = |path: &str| ends(path, &[".md", ".txt", ".rst"]);
-    let is_code = |path: &str| ends(path, &[".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".rs", ".go"]);
     let is_run = |path: &str| {
         let starts = ["python3 ", "python ", "node "].map(|runner| format!("{runner}{path}"));
-        starts.iter().any(|start| task.contains(start.as_str())) || ends(path, &["main.rs", "main.go"])
+        starts.iter().any(|start| task.contains(start.as_str()))
+            || matches!(file_name(path), "main.rs" | "main.go")
     };
     let (run, parts): (Vec<_>, Vec<_>) =
         files.iter().filter(|path| is_code(path) && !is_test(path)).cloned().partition(|path| is_run(path));
@@ -201,6 +243,28 @@ fn steps(files: &[String], task: &str) -> Vec<Vec<String>> {
     let texts: Vec<_> = files.iter().filter(|path| is_text(path)).cloned().collect();
     steps.extend((!texts.is_empty()).then_some(texts));
     steps
+}
+
+fn is_test(path: &str) -> bool {
+    file_name(path).contains("test")
+}
+
+fn is_text(path: &str) -> bool {
+    [".md", ".txt", ".rst"].iter().any(|end| path.ends_with(end))
+}
+
+fn is_code(path: &str) -> bool {
+    language_of(path).is_some()
+}
+
+fn language_of(path: &str) -> Option<&'static str> {
+    Some(match path.rsplit_once('.')?.1 {
+        "py" => "python",
+        "js" | "mjs" | "cjs" | "ts" | "mts" => "javascript",
+        "rs" => "rust",
+        "go" => "go",
+        _ => return None,
+    })
 }
 
 fn file_name(path: &str) -> &str {
@@ -269,6 +333,32 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_is_a_plan_needs_none() {
+        let task = "# A shop\n\nFiles:\n- `shop.py`: run as `python3 shop.py`\n- `store.py`: the class `Store`\n- `README.md`\n\nR1: It sells.\nR2: `store.py` keeps.\n";
+        let draft = settled(task).unwrap();
+        assert_eq!((draft.title.as_str(), draft.language.as_str()), ("A shop", "python"));
+        let told = |at: usize| {
+            let step = &draft.steps[at];
+            let text = step.text.strip_prefix("Write these files:\n").unwrap();
+            format!("{}|{}|{text}", step.writes.join(" "), step.reads.join(" "))
+        };
+        let tests = "the tests of what this step writes";
+        assert_eq!(
+            told(0),
+            format!("store.py test_store.py||- store.py: the class `Store`\n- test_store.py: {tests}")
+        );
+        assert_eq!(
+            told(1),
+            format!(
+                "shop.py test_shop.py|store.py|- shop.py: run as `python3 shop.py`\n- test_shop.py: {tests}"
+            )
+        );
+        assert_eq!(told(2), "README.md|store.py shop.py|- README.md, as the task asks for it");
+        assert_eq!(settled(&task.replace(": the class `Store`", "")), None, "nobody says what it is for");
+        assert_eq!(settled(&task.replace("R2: ", "")), None);
+    }
+
+    #[test]
     fn files_say_how_the_work_is_cut() {
         let cut = |files: &[&str], task: &str| -> Vec<String> {
             let files: Vec<_> = files.iter().map(|&file| file.to_owned()).collect();
@@ -278,7 +368,10 @@ mod tests {
         assert_eq!(python, ["store.py test_store.py", "kv.py test_kv.py", "README.md"]);
         let javascript = cut(&["lib/a.mjs", "b.mjs", "package.json"], "`node b.mjs x`");
         assert_eq!(javascript, ["package.json lib/a.mjs lib/a.test.mjs", "b.mjs b.test.mjs"]);
-        assert_eq!(cut(&["Cargo.toml", "src/main.rs", "src/bank.rs"], ""), ["Cargo.toml src/bank.rs src/main.rs"]);
+        assert_eq!(
+            cut(&["Cargo.toml", "src/main.rs", "src/bank.rs"], ""),
+            ["Cargo.toml src/bank.rs src/main.rs"]
+        );
         assert_eq!(cut(&["src/lib.rs", "src/main.rs"], ""), ["src/lib.rs", "src/main.rs"]);
         assert!(cut(&["README.md", "data.csv"], "").is_empty());
     }
