@@ -14,11 +14,10 @@ must_not_contain = ["unseen"]
 text = """
 TITLE: hello
 LANGUAGE: python
-REQUIREMENT R1: `hello.py` prints hello.
 STEP 1: Hello
 WRITES: hello.py, test_hello.py
 READS: -
-COVERS: R1
+COVERS: R1, R2
 DO: Print hello.
 END
 """
@@ -42,6 +41,9 @@ from hello import greeting
 class TestHello(unittest.TestCase):
     def test_r1_hello(self):
         self.assertIn("hello", greeting())
+
+    def test_r2_world(self):
+        self.assertTrue(greeting().endswith("world"))
 @@ end
 @@ done It is there.
 """
@@ -88,7 +90,7 @@ fn three_arms_and_hidden_checks() {
         .say(&["bench", "tasks", "tasks", "--seeds", "1", "--provider", "scripted:script.toml"])
         .expect(0)
         .stdout;
-    assert!(table.contains("| edvac | 1 | 100.0 % | 1 | 1 of 1 |"), "{table}");
+    assert!(table.contains("| edvac | 1 | 100.0 % | 1 | 2 of 2 |"), "{table}");
     assert!(home.say(&["bench", "tasks", "nowhere"]).expect(2).stderr.contains("nowhere"));
 }
 

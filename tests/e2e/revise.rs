@@ -183,7 +183,7 @@ text = "@@ write b.txt\ntwo\n@@ end\n@@ done It is there."
 
 [[reply]]
 when = ["You write the plan of a project", "the notes are too short"]
-must_contain = ["REQUIREMENT R1: There are two notes.", "First (wrote a.txt)", "a.txt"]
+must_contain = ["R1: There are two notes.", "First (wrote a.txt)", "a.txt"]
 text = """
 TITLE: notes
 REQUIREMENT R1: something else

@@ -183,17 +183,18 @@ pub fn grammar(options: &GrammarOptions) -> String {
             (Some((_, form)), _) => format!("{header} {form} end"),
             (None, Some(name)) => {
                 let content = tests.as_deref().unwrap_or("code_part+");
-                format!("{} {content} \"```\\n\" end", quoted(&format!("@@ {verb} {path}\n```{name}\n")))
+                format!(
+                    "{} {content} BLANK{{0,{BLANKS_MAX}}} \"```\\n\" end",
+                    quoted(&format!("@@ {verb} {path}\n```{name}\n"))
+                )
             }
             (None, None) => format!("{header} {body} end"),
         }
     };
-    let (with_form, free): (Vec<_>, Vec<_>) =
-        options.writes.iter().partition(|path| formed(path).is_some() || fenced(path).is_some());
-    let mut writes: Vec<_> = with_form.into_iter().map(block).collect();
-    let others = !options.writes.is_empty() || options.each.is_empty();
-    if others && (writes.is_empty() || !free.is_empty()) {
-        writes.push(format!("\"@@ {verb} \" write_path \"\\n\" {body} end"));
+    // Each path in a literal of its own: a lexeme that is the beginning of another would not be gone back to.
+    let mut writes: Vec<_> = options.writes.iter().map(block).collect();
+    if writes.is_empty() && options.each.is_empty() {
+        writes.push(format!("\"@@ {verb} \" PATH \"\\n\" {body} end"));
     }
     let write = if writes.is_empty() { "" } else { "write | " };
     let mut out = format!(
@@ -251,7 +252,6 @@ NUMBER: /[1-9][0-9]{{0,4}}/
              PARAGRAPH: /[^ {CODE}{foreign}#@\\-]([^{CODE}{foreign}.!?]{{1,{SENTENCE_OF_PROSE_CHARS_MAX}}}[.!?]{{1,3}}[\"”’]?){{{min},{max}}}\\n/"
         );
     }
-    let _ = writeln!(out, "write_path: {}", one_of(free.into_iter()));
     let _ = writeln!(out, "read_path: {}", one_of(options.reads.iter().flatten()));
     out
 }

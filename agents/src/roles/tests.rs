@@ -73,6 +73,24 @@ fn worker_prompts() {
     }
 }
 
+/// The rules follow the task: what it prints where, and what it reads.
+#[test]
+fn rules_of_code_have_the_example_that_fits() {
+    for language in ["python", "javascript"] {
+        for (name, task) in [
+            ("exact", "A tool that prints `error: full` to standard error and exits with status 1."),
+            ("lines", "A tool that answers the lines of its standard input."),
+        ] {
+            let about = json!({
+                "grammar": true, "language": language, "keeps": false, "exact": super::words::is_exact(task),
+                "lines": super::words::reads_lines(task),
+            });
+            let text = templates().render("domains/codebase/rules.md", &about).unwrap();
+            insta::assert_snapshot!(format!("rules_{language}_{name}"), text);
+        }
+    }
+}
+
 /// What a grammar sees to is not shown by examples, whose titles a small model would copy.
 #[test]
 fn a_book_under_a_grammar_has_no_examples() {

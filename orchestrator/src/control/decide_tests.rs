@@ -443,6 +443,51 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
     assert_ne!(next(&state).name(), "install", "nothing of it can be installed");
 }
 
+#[test]
+fn a_step_has_its_share_of_a_limited_run() {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let next = |state: &RunState| decide(state, &Rules { domain: &domain }).remove(0);
+    let mut state = checked_once(2, 4);
+    let work = state.work.clone().unwrap();
+    let totals = |tokens: u64| crate::control::state::Totals { prompt_tokens: tokens, ..Default::default() };
+    let limits = Limits { tokens_max: Some(10_000), ..Limits::default() };
+    let began = Work { began: totals(2_000), turns_used: 1, ..work.clone() };
+    assert!(!began.share_is_used(totals(3_999), &limits, 4));
+    assert!(began.share_is_used(totals(4_000), &limits, 4), "a quarter of the 8,000 that were left");
+    assert!(!began.share_is_used(totals(9_999), &limits, 1), "the last one has what is left");
+    assert!(!began.share_is_used(totals(9_999), &Limits::default(), 4), "nothing is limited");
+    let silent = Work { turns_used: 0, ..began.clone() };
+    assert!(!silent.share_is_used(totals(4_000), &limits, 4), "it was not asked yet");
+    // What it has is kept, and the next step begins.
+    state.start.as_mut().unwrap().limits.tokens_max = Some(1_000_000);
+    state.totals.prompt_tokens = 600_000;
+    state.work.as_mut().unwrap().turns_used = 1;
+    let program = state.program.get_or_insert_default();
+    program.instructions.push(Instruction { id: InstructionId(1), ..Instruction::default() });
+    program.instructions.push(Instruction { id: InstructionId(99), ..Instruction::default() });
+    assert!(state.steps_left() > 1);
+    assert_eq!(next(&state).name(), "commit");
+}
+
+#[test]
+fn a_task_that_is_its_own_plan_asks_no_planner() {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let task = "# Sums\n\nFiles:\n- `sums.py`: the function `add`\n- `calc.py`: run as `python3 calc.py`\n\nR1: `add(a, b)` adds.\nR2: `python3 calc.py 1 2` prints 3.\n";
+    let mut state = RunState::default();
+    let mut event = started_with(Limits::default(), false);
+    if let Event::RunStarted { task: own, .. } = &mut event {
+        task.clone_into(own);
+    }
+    state.apply_record(&record(1, RecordKind::Fact, &event)).unwrap();
+    let Effect::Adopt { program, why, .. } = decide(&state, &Rules { domain: &domain }).remove(0) else {
+        panic!("it was planned")
+    };
+    assert_eq!(why, "the task settles it");
+    let steps: Vec<_> = program.instructions.iter().map(|i| (i.writes.join(" "), i.covers.len())).collect();
+    assert_eq!(steps, [("sums.py test_sums.py".to_owned(), 1), ("calc.py test_calc.py".to_owned(), 1)]);
+    assert_eq!(program.requirements[1].text, "`python3 calc.py 1 2` prints 3.");
+}
+
 proptest! {
     #[test]
     fn every_run_ends_and_asks_for_nothing_twice(

@@ -10,7 +10,7 @@ fn rules(languages: &[&str], prose: bool) -> PlanRules {
 
 /// The worked example of a domain's prompt: what stands after "The plan is:".
 fn example(domain: &str, rules: &PlanRules, keeps: bool) -> String {
-    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose, "keeps": keeps, "story": keeps });
+    let view = serde_json::json!({ "languages": rules.languages, "prose": rules.prose, "keeps": keeps, "story": keeps, "given": rules.given });
     let text = templates().render(&format!("domains/{domain}/plan.md"), &view).unwrap();
     text.split_once("The plan is:\n\n").unwrap().1.to_owned()
 }
@@ -32,6 +32,32 @@ fn the_examples_in_the_prompts_are_plans() {
         let covered: Vec<_> = draft.steps.iter().flat_map(|s| &s.covers).collect();
         assert!(draft.requirements.iter().all(|(id, _)| covered.contains(&id)), "{domain}");
     }
+}
+
+#[test]
+fn what_is_settled_is_not_written_again() {
+    let task = "Files:\n- `a.py`: x\n- `b.py`: run as `python3 b.py`\n\nR1: One.\nR2: Two.\n";
+    let rules = rules(&["python"], false).with(crate::roles::planner::given(task));
+    let step =
+        |n: u32, files: &str| format!("STEP {n}: x\nWRITES: {files}\nREADS: -\nCOVERS: R1, R2\nDO: x\n");
+    let both = step(1, "a.py, test_a.py") + &step(2, "b.py, test_b.py");
+    let plan =
+        |requirements: &str, steps: &str| format!("TITLE: x\nLANGUAGE: python\n{requirements}{steps}END\n");
+    let grammar = grammar(&rules);
+    assert_eq!(accepts(&grammar, &plan("", &both)), Ok(()));
+    for (requirements, steps) in [
+        ("REQUIREMENT R1: One.\n", both.as_str()),
+        ("", &step(1, "a.py, test_a.py")),
+        ("", &both.replace("b.py, test", "c.py, test")),
+        ("", &(both.clone() + &step(3, "c.py"))),
+        ("", &both.replace("R2", "R3")),
+    ] {
+        assert!(accepts(&grammar, &plan(requirements, steps)).is_err(), "{requirements}{steps}");
+    }
+    let draft = understand(&plan("", &both), Finish::Stop, &rules.given.requirements).unwrap();
+    assert_eq!(draft.requirements[1], ("R2".into(), "Two.".to_owned()));
+    let own = understand(&plan("REQUIREMENT R1: Other.\n", &both), Finish::Stop, &rules.given.requirements);
+    assert_eq!(own.unwrap(), draft, "its own words for them do not count");
 }
 
 #[test]
