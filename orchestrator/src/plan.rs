@@ -36,7 +36,7 @@ pub fn program(
     if mend {
         coverage::mend(&mut draft, &BTreeSet::new());
     }
-    if !domain.runner(&language).is_empty() {
+    if !domain.runner(&language).is_empty() && !given.requirements.is_empty() {
         coverage::narrow(&mut draft, !given.steps.is_empty());
         coverage::with_tests(&mut draft, &language);
         coverage::split(&mut draft, &language);

@@ -30,6 +30,8 @@ pub struct GrammarOptions {
     pub repairs: bool,
     /// If given, files are chapters.
     pub chapter: Option<Chapter>,
+    /// Whether files of code stand between fences.
+    pub fences: bool,
     /// Files of tests, and the requirements that each has tests for.
     pub tests: Vec<TestFile>,
 }
@@ -119,6 +121,7 @@ impl Default for GrammarOptions {
             reads: None,
             repairs: false,
             chapter: None,
+            fences: false,
             tests: Vec::new(),
         }
     }
@@ -173,7 +176,7 @@ pub fn grammar(options: &GrammarOptions) -> String {
     let is_section = options.chapter.as_ref().is_some_and(|chapter| chapter.section.is_some());
     let verb = if is_section { "append" } else { "write" };
     let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
-    let fenced = |path: &String| fence_of(path).filter(|_| options.chapter.is_none());
+    let fenced = |path: &String| fence_of(path).filter(|_| options.fences);
     let block = |path: &String| {
         let header = quoted(&format!("@@ {verb} {path}\n"));
         let tests =
@@ -182,7 +185,10 @@ pub fn grammar(options: &GrammarOptions) -> String {
         match (formed(path), fenced(path)) {
             (Some((_, form)), _) => format!("{header} {form} end"),
             (None, Some(name)) => {
-                let content = tests.as_deref().unwrap_or("code_part+");
+                // Where tests have a file of their own, none stands in the code.
+                let has_tests = matches!(name, "python" | "javascript");
+                let part = if has_tests && !is_test(path) { "plain_part+" } else { "code_part+" };
+                let content = tests.as_deref().unwrap_or(part);
                 format!(
                     "{} {content} BLANK{{0,{BLANKS_MAX}}} \"```\\n\" end",
                     quoted(&format!("@@ {verb} {path}\n```{name}\n"))
@@ -215,11 +221,13 @@ done: "@@ done " SENTENCE "\n"?
 part: BLANK{{0,{BLANKS_MAX}}} LINE
 edit_part: BLANK{{0,{BLANKS_MAX}}} EDIT_LINE
 code_part: BLANK{{0,{BLANKS_MAX}}} CODE_LINE
+plain_part: BLANK{{0,{BLANKS_MAX}}} PLAIN_LINE
 outside_part: BLANK{{0,{BLANKS_MAX}}} OUTSIDE_LINE
 helper: BLANK{{0,{BLANKS_MAX}}} HELPER_LINE
 
 BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
+PLAIN_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_)[^\r\n]*\n/
 OUTSIDE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]+@|[ \t]+(async[ \t]*)?def|(async[ \t]*)?def[^\r\n]test|[ \t]*(test|it)\()[^\r\n]*\n/
 HELPER_LINE: /    def (setUp|tearDown|run_[a-z_]+)\([^\r\n]*\):\n/
 CODE_LINE: /[^\r\n]+\n/ & ~/(@@|```)[^\r\n]*\n/
@@ -256,6 +264,10 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     out
 }
 
+fn is_test(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.contains("test"))
+}
+
 /// What stands behind the fence around a file of code. Models for code end a file with its fence; without one, small ones do
 /// not come to an end, or write prose behind it.
 fn fence_of(path: &str) -> Option<&'static str> {
@@ -288,7 +300,9 @@ fn start(options: &GrammarOptions, questions: &[&str]) -> String {
         } else {
             format!(" | note? ({})", questions.join(" | "))
         };
-        format!("note?{each} change{{0,{further}}} done{ask}")
+        // A range to 0 is no range.
+        let further = if further == 0 { String::new() } else { format!(" change{{0,{further}}}") };
+        format!("note?{each}{further} done{ask}")
     } else if options.repairs {
         let ask =
             if questions.is_empty() { String::new() } else { format!(" | note ({})", questions.join(" | ")) };

@@ -57,7 +57,7 @@ fn options_narrow_it() {
         ..GrammarOptions::default()
     };
     let grammar = grammar(&options);
-    assert_eq!(accepts(&grammar, "@@ write test_a.py\n```python\nx\n```\n@@ end\n@@ done x"), Ok(()));
+    assert_eq!(accepts(&grammar, "@@ write test_a.py\nx\n@@ end\n@@ done x"), Ok(()));
     for text in
         [GOOD[4], "@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"]
     {
@@ -68,7 +68,7 @@ fn options_narrow_it() {
 #[test]
 fn a_file_of_code_ends_with_its_fence() {
     let writes = ["a.mjs", "a.txt", "Makefile"].map(str::to_owned).to_vec();
-    let grammar = grammar(&GrammarOptions { writes, ..GrammarOptions::default() });
+    let grammar = grammar(&GrammarOptions { writes, fences: true, ..GrammarOptions::default() });
     let code = "@@ write a.mjs\n```javascript\nlet x = `\n`;\n```\n@@ end\n@@ done x";
     for text in
         [code, "@@ write a.txt\n```\nx\n```\ny\n@@ end\n@@ done x", "@@ write Makefile\nx\n@@ end\n@@ done x"]
@@ -80,6 +80,7 @@ fn a_file_of_code_ends_with_its_fence() {
         code.replace("```\n@@ end", "@@ end"),
         code.replace("```\n@@ end", "```\nThis is a file.\n@@ end"),
         code.replace("let", "```\nlet"),
+        code.replace("let", "def test_a():\nlet"),
     ] {
         assert!(accepts(&grammar, &text).is_err(), "{text:?}");
     }
@@ -89,10 +90,20 @@ fn a_file_of_code_ends_with_its_fence() {
 }
 
 #[test]
+fn one_file_may_be_all() {
+    let options = GrammarOptions { blocks_max: 2, each: vec!["a.py".into()], ..GrammarOptions::default() };
+    let grammar = grammar(&options);
+    let file = "@@ write a.py\nx\n@@ end\n";
+    assert_eq!(accepts(&grammar, &format!("{file}@@ done x")), Ok(()));
+    assert!(accepts(&grammar, &format!("{file}@@ delete b.py\n@@ done x")).is_err());
+}
+
+#[test]
 fn a_file_of_tests_has_one_or_two_for_each_requirement() {
     let grammar_of = |path: &str| {
         grammar(&GrammarOptions {
             each: vec![path.into()],
+            fences: true,
             tests: vec![TestFile { path: path.into(), ids: vec!["R2".into(), "R4".into()] }],
             ..GrammarOptions::default()
         })
@@ -292,7 +303,7 @@ fn each_file_is_written_once_and_before_anything_else() {
         run: false,
         ..GrammarOptions::default()
     };
-    let file = |path: &str| format!("@@ write {path}\n```python\nx = 1\n```\n@@ end\n");
+    let file = |path: &str| format!("@@ write {path}\nx = 1\n@@ end\n");
     let both = file("a.py") + &file("test_a.py");
     let alone = grammar(&options);
     for text in

@@ -12,7 +12,7 @@ mod given;
 mod grammar;
 mod understand;
 
-pub use given::{Given, given, lists, settled};
+pub use given::{Given, given, is_listed, lists, settled};
 pub use grammar::grammar;
 pub use understand::understand;
 

@@ -82,7 +82,7 @@ fn rules_of_code_have_the_example_that_fits() {
             ("lines", "A tool that answers the lines of its standard input."),
         ] {
             let about = json!({
-                "grammar": true, "language": language, "keeps": false, "exact": super::words::is_exact(task),
+                "fences": true, "language": language, "keeps": false, "exact": super::words::is_exact(task),
                 "lines": super::words::reads_lines(task),
             });
             let text = templates().render("domains/codebase/rules.md", &about).unwrap();

@@ -114,10 +114,12 @@ pub fn fragments(
     };
 
     let (steps, left_out) = around(&program.instructions, instruction);
+    // Measured for tasks that list their requirements, and only there: see `docs/log.md`.
+    let fences = view.grammar && planner::is_listed(view.task);
     let about = json!({
-        "can_run": view.can_run, "grammar": view.grammar, "language": program.language, "task": view.task.trim(),
-        "keeps": words::keeps_something(view.task), "lines": words::reads_lines(view.task),
-        "exact": words::is_exact(view.task), "story": words::is_story(view.task),
+        "can_run": view.can_run, "grammar": view.grammar, "fences": fences, "language": program.language, "task": view.task.trim(),
+        "keeps": words::keeps_something(view.task), "lines": planner::is_listed(view.task) && words::reads_lines(view.task),
+        "exact": planner::is_listed(view.task) && words::is_exact(view.task), "story": words::is_story(view.task),
         "requirements": words::requirements(&program.requirements, None),
         "listed": planner::lists(view.task, &program.requirements), "steps": steps, "steps_left_out": left_out,
     });
@@ -177,8 +179,9 @@ struct StepWords<'a> {
 fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
     let WorkerView { program, instruction, .. } = view;
     // That there are tests at all is shown by those of everything else; told of it, small models write a test of that.
+    let is_listed = planner::is_listed(view.task);
     let by_all = |id: &RequirementId| {
-        instruction.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
+        is_listed && instruction.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
     };
     let own: Vec<_> = instruction.covers.iter().filter(|id| !by_all(id)).cloned().collect();
     StepWords {

@@ -155,7 +155,9 @@ impl Performer {
             .filter(|id| !shown_by_all(id))
             .map(|id| id.as_str().to_owned())
             .collect();
-        let tests = each.iter().filter(|path| check::fault::is_test(path));
+        let is_listed = state.start.as_ref().is_some_and(|start| planner::is_listed(&start.task));
+        let fences = is_listed && chapter.is_none();
+        let tests = each.iter().filter(|path| fences && check::fault::is_test(path));
         let tests = tests.map(|path| TestFile { path: path.clone(), ids: ids.clone() }).collect();
         let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();
@@ -164,6 +166,7 @@ impl Performer {
         let chapters = chapters.len().max(1);
         Ok(GrammarOptions {
             blocks_max,
+            fences,
             tests,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             each,

@@ -86,6 +86,11 @@ pub fn settled(task: &str) -> Option<PlanDraft> {
     })
 }
 
+/// Whether a task lists its requirements itself.
+pub fn is_listed(task: &str) -> bool {
+    !given(task).requirements.is_empty()
+}
+
 /// Whether a task has these requirements as lines of its own, with their ids, so that nobody who sees it has to be told them.
 pub fn lists(task: &str, requirements: &[Requirement]) -> bool {
     let own = numbered(task);
