@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use edvac_memory::store::path::is_test;
+
 /// What a grammar allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrammarOptions {
@@ -262,10 +264,6 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     }
     let _ = writeln!(out, "read_path: {}", one_of(options.reads.iter().flatten()));
     out
-}
-
-fn is_test(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.contains("test"))
 }
 
 /// What stands behind the fence around a file of code. Models for code end a file with its fence; without one, small ones do

@@ -60,9 +60,34 @@ fn component_fault(name: &str) -> Option<&'static str> {
     }
 }
 
+/// The last part of a path.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether a file holds tests, by the names that the runners of all known languages look for.
+pub fn is_test(path: &str) -> bool {
+    let name = file_name(path);
+    name.starts_with("test")
+        || name.contains(".test.")
+        || name.contains("_test.")
+        || path.starts_with("tests/")
+}
+
+/// A file's name without its endings and without what marks it as a test: `a` for `a.py`, `test_a.py`, `a.test.mjs`.
+pub fn stem(path: &str) -> &str {
+    let name = file_name(path).split('.').next().unwrap_or_default();
+    name.strip_prefix("test_").or_else(|| name.strip_suffix("_test")).unwrap_or(name)
+}
+
+/// Whether a file is text for people.
+pub fn is_text(path: &str) -> bool {
+    [".md", ".txt", ".rst"].iter().any(|end| path.ends_with(end))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, is_test, is_text, stem};
 
     #[test]
     fn usable_paths() {
@@ -100,5 +125,17 @@ mod tests {
         }
         assert!(check(&"a/".repeat(40)).is_err());
         assert!(check(&"a".repeat(600)).is_err());
+    }
+
+    #[test]
+    fn tests_are_known_by_their_names() {
+        for path in ["test_a.py", "a_test.go", "x/a.test.mjs", "tests/cli.rs", "test.py"] {
+            assert!(is_test(path), "{path}");
+        }
+        for path in ["latest.py", "contest.mjs", "src/attestation.rs", "README.md"] {
+            assert!(!is_test(path), "{path}");
+        }
+        assert_eq!(["a.py", "x/test_a.py", "a_test.go", "a.test.mjs"].map(stem), ["a"; 4]);
+        assert!(is_text("docs/a.md") && !is_text("a.py"));
     }
 }

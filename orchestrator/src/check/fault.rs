@@ -9,6 +9,7 @@ use edvac_memory::ids::TreeId;
 use edvac_memory::index::FileStoreView;
 use edvac_memory::program::CheckKind;
 use edvac_memory::store::StoreError;
+use edvac_memory::store::path::is_test;
 use edvac_memory::verdict::{CheckReport, TestOutcome, Verdict};
 use regex::Regex;
 use tree_sitter::{Node, Point, Tree};
@@ -207,14 +208,6 @@ fn until(place: &Place, mark: &Mark<'_>) -> Option<String> {
     let end = line.char_indices().nth(indent + mark.end).map(|(at, _)| at)?;
     let before: usize = place.text.split_inclusive('\n').take(number).map(str::len).sum();
     (end < line.len()).then(|| place.text[..before + end].to_owned())
-}
-
-pub(crate) fn is_test(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.starts_with("test")
-        || name.contains(".test.")
-        || name.contains("_test.")
-        || path.starts_with("tests/")
 }
 
 /// Definitions outside the tests that a test names, or that helpers in its file name for it; the last named first,

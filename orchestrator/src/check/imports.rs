@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use edvac_memory::store::path::is_test;
 use regex::Regex;
 use tree_sitter::{Language, Node};
 
-use super::fault::{Source, is_test};
+use super::fault::Source;
 use super::syntax;
 
 /// Modules of Python that are used by their own name.

@@ -9,9 +9,9 @@ use edvac_memory::ids::TreeId;
 use edvac_memory::index::FileStoreView;
 use edvac_memory::program::Retirement;
 use edvac_memory::store::StoreError;
+use edvac_memory::store::path::is_test;
 use edvac_memory::verdict::{Outcome, Verdict};
 
-use super::fault::is_test;
 use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory, TestFacts, last_part};
 use super::{Found, Ground};
 

@@ -8,6 +8,7 @@ use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions, TestFile};
 use edvac_agents::roles::{planner, repairer, reviewer, summariser};
 use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{Check, CheckKind, Instruction};
+use edvac_memory::store::path;
 
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::check;
@@ -118,7 +119,7 @@ impl Performer {
             let present = store.list(&work.tree)?;
             (writes, each) = writes.into_iter().partition(|path| present.contains_key(path));
             // Tests of other steps are not its business: what it may change of them, it says as a repair.
-            let others = |path: &String| check::fault::is_test(path) && !instruction.writes.contains(path);
+            let others = |path: &String| path::is_test(path) && !instruction.writes.contains(path);
             for path in present.into_keys() {
                 let lines = store.read(&work.tree, &path)?.split(|byte| *byte == b'\n').count() - 1;
                 edits |= lines > REWRITTEN_LINES_MAX;
@@ -157,7 +158,7 @@ impl Performer {
             .collect();
         let is_listed = state.start.as_ref().is_some_and(|start| planner::is_listed(&start.task));
         let fences = is_listed && chapter.is_none();
-        let tests = each.iter().filter(|path| fences && check::fault::is_test(path));
+        let tests = each.iter().filter(|path| fences && path::is_test(path));
         let tests = tests.map(|path| TestFile { path: path.clone(), ids: ids.clone() }).collect();
         let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_agents::roles::planner::{PlanDraft, StepDraft};
 use edvac_memory::ids::RequirementId;
-
-use super::tidy::{file_name, is_test, stem};
+use edvac_memory::store::path::{file_name, is_test, is_text, stem};
 
 /// Most requirements that a step has tests for; of more, the reply with code and tests together is too long for small models.
 const COVERED_MAX: usize = 5;
@@ -129,10 +128,6 @@ fn first_with_symbol(steps: &[StepDraft], text: &str) -> Option<usize> {
     let is_called = code[end..].starts_with(['.', '(']) && end > 0;
     let symbol = format!("`{}`", &code[..end]);
     steps.iter().position(|step| is_called && step.text.contains(&symbol))
-}
-
-fn is_text(path: &str) -> bool {
-    [".md", ".txt", ".rst"].iter().any(|end| path.ends_with(end))
 }
 
 /// The last step that writes a file which a sentence names in backticks.

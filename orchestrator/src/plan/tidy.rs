@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use edvac_agents::roles::planner::{Given, PlanDraft, StepDraft};
 use edvac_memory::ids::RequirementId;
+use edvac_memory::store::path::file_name;
 use regex::{NoExpand, Regex};
 use similar::TextDiff;
 
@@ -249,20 +250,6 @@ fn javascript_name(name: &str) -> Option<String> {
     (better != name).then_some(better)
 }
 
-pub(super) fn is_test(path: &str) -> bool {
-    file_name(path).contains("test")
-}
-
-/// A file's name without what says what kind of file it is, and that it is a test.
-pub(super) fn stem(path: &str) -> &str {
-    let name = file_name(path).split('.').next().unwrap_or_default();
-    name.strip_prefix("test_").or_else(|| name.strip_suffix("_test")).unwrap_or(name)
-}
-
-pub(super) fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,5 +342,30 @@ mod tests {
         );
         assert_eq!(draft.steps[0].covers, ["R1", "R3", "R7"].map(RequirementId::from));
         assert_eq!(draft.steps[0].text, "Test test_r3_file_is_read, test_r3_again and test_r7_back.");
+    }
+
+    #[test]
+    fn what_a_task_names_is_there_and_keeps_its_name() {
+        let task = "Files:\n- todo-app.js\n- notes.md\n";
+        let requirements =
+            vec![edvac_memory::program::Requirement { id: "R1".into(), text: "It adds.".into() }];
+        let given =
+            Given { requirements, files: vec!["todo-app.js".into(), "notes.md".into()], steps: vec![] };
+        let mut draft = PlanDraft {
+            steps: vec![StepDraft {
+                text: "Write todo-app.js.\n- `test_r1_adds`, `test_r1_again`\n- `add` returns nothing."
+                    .to_owned(),
+                writes: vec!["todo-app.js".to_owned()],
+                ..StepDraft::default()
+            }],
+            ..PlanDraft::default()
+        };
+        tidy(&mut draft, "javascript", None, task, &given);
+        assert_eq!(draft.steps[0].writes, ["todo-app.js"]);
+        assert_eq!(draft.steps[0].text, "Write todo-app.js.\n- `add` returns nothing.");
+        assert_eq!(
+            (draft.steps[1].writes.join(" "), draft.steps[1].reads.join(" ")),
+            ("notes.md".into(), "todo-app.js".into())
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use edvac_memory::ids::RequirementId;
 use edvac_memory::program::Requirement;
+use edvac_memory::store::path::{file_name, is_test, is_text, stem};
 use regex::Regex;
 use serde::Serialize;
 
@@ -195,7 +196,7 @@ fn go_on(found: &mut [String], text: &str) {
 fn files(task: &str) -> Vec<(String, String)> {
     static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r"^\**`?((?:[A-Za-z0-9_-]+/){0,6}[A-Za-z0-9_-][A-Za-z0-9._-]*\.[A-Za-z0-9]{1,8})`?\**(?:[\s:(,]+(.*))?$",
+            r"^\**`?((?:[A-Za-z0-9_][A-Za-z0-9_-]*/){0,6}[A-Za-z0-9_][A-Za-z0-9._-]*\.[A-Za-z0-9]{1,8})`?\**(?:[\s:(,]+(.*))?$",
         )
         .ok()
     });
@@ -250,14 +251,6 @@ fn steps(files: &[String], task: &str) -> Vec<Vec<String>> {
     steps
 }
 
-fn is_test(path: &str) -> bool {
-    file_name(path).contains("test")
-}
-
-fn is_text(path: &str) -> bool {
-    [".md", ".txt", ".rst"].iter().any(|end| path.ends_with(end))
-}
-
 fn is_code(path: &str) -> bool {
     language_of(path).is_some()
 }
@@ -270,16 +263,6 @@ fn language_of(path: &str) -> Option<&'static str> {
         "go" => "go",
         _ => return None,
     })
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-/// A file's name without its endings and without what marks it as a test.
-fn stem(path: &str) -> &str {
-    let name = file_name(path).split('.').next().unwrap_or_default();
-    name.strip_prefix("test_").or_else(|| name.strip_suffix("_test")).unwrap_or(name)
 }
 
 /// Where the tests of a file stand that has none of its own in the list; nowhere in Rust, where they stand in it.
