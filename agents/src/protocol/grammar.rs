@@ -32,10 +32,8 @@ pub struct GrammarOptions {
     pub repairs: bool,
     /// If given, files are chapters.
     pub chapter: Option<Chapter>,
-    /// Whether files of code stand between fences.
-    pub fences: bool,
-    /// Files of tests, and the requirements that each has tests for.
-    pub tests: Vec<TestFile>,
+    /// If given, files of code stand between fences, and of these files of tests it is settled what they test.
+    pub fenced: Option<Vec<TestFile>>,
 }
 
 /// A file of tests in a language whose tests are known by their first line: Python and JavaScript. It has one or two tests for
@@ -123,8 +121,7 @@ impl Default for GrammarOptions {
             reads: None,
             repairs: false,
             chapter: None,
-            fences: false,
-            tests: Vec::new(),
+            fenced: None,
         }
     }
 }
@@ -178,11 +175,12 @@ pub fn grammar(options: &GrammarOptions) -> String {
     let is_section = options.chapter.as_ref().is_some_and(|chapter| chapter.section.is_some());
     let verb = if is_section { "append" } else { "write" };
     let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
-    let fenced = |path: &String| fence_of(path).filter(|_| options.fences);
+    let test_files = options.fenced.as_deref().unwrap_or_default();
+    let fenced = |path: &String| fence_of(path).filter(|_| options.fenced.is_some());
     let block = |path: &String| {
         let header = quoted(&format!("@@ {verb} {path}\n"));
         let tests =
-            options.tests.iter().zip(0..).find(|(tests, _)| tests.path == *path && !tests.ids.is_empty());
+            test_files.iter().zip(0..).find(|(tests, _)| tests.path == *path && !tests.ids.is_empty());
         let tests = tests.and_then(|(tests, at)| tests.rules(at)).map(|(body, _)| body);
         match (formed(path), fenced(path)) {
             (Some((_, form)), _) => format!("{header} {form} end"),
@@ -246,7 +244,7 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     for (n, path) in options.each.iter().enumerate() {
         let _ = writeln!(out, "each_{n}: {}", block(path));
     }
-    for (tests, at) in options.tests.iter().zip(0..) {
+    for (tests, at) in test_files.iter().zip(0..) {
         out.extend(tests.rules(at).map(|(_, rules)| rules));
     }
     if options.run {

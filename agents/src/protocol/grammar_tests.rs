@@ -68,7 +68,7 @@ fn options_narrow_it() {
 #[test]
 fn a_file_of_code_ends_with_its_fence() {
     let writes = ["a.mjs", "a.txt", "Makefile"].map(str::to_owned).to_vec();
-    let grammar = grammar(&GrammarOptions { writes, fences: true, ..GrammarOptions::default() });
+    let grammar = grammar(&GrammarOptions { writes, fenced: Some(Vec::new()), ..GrammarOptions::default() });
     let code = "@@ write a.mjs\n```javascript\nlet x = `\n`;\n```\n@@ end\n@@ done x";
     for text in
         [code, "@@ write a.txt\n```\nx\n```\ny\n@@ end\n@@ done x", "@@ write Makefile\nx\n@@ end\n@@ done x"]
@@ -103,8 +103,7 @@ fn a_file_of_tests_has_one_or_two_for_each_requirement() {
     let grammar_of = |path: &str| {
         grammar(&GrammarOptions {
             each: vec![path.into()],
-            fences: true,
-            tests: vec![TestFile { path: path.into(), ids: vec!["R2".into(), "R4".into()] }],
+            fenced: Some(vec![TestFile { path: path.into(), ids: vec!["R2".into(), "R4".into()] }]),
             ..GrammarOptions::default()
         })
     };

@@ -157,9 +157,10 @@ impl Performer {
             .map(|id| id.as_str().to_owned())
             .collect();
         let is_listed = state.start.as_ref().is_some_and(|start| planner::is_listed(&start.task));
-        let fences = is_listed && chapter.is_none();
-        let tests = each.iter().filter(|path| fences && path::is_test(path));
-        let tests = tests.map(|path| TestFile { path: path.clone(), ids: ids.clone() }).collect();
+        let fenced = (is_listed && chapter.is_none()).then(|| {
+            let tests = each.iter().filter(|path| path::is_test(path));
+            tests.map(|path| TestFile { path: path.clone(), ids: ids.clone() }).collect()
+        });
         let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();
         let writes_of_all = program_of(state)?.instructions.iter().flat_map(|i| &i.writes);
@@ -167,8 +168,7 @@ impl Performer {
         let chapters = chapters.len().max(1);
         Ok(GrammarOptions {
             blocks_max,
-            fences,
-            tests,
+            fenced,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             each,
             writes,
