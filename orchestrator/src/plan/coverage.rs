@@ -63,7 +63,8 @@ pub(super) fn split(draft: &mut PlanDraft, language: &str) {
         let tests: Vec<_> = step.writes.iter().filter(|path| is_test(path)).cloned().collect();
         let code: Vec<_> = step.writes.iter().filter(|path| !is_test(path)).cloned().collect();
         let more = match (tests.as_slice(), code.is_empty()) {
-            ([test], false) if step.covers.len() > COVERED_MAX => {
+            // Where no other file of tests can be named, all stay together.
+            ([test], false) if step.covers.len() > COVERED_MAX && numbered(test, language, 2).is_some() => {
                 let rest = step.covers.split_off(COVERED_MAX);
                 let ids: Vec<_> = rest.iter().map(RequirementId::as_str).collect();
                 let said = format!(
@@ -231,6 +232,11 @@ mod tests {
         let mut draft = draft(&SEVEN, vec![step(&["src/lib.rs"], &all)]);
         split(&mut draft, "rust");
         assert_eq!(draft.steps.len(), 1, "its tests stand in it");
+        for (language, test) in [("go", "kv_test.go"), ("javascript", "test_kv.mjs")] {
+            let mut draft = super::tests::draft(&SEVEN, vec![step(&["kv", test], &all)]);
+            split(&mut draft, language);
+            assert_eq!(covers(&draft), ["R1 R2 R3 R4 R5 R6 R7"], "none is lost");
+        }
     }
 
     #[test]
