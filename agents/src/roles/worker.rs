@@ -180,10 +180,7 @@ fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
     let WorkerView { program, instruction, .. } = view;
     // That there are tests at all is shown by those of everything else; told of it, small models write a test of that.
     let is_listed = planner::is_listed(view.task);
-    let by_all = |id: &RequirementId| {
-        is_listed && instruction.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
-    };
-    let own: Vec<_> = instruction.covers.iter().filter(|id| !by_all(id)).cloned().collect();
+    let own = if is_listed { instruction.named_by_tests() } else { instruction.covers.clone() };
     StepWords {
         id: instruction.id.0,
         title: &instruction.title,

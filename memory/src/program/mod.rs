@@ -98,6 +98,14 @@ pub struct Retirement {
 }
 
 impl Instruction {
+    /// The requirements for which a test of their own has to be there: not those that all its tests show together.
+    pub fn named_by_tests(&self) -> Vec<RequirementId> {
+        let by_all = |id: &&RequirementId| {
+            self.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
+        };
+        self.covers.iter().filter(|id| !by_all(id)).cloned().collect()
+    }
+
     /// The section of a chapter that it writes behind those that are there; none where it writes whole files.
     pub fn section(&self) -> Option<u32> {
         self.checks.iter().find_map(|check| match check.kind {

@@ -6,7 +6,6 @@ use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions, TestFile};
 use edvac_agents::roles::{planner, repairer, reviewer, summariser};
-use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{Check, CheckKind, Instruction};
 use edvac_memory::store::path;
 
@@ -147,15 +146,7 @@ impl Performer {
             each.truncate(1);
             blocks_max = 2;
         }
-        let shown_by_all = |id: &RequirementId| {
-            instruction.checks.iter().any(|c| c.kind == CheckKind::Tests && c.covers.contains(id))
-        };
-        let ids: Vec<_> = instruction
-            .covers
-            .iter()
-            .filter(|id| !shown_by_all(id))
-            .map(|id| id.as_str().to_owned())
-            .collect();
+        let ids: Vec<_> = instruction.named_by_tests().into_iter().map(|id| id.0).collect();
         let is_listed = state.start.as_ref().is_some_and(|start| planner::is_listed(&start.task));
         let fenced = (is_listed && chapter.is_none()).then(|| {
             let tests = each.iter().filter(|path| path::is_test(path));
