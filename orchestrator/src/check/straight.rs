@@ -1,6 +1,7 @@
 //! What small models write wrong again and again, also when they are shown the error, and what has one right answer, which is
 //! given here: a module of the language that is used and not imported; in JavaScript the types of a plan behind the names, a
-//! name exported twice, and imports of packages that are not used and not there.
+//! name exported twice or defined beside its import, a constant that is assigned, and imports of packages that are not used
+//! and not there.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -55,12 +56,22 @@ fn as_node_takes_it(mut text: String, javascript: &Language, done: &mut Vec<&'st
             unused_packages as fn(&str, Node<'_>) -> Ranges,
         ),
         ("a second export of a name removed", second_exports),
+        ("a second definition of what is imported removed", defined_again),
     ] {
         let Ok(tree) = tree(&text, javascript) else { return text };
         let ranges = if tree.root_node().has_error() { Vec::new() } else { ranges(&text, tree.root_node()) };
         if !ranges.is_empty() {
             text = without(&text, ranges.into_iter());
             done.push(what);
+        }
+    }
+    if let Ok(tree) = tree(&text, javascript) {
+        let consts = assigned_constants(&text, tree.root_node());
+        for const_word in consts.iter().rev() {
+            text.replace_range(const_word.clone(), "let");
+        }
+        if !consts.is_empty() {
+            done.push("a constant that is assigned made a variable");
         }
     }
     text
@@ -146,6 +157,69 @@ fn second_exports(text: &str, root: Node<'_>) -> Ranges {
     ranges
 }
 
+/// Definitions, on the file's own level, of names that it imports from another file of the project: Node takes no such file.
+fn defined_again(text: &str, root: Node<'_>) -> Ranges {
+    let source_of = |import: &Node<'_>| import.child_by_field_name("source").map(|s| &text[s.byte_range()]);
+    let imported: BTreeSet<&str> = nodes(root)
+        .filter(|node| node.kind() == "import_statement")
+        .filter(|import| source_of(import).is_some_and(|s| s.trim_matches(['"', '\'']).starts_with('.')))
+        .flat_map(|import| nodes(import).filter(|node| node.kind() == "import_specifier").collect::<Vec<_>>())
+        .filter_map(|name| name.child_by_field_name("alias").or_else(|| name.child_by_field_name("name")))
+        .map(|name| &text[name.byte_range()])
+        .collect();
+    let mut cursor = root.walk();
+    let tops = root.children(&mut cursor);
+    tops.filter(|top| {
+        let own = top.child_by_field_name("declaration").unwrap_or(*top);
+        let is_kind = matches!(own.kind(), "function_declaration" | "class_declaration");
+        let name = own.child_by_field_name("name").map(|name| &text[name.byte_range()]);
+        is_kind && name.is_some_and(|name| imported.contains(name))
+    })
+    .map(|top| {
+        let comment = top.prev_sibling().filter(|before| before.kind() == "comment");
+        comment.map_or(top.start_byte(), |comment| comment.start_byte())..top.end_byte()
+    })
+    .collect()
+}
+
+/// The word `const` of variables that something assigns within the block that declares them, in the order of the file.
+fn assigned_constants(text: &str, root: Node<'_>) -> Ranges {
+    if root.has_error() {
+        return Vec::new();
+    }
+    let assigned = |block: Node<'_>, name: &str| {
+        nodes(block).any(|node| {
+            let target = match node.kind() {
+                "assignment_expression" | "augmented_assignment_expression" => {
+                    node.child_by_field_name("left")
+                }
+                "update_expression" => node.child_by_field_name("argument"),
+                _ => None,
+            };
+            target.is_some_and(|t| t.kind() == "identifier" && &text[t.byte_range()] == name)
+        })
+    };
+    // Another variable of the name further in is another one; whoever has two of a name is left alone.
+    let declared = |block: Node<'_>, name: &str| {
+        let declares = |node: &Node<'_>| {
+            let is_one = node.kind() == "variable_declarator" || node.kind() == "formal_parameters";
+            is_one && identifiers(text, *node).next().is_some_and(|first| first == name)
+        };
+        nodes(block).filter(declares).count()
+    };
+    nodes(root)
+        .filter(|node| node.kind() == "lexical_declaration" && text[node.byte_range()].starts_with("const"))
+        .filter(|declaration| {
+            let Some(block) = declaration.parent() else { return false };
+            let mut cursor = declaration.walk();
+            let names = declaration.children(&mut cursor).filter_map(|n| n.child_by_field_name("name"));
+            let names: Vec<_> = names.filter(|n| n.kind() == "identifier").collect();
+            names.iter().map(|n| &text[n.byte_range()]).any(|n| assigned(block, n) && declared(block, n) == 1)
+        })
+        .map(|declaration| declaration.start_byte()..declaration.start_byte() + "const".len())
+        .collect()
+}
+
 fn identifiers<'a>(text: &'a str, node: Node<'a>) -> impl Iterator<Item = &'a str> {
     nodes(node).filter(|n| n.kind() == "identifier").map(|n| &text[n.byte_range()])
 }
@@ -201,5 +275,31 @@ mod tests {
         assert_eq!(straight("export { a, c, b };\n").as_deref(), Some("export {  c,  };"));
         assert_eq!(straight("export { c };\n"), None);
         assert_eq!(straight("export { c as a2, a as a3 };\n"), None);
+    }
+
+    #[test]
+    fn what_is_imported_is_not_defined_again() {
+        let file =
+            |middle: &str| format!("import {{ a, b as c }} from \"./a.mjs\";\n\n{middle}function d() {{}}\n");
+        let again = file("/** It. */\nexport function a(x) {\n  return a(x);\n}\nclass c {}\n");
+        let (text, done) = straightened("b.mjs", &again).unwrap();
+        assert_eq!(text, file("\n\n"));
+        assert_eq!(done, ["a second definition of what is imported removed"]);
+        assert_eq!(straightened("b.mjs", &file("function b() {}\n")), None, "its name here is another one");
+        assert_eq!(straightened("b.mjs", "import { test } from \"node:test\";\nfunction test() {}\n"), None);
+    }
+
+    #[test]
+    fn what_is_assigned_is_no_constant() {
+        let file = |word: &str| {
+            format!(
+                "function f(all) {{\n  {word} open = all;\n  const n = 1;\n  if (n) {{\n    open = [];\n  }}\n  return open;\n}}\n"
+            )
+        };
+        let (text, done) = straightened("b.mjs", &file("const")).unwrap();
+        assert_eq!((text, done), (file("let"), vec!["a constant that is assigned made a variable"]));
+        let two = "const a = 1;\nfunction f() {\n  let a = 2;\n  a = 3;\n}\n";
+        assert_eq!(straightened("b.mjs", two), None, "the other one is assigned");
+        assert_eq!(straightened("b.mjs", "const a = {};\na.b = 1;\n"), None);
     }
 }
