@@ -27,6 +27,8 @@ use crate::sandbox::{Refusal, Sandbox};
 const DOMAIN: &str = "codebase";
 /// Replies that the tool loop has. Its tokens end first.
 const LOOP_TURNS_MAX: u32 = 40;
+/// Tokens of the one reply that has to hold a whole project.
+const PROMPT_REPLY_TOKENS_MAX: u32 = 6144;
 /// A claim is about the requirement that its sentence is most like, if it is at least so much like it.
 const ALIKE_MIN: f32 = 0.5;
 
@@ -182,13 +184,14 @@ pub fn read(dir: &Path) -> std::result::Result<Vec<Task>, TaskError> {
 
 /// The order by which an arm works on a task. All have the same tokens; the plain arms are programs of one step without checks.
 pub fn order(task: &Task, arm: Arm, seed: u64, domain: &Domain, limits: &Limits) -> Order {
-    let plain = |turns_max| {
-        let limits = Limits { turns_max, attempts_max: 1, repairs_max: 0, ..limits.clone() };
+    let plain = |turns_max, reply_tokens_max| {
+        let limits =
+            Limits { turns_max, attempts_max: 1, repairs_max: 0, reply_tokens_max, ..limits.clone() };
         (Some(one_step(task, domain)), limits)
     };
     let (program, limits) = match arm {
-        Arm::Prompt => plain(1),
-        Arm::Loop => plain(LOOP_TURNS_MAX),
+        Arm::Prompt => plain(1, PROMPT_REPLY_TOKENS_MAX.max(limits.reply_tokens_max)),
+        Arm::Loop => plain(LOOP_TURNS_MAX, limits.reply_tokens_max),
         Arm::Edvac => (task.program.clone(), limits.clone()),
     };
     Order { task: task.text.clone(), domain: DOMAIN.to_owned(), seed, program, limits, ..Order::default() }
