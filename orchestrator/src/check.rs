@@ -12,6 +12,7 @@ mod imports;
 pub mod integrity;
 mod prose;
 mod sound;
+mod starts;
 mod straight;
 mod syntax;
 mod tests_run;
@@ -138,6 +139,7 @@ async fn execute(kind: &CheckKind, ground: &Ground<'_>) -> Found {
         CheckKind::Runs { command, input, exit_status, output } => {
             command::runs(command, input.as_deref(), *exit_status, output, ground).await
         }
+        CheckKind::Starts { commands } => starts::starts(commands, ground).await,
         CheckKind::Http { start, port, requests } => http::http(start, *port, requests, ground).await,
         CheckKind::Golden { command, files } => command::golden(command.as_deref(), files, ground).await,
         on_files => read(on_files, ground).unwrap_or_else(|error| match error {
@@ -182,6 +184,7 @@ fn read(kind: &CheckKind, ground: &Ground<'_>) -> Result<Found, StoreError> {
         | CheckKind::Tests
         | CheckKind::Lints
         | CheckKind::Runs { .. }
+        | CheckKind::Starts { .. }
         | CheckKind::Http { .. }
         | CheckKind::Golden { .. } => Found::nothing("this is run, not read"),
     })

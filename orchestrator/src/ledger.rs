@@ -208,7 +208,13 @@ pub fn describe(kind: &CheckKind) -> String {
         CheckKind::Links { path } => format!("the links of {path} lead somewhere"),
         CheckKind::Builds => "the project builds".to_owned(),
         CheckKind::Lints => "the linter finds nothing".to_owned(),
-        CheckKind::Runs { command, .. } => format!("`{command}` does what it should"),
+        CheckKind::Runs { command, .. } => {
+            format!("`{}` does what it should", command.lines().collect::<Vec<_>>().join("; "))
+        }
+        CheckKind::Starts { commands } => match commands.as_slice() {
+            [command] => format!("`{command}` starts"),
+            _ => format!("{} command lines start", commands.len()),
+        },
         CheckKind::Http { start, requests, .. } => {
             format!("`{start}` answers {} request(s)", requests.len())
         }

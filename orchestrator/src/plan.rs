@@ -2,6 +2,7 @@
 
 mod coverage;
 mod sections;
+mod shown;
 mod tidy;
 
 use std::collections::BTreeSet;
@@ -9,12 +10,14 @@ use std::sync::LazyLock;
 
 use edvac_agents::roles::planner::{self, PlanDraft, StepDraft};
 use edvac_memory::ids::{InstructionId, RequirementId};
-use edvac_memory::program::{Control, Instruction, Program, Requirement, validate::validate};
+use edvac_memory::program::{CheckKind, Control, Instruction, Program, Requirement, validate::validate};
 use regex::Regex;
 
 use crate::control::event::Limits;
 use crate::domain::Domain;
 
+/// Most tries at code that no test asks yet; the one of which most of the task's own examples hold is kept.
+const CANDIDATES_MAX: u32 = 5;
 /// Fewest beats of a chapter some of whose beats were dropped.
 const BEATS_MIN: usize = 3;
 
@@ -39,7 +42,9 @@ pub fn program(
     if !domain.runner(&language).is_empty() && !given.requirements.is_empty() {
         coverage::narrow(&mut draft, !given.steps.is_empty());
         coverage::with_tests(&mut draft, &language);
-        coverage::split(&mut draft, &language);
+        let mut run: Vec<_> = planner::commands(task).into_iter().map(|(file, _)| file).collect();
+        run.dedup();
+        coverage::apart(&mut draft, &language, &run);
     }
     let asked = words_asked(task).filter(|_| domain.prose);
     if let Some(words) = asked {
@@ -50,7 +55,7 @@ pub fn program(
         beats_once(&mut draft, domain, mend)?;
     }
     let tested = asking_for_tests(&draft);
-    let program = Program {
+    let mut program = Program {
         title: draft.title,
         task: None,
         domain: domain.name.clone(),
@@ -59,6 +64,9 @@ pub fn program(
             .all(draft.steps, 1),
         language,
     };
+    if !domain.prose {
+        shown::tell(&mut program.instructions, task, &program.requirements);
+    }
     without_problems(program)
 }
 
@@ -149,6 +157,10 @@ impl Steps<'_> {
             attempts_max: self.limits.attempts_max,
             ..Instruction::default()
         };
+        if step.tests_follow {
+            let checks = whole.checks.into_iter().filter(|check| check.kind != CheckKind::Tests).collect();
+            return vec![Instruction { checks, candidates: true, attempts_max: CANDIDATES_MAX, ..whole }];
+        }
         if !(self.domain.sections && is_chapter) || step.beats.is_empty() {
             return vec![whole];
         }

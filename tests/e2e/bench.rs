@@ -23,7 +23,7 @@ END
 """
 
 [[reply]]
-when = ["Your step now: step 1, Hello"]
+when = ["Write this file: hello.py"]
 text = """
 @@ write hello.py
 def greeting():
@@ -33,6 +33,12 @@ def greeting():
 if __name__ == "__main__":
     print(greeting())
 @@ end
+@@ done It is there.
+"""
+
+[[reply]]
+when = ["Write this file: test_hello.py"]
+text = """
 @@ write test_hello.py
 import unittest
 from hello import greeting

@@ -91,6 +91,7 @@ cases! {
     cheated: "cheated",
     checked: "checked",
     control: "control",
+    examples: "examples",
     hollow: "hollow",
     retired: "retired",
     red: "red",

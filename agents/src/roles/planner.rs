@@ -8,10 +8,12 @@ use serde_json::json;
 
 use crate::templates::{TemplateError, Templates};
 
+mod examples;
 mod given;
 mod grammar;
 mod understand;
 
+pub use examples::{Example, commands, examples};
 pub use given::{Given, given, is_listed, lists, settled};
 pub use grammar::grammar;
 pub use understand::understand;
@@ -54,6 +56,9 @@ pub struct StepDraft {
     pub beats: Vec<String>,
     /// Fewest and most words (prose).
     pub words: Option<(u32, u32)>,
+    /// Whether later steps write the tests of what it leaves behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tests_follow: bool,
 }
 
 /// What a planner is told about the domain; the same for a whole run.

@@ -79,7 +79,7 @@ fn rules_of_code_have_the_example_that_fits() {
     for language in ["python", "javascript"] {
         for (name, task) in [
             ("exact", "A tool that prints `error: full` to standard error and exits with status 1."),
-            ("lines", "A tool that answers the lines of its standard input."),
+            ("lines", "A tool that reads commands from standard input."),
         ] {
             let about = json!({
                 "fences": true, "language": language, "keeps": false, "exact": super::words::is_exact(task),

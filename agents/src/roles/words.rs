@@ -66,6 +66,10 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
             };
             format!("`{command}`{input} ends with exit code {exit_status}{output}")
         }
+        CheckKind::Starts { commands } => match commands.as_slice() {
+            [command] => format!("`{command}` starts, and nothing that it uses is missing"),
+            _ => "every command line of the task starts, and nothing that it uses is missing".to_owned(),
+        },
         CheckKind::Http { start, port, requests } => {
             let asked: Vec<_> = requests.iter().map(request).collect();
             format!("`{start}` listens on port {port} of 127.0.0.1, and {}", asked.join("; "))
@@ -118,10 +122,11 @@ pub fn keeps_something(task: &str) -> bool {
     speaks_of(task, &BEGINNINGS)
 }
 
-/// Whether a program of the task is driven by lines on its standard input.
+/// Whether a program of the task is driven by commands on its standard input, one a line.
 pub fn reads_lines(task: &str) -> bool {
     let task = task.to_lowercase();
-    ["standard input", "stdin"].iter().any(|words| task.contains(words))
+    let reads = |line: &str| ["standard input", "stdin"].iter().any(|words| line.contains(words));
+    task.lines().any(|line| reads(line) && line.contains("commands"))
 }
 
 /// Whether a task says what is printed where and how the program ends. Libraries for arguments have words of their own.
@@ -164,7 +169,10 @@ mod tests {
     #[test]
     fn what_is_kept() {
         assert!(keeps_something("A todo app, stored in JSON") && keeps_something("It saves notes."));
-        assert!(reads_lines("It reads STDIN.") && !reads_lines("It reads a file."));
+        assert!(
+            reads_lines("It reads Commands from STDIN.") && !reads_lines("It reads commands from a file.")
+        );
+        assert!(!reads_lines("It reads numbers from standard input.\nIt has commands."));
         assert!(is_exact("It exits with status 1.") && !is_exact("An unknown name is an error."));
         assert!(is_story("A three-chapter Story") && !is_story("A book on sourdough"));
         assert!(!keeps_something("Roman numerals to numbers and back") && !keeps_something(""));

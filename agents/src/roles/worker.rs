@@ -98,6 +98,8 @@ impl FileView {
     }
 }
 
+/// What is said of all checks that are taken from the task itself.
+const EXAMPLES_HOLD: &str = "every command line and every example of the task does what the task says";
 /// Of a longer program so many steps are named.
 const STEPS_SHOWN_MAX: usize = 16;
 
@@ -187,14 +189,22 @@ fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
         text: instruction.text.trim(),
         writes: &instruction.writes,
         requirements: words::requirements(&program.requirements, Some(&own)),
-        checks: check_words(instruction, &program.language, view.tests_run_by),
+        checks: check_words(view),
         retires: &instruction.retires,
-        attempt: view.attempt,
+        // A candidate is written as if it were the first.
+        attempt: if instruction.candidates { 1 } else { view.attempt },
     }
 }
 
 /// The checks in plain words; that a file exists goes without saying where something else about it is checked.
-fn check_words(instruction: &Instruction, language: &str, tests_run_by: &str) -> Vec<String> {
+fn check_words(view: &WorkerView<'_>) -> Vec<String> {
+    let WorkerView { instruction, tests_run_by, .. } = *view;
+    let language = view.program.language.as_str();
+    // Shown as the commands that they are executed by, they are copied into the program.
+    let of_task = planner::examples(view.task);
+    let is_of_task = |kind: &CheckKind| {
+        matches!(kind, CheckKind::Starts { .. }) || of_task.iter().any(|example| example.check == *kind)
+    };
     // No test is named after what all tests together show.
     let named = |c: &Check| -> Vec<RequirementId> {
         instruction.covers.iter().filter(|id| !c.covers.contains(id)).cloned().collect()
@@ -208,8 +218,9 @@ fn check_words(instruction: &Instruction, language: &str, tests_run_by: &str) ->
                     |kind: &CheckKind| !matches!(kind, CheckKind::Exists { .. }) && kind.path() == Some(path);
                 !instruction.checks.iter().any(|o| says_more(&o.kind))
             }
-            _ => true,
+            kind => !is_of_task(kind),
         })
         .map(|c| words::check(&c.kind, &named(c), language, tests_run_by))
+        .chain(instruction.checks.iter().any(|c| is_of_task(&c.kind)).then(|| EXAMPLES_HOLD.to_owned()))
         .collect()
 }

@@ -51,6 +51,12 @@ pub enum CheckKind {
         #[serde(default, skip_serializing_if = "Expected::is_anything")]
         output: Expected,
     },
+    /// No command line ends in an error that no input excuses: a file that does not parse, a module, a name or a method that
+    /// there is not. What is printed and the exit status are not looked at.
+    Starts {
+        /// For `sh`, in the project's directory, one after the other.
+        commands: Vec<String>,
+    },
     /// A service is started, listens, and answers each request as expected, in this order.
     Http {
         /// The command line that starts it, for `sh`.
@@ -143,6 +149,7 @@ impl CheckKind {
             | Self::Tests
             | Self::Lints
             | Self::Runs { .. }
+            | Self::Starts { .. }
             | Self::Http { .. }
             | Self::Golden { .. } => None,
         }

@@ -73,6 +73,10 @@ pub struct Instruction {
     /// How often it may be tried.
     #[serde(default = "attempts_max")]
     pub attempts_max: u32,
+    /// Whether its attempts are candidates: each begins anew and knows nothing of the others, and the one is kept of which
+    /// most checks pass. Without it, an attempt is told what the one before found out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub candidates: bool,
     /// Of which control instruction it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<InstructionId>,

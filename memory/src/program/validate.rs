@@ -281,6 +281,9 @@ fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
         CheckKind::Runs { command: line, .. } | CheckKind::Http { start: line, .. } if empty(line) => {
             Some(problem(at, "A check runs no command.", "Give it a command line."))
         }
+        CheckKind::Starts { commands } if commands.is_empty() || commands.iter().any(|line| empty(line)) => {
+            Some(problem(at, "A check runs no command.", "Give it a command line."))
+        }
         CheckKind::Http { requests, .. } if requests.is_empty() => {
             Some(problem(at, "A service is started and asked nothing.", "Give the check a request."))
         }
@@ -389,6 +392,7 @@ pub(super) mod tests {
         assert!(faults(|p| p.instructions[0].checks[0].kind = words).contains("9 to 1 words"));
         for (toml, fault) in [
             ("kind = 'runs'\ncommand = ' '", "runs no command"),
+            ("kind = 'starts'\ncommands = []", "runs no command"),
             ("kind = 'http'\nstart = 'x'\nport = 8000\nrequests = []", "asked nothing"),
             ("kind = 'http'\nstart = 'x'\nport = 8000\nrequests = [{ path = 'a' }]", "does not begin with /"),
             ("kind = 'http'\nstart = 'x'\nport = 80\nrequests = [{ path = '/' }]", "port 80"),

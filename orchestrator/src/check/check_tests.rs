@@ -41,6 +41,28 @@ async fn a_command_does_what_is_expected() {
 }
 
 #[tokio::test]
+async fn a_program_starts_whatever_it_is_given() {
+    let main = "import sys\nfrom store import load\nprint(load(int(sys.argv[1])))\n";
+    let starts = "kind = 'starts'\ncommands = ['true', 'python3 main.py NUMBER']";
+    let with = async |store: &str| verdict(starts, &[("main.py", main), ("store.py", store)]).await;
+    assert_eq!(
+        with("def load(number):\n    return number\n").await,
+        "passed",
+        "NUMBER is none: a ValueError"
+    );
+    let missing = with("def save():\n    pass\n").await;
+    assert!(
+        missing.starts_with("failed: `python3 main.py NUMBER`: ImportError: cannot import name"),
+        "{missing}"
+    );
+    assert!(with("def load(:\n").await.contains("SyntaxError"));
+    let waits = "kind = 'starts'\ncommands = ['python3 -c \"import sys; print(sys.stdin.read())\"']";
+    assert_eq!(verdict(waits, &[]).await, "passed", "there is no input");
+    let none = "kind = 'starts'\ncommands = ['no-such-command']";
+    assert!(verdict(none, &[]).await.starts_with("no evidence"));
+}
+
+#[tokio::test]
 async fn files_are_compared_with_texts_that_lie_elsewhere() {
     let files = [("make.py", "open('out.txt', 'w').write('a\\nb\\n')\n"), ("kept.txt", "x\n")];
     let golden = |line: &str| format!("kind = 'golden'\n{line}");

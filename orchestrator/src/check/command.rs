@@ -15,7 +15,7 @@ use super::{Found, Ground};
 use crate::sandbox::Outcome;
 
 /// Wall time of a command that a check runs.
-const COMMAND_MS_MAX: u64 = 60_000;
+pub(super) const COMMAND_MS_MAX: u64 = 60_000;
 /// Wall time of a build or a linter.
 const BUILD_MS_MAX: u64 = 300_000;
 /// Lines of output that are kept, the last ones.
@@ -23,7 +23,7 @@ const DETAIL_LINES_MAX: usize = 60;
 /// Characters of what was printed instead that a reason has.
 const SHOWN_CHARS_MAX: usize = 120;
 /// By these words a shell says that there is no such command.
-const NOT_FOUND_WORDS: [&str; 2] = [": not found", "command not found"];
+pub(super) const NOT_FOUND_WORDS: [&str; 2] = [": not found", "command not found"];
 /// What is said of a path where nothing is.
 const ABSENT: &str = "does not exist";
 

@@ -14,7 +14,7 @@ const AGAIN_MS_MAX: u128 = 20_000;
 /// Whether a second run can tell something: a command failed, and did not take long.
 pub(super) fn is_worth_another_run(kind: &CheckKind, found: &Found, took: Duration) -> bool {
     let runs = match kind {
-        CheckKind::Tests | CheckKind::Runs { .. } | CheckKind::Http { .. } => true,
+        CheckKind::Tests | CheckKind::Runs { .. } | CheckKind::Starts { .. } | CheckKind::Http { .. } => true,
         CheckKind::Golden { command, .. } => command.is_some(),
         _ => false,
     };

@@ -278,10 +278,16 @@ impl RunState {
                     work.review.talk.context = Some(fitted.clone());
                 }
             }
-            Purpose::Work { instruction, .. } => {
+            Purpose::Work { instruction, attempt, .. } => {
                 let Some(base) = self.tree.clone() else { return };
                 let spent = self.spent();
-                let work = self.work.get_or_insert_with(|| Work::new(instruction, base, spent));
+                let is_candidate = self.instruction(instruction).is_some_and(|i| i.candidates);
+                let new = || Work { is_candidate, ..Work::new(instruction, base.clone(), spent) };
+                let work = self.work.get_or_insert_with(new);
+                // The next candidate is told nothing of this one.
+                if is_candidate && attempt > work.attempt {
+                    work.begin_anew(base);
+                }
                 work.talk = Conversation { context: Some(fitted.clone()), turns: Vec::new() };
             }
         }
@@ -364,6 +370,7 @@ impl Work {
     fn new(instruction: InstructionId, tree: TreeId, began: Totals) -> Self {
         Self {
             instruction,
+            is_candidate: false,
             attempt: 1,
             restart: 0,
             turns_used: 0,
@@ -415,27 +422,31 @@ impl Work {
         self.talk = Conversation::default();
         match ending {
             Ending::Full => self.restart += 1,
-            Ending::Exhausted => {
-                self.attempt += 1;
-                self.restart = 0;
-                self.turns_used = 0;
-                self.tree = base.clone();
-                self.needs = None;
-                self.reports.clear();
-                self.unproven.clear();
-                self.passed = false;
-                self.faults.clear();
-                self.repair = None;
-                self.repairs_used = 0;
-                self.stale = 0;
-                self.rewritten.clear();
-                self.seen.clear();
-                self.failing.clear();
-                self.in_vain.clear();
-                self.past.clear();
-                self.review = Review::default();
-            }
+            Ending::Exhausted => self.begin_anew(base.clone()),
         }
+    }
+
+    /// The next attempt, on the tree that the step began with.
+    fn begin_anew(&mut self, base: edvac_memory::ids::TreeId) {
+        self.attempt += 1;
+        self.restart = 0;
+        self.turns_used = 0;
+        self.tree = base;
+        self.needs = None;
+        self.reports.clear();
+        self.unproven.clear();
+        self.passed = false;
+        self.faults.clear();
+        self.repair = None;
+        self.repairs_used = 0;
+        self.stale = 0;
+        self.rewritten.clear();
+        self.seen.clear();
+        self.failing.clear();
+        self.in_vain.clear();
+        self.past.clear();
+        self.review = Review::default();
+        self.overflowed = false;
     }
 
     fn begin_repair(&mut self, number: u32, fitted: &edvac_memory::context::Fitted) {

@@ -197,6 +197,9 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
         Some(Ending::Exhausted) if work.attempt >= instruction.attempts_max => {
             commit(state, work, Settlement::Unfinished)
         }
+        Some(_) if work.is_candidate => Effect::Assemble {
+            purpose: Purpose::Work { instruction: instruction.id, attempt: work.attempt + 1, restart: 0 },
+        },
         Some(_) => sum_up(state, start, work),
     }
 }

@@ -483,9 +483,50 @@ fn a_task_that_is_its_own_plan_asks_no_planner() {
         panic!("it was planned")
     };
     assert_eq!(why, "the task settles it");
-    let steps: Vec<_> = program.instructions.iter().map(|i| (i.writes.join(" "), i.covers.len())).collect();
-    assert_eq!(steps, [("sums.py test_sums.py".to_owned(), 1), ("calc.py test_calc.py".to_owned(), 1)]);
+    let told = |i: &Instruction| {
+        let kinds: Vec<_> = i
+            .checks
+            .iter()
+            .filter(|c| !matches!(c.kind, CheckKind::Exists { .. } | CheckKind::Parses { .. }))
+            .collect();
+        (i.writes.join(" "), i.covers.len(), i.candidates, kinds.len())
+    };
+    let steps: Vec<_> = program.instructions.iter().map(told).collect();
+    let expected = [
+        ("sums.py", 0, true, 0),
+        ("calc.py", 0, true, 1),
+        ("test_sums.py", 1, false, 2),
+        ("test_calc.py", 1, false, 2),
+    ];
+    assert_eq!(
+        steps,
+        expected.map(|(path, covers, candidates, more)| (path.to_owned(), covers, candidates, more))
+    );
     assert_eq!(program.requirements[1].text, "`python3 calc.py 1 2` prints 3.");
+}
+
+#[test]
+fn a_candidate_is_followed_by_another_that_knows_nothing_of_it() {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let next = |state: &RunState| decide(state, &Rules { domain: &domain }).remove(0);
+    let mut state = checked_once(2, 4);
+    let id = state.work.as_ref().unwrap().instruction;
+    let step = Instruction { id, candidates: true, attempts_max: 2, ..Instruction::default() };
+    state.program.get_or_insert_default().instructions = vec![step];
+    let used_up = |state: &mut RunState| {
+        let work = state.work.as_mut().unwrap();
+        (work.is_candidate, work.turns_used) = (true, 2);
+    };
+    used_up(&mut state);
+    let purpose = Purpose::Work { instruction: id, attempt: 2, restart: 0 };
+    assert_eq!(next(&state), Effect::Assemble { purpose }, "nothing is summed up");
+    state.apply(&Event::Assembled { purpose, fitted: Fitted::default() });
+    let work = state.work.as_ref().unwrap();
+    assert_eq!((work.attempt, work.turns_used, &work.summary), (2, 0, &None));
+    assert_eq!(Some(&work.tree), state.tree.as_ref());
+    assert_eq!(next(&state).name(), "call");
+    used_up(&mut state);
+    assert_eq!(next(&state).name(), "commit", "the best one is kept");
 }
 
 proptest! {

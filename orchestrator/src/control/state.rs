@@ -176,6 +176,8 @@ pub struct Turn {
 pub struct Work {
     /// Which.
     pub instruction: InstructionId,
+    /// Whether its attempts are candidates; see [`Instruction::candidates`].
+    pub is_candidate: bool,
     /// From 1.
     pub attempt: u32,
     /// Restarts of this attempt.
@@ -244,6 +246,9 @@ pub struct Repair {
     /// Whether every place had been tried before, so that it is one guess of several: it has to do better, not only other.
     pub guessed: bool,
 }
+
+/// Replies that a candidate has: it is written, and what its checks found may be put right.
+const CANDIDATE_TURNS_MAX: u32 = 2;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,6 +337,9 @@ impl Work {
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,
     /// and the checks say where to look.
     pub fn next_repair(&self, limits: &Limits) -> Option<u32> {
+        if self.is_candidate {
+            return None;
+        }
         let last = self.talk.turns.last()?;
         let failed = (last.checked || self.repair.is_some()) && !self.is_done() && !self.faults.is_empty();
         (failed && self.repairs_used < limits.repairs_max).then_some(self.repairs_used + 1)
@@ -345,7 +353,10 @@ impl Work {
         let full = self.overflowed
             || (!self.talk.turns.is_empty()
                 && self.talk.tokens() + limits.reply_tokens_max as usize > window_tokens);
-        if self.turns_used >= limits.turns_max || (full && self.restart >= limits.restarts_max) {
+        let turns_max =
+            if self.is_candidate { CANDIDATE_TURNS_MAX.min(limits.turns_max) } else { limits.turns_max };
+        let is_spent = full && (self.is_candidate || self.restart >= limits.restarts_max);
+        if self.turns_used >= turns_max || is_spent {
             Some(Ending::Exhausted)
         } else if full {
             Some(Ending::Full)

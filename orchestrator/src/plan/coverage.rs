@@ -56,47 +56,71 @@ pub(super) fn narrow(draft: &mut PlanDraft, is_cut: bool) {
     }
 }
 
-/// Lets steps follow that test what a step covers beyond [`COVERED_MAX`], each in a file of its own.
-pub(super) fn split(draft: &mut PlanDraft, language: &str) {
-    let mut steps: Vec<StepDraft> = Vec::new();
-    for mut step in std::mem::take(&mut draft.steps) {
-        let tests: Vec<_> = step.writes.iter().filter(|path| is_test(path)).cloned().collect();
-        let code: Vec<_> = step.writes.iter().filter(|path| !is_test(path)).cloned().collect();
-        let more = match (tests.as_slice(), code.is_empty()) {
-            // Where no other file of tests can be named, all stay together.
-            ([test], false) if step.covers.len() > COVERED_MAX && numbered(test, language, 2).is_some() => {
-                let rest = step.covers.split_off(COVERED_MAX);
-                let ids: Vec<_> = rest.iter().map(RequirementId::as_str).collect();
-                let said = format!(
-                    "\n- {} also {} what {} say; later steps test that.",
-                    code.join(" and "),
-                    if code.len() == 1 { "does" } else { "do" },
-                    ids.join(", ")
-                );
-                step.text.push_str(&said);
-                rest.chunks(COVERED_MAX)
-                    .zip(2..)
-                    .filter_map(|(ids, number)| {
-                        Some(tests_of(&step, &code, numbered(test, language, number)?, ids))
-                    })
-                    .collect()
-            }
-            _ => Vec::new(),
+/// Lets code and its tests be steps of their own, the tests behind all code, each of what few requirements say in a file of
+/// its own: a wrong test is no reason to write right code again, and what the code must do the task's examples say first.
+/// `run` are the files that the task runs by a command. What has its tests in the same file, or one whose name cannot be numbered, stays as it is.
+pub(super) fn apart(draft: &mut PlanDraft, language: &str, run: &[String]) {
+    let texts: BTreeMap<_, _> = draft.requirements.iter().cloned().collect();
+    let mut code_steps: Vec<StepDraft> = Vec::new();
+    let mut test_steps: Vec<StepDraft> = Vec::new();
+    for step in std::mem::take(&mut draft.steps) {
+        let (tests, code): (Vec<_>, Vec<_>) = step.writes.iter().cloned().partition(|path| is_test(path));
+        let [test] = tests.as_slice() else {
+            code_steps.push(step);
+            continue;
         };
-        steps.push(step);
-        steps.extend(more);
+        if code.iter().all(|path| is_text(path)) || numbered(test, language, 2).is_none() {
+            code_steps.push(step);
+            continue;
+        }
+        let mut groups: Vec<&[RequirementId]> = step.covers.chunks(COVERED_MAX).collect();
+        if groups.is_empty() {
+            groups.push(&[]);
+        }
+        let names = (1..)
+            .map(|number| if number == 1 { Some(test.clone()) } else { numbered(test, language, number) });
+        let named = groups.iter().zip(names).filter_map(|(ids, name)| Some((ids, name?)));
+        test_steps.extend(named.map(|(ids, name)| tests_of(&step, &code, name, ids)));
+        let is_of_tests = |line: &&str| !line.trim_start_matches(['-', ' ', '`']).starts_with(test.as_str());
+        let text: Vec<_> = step.text.lines().filter(is_of_tests).collect();
+        let said = |id: &RequirementId| texts.get(id).map(|text| format!("\n- {text}"));
+        let asked: String = step.covers.iter().filter_map(said).collect();
+        let asked = if asked.is_empty() { asked } else { format!("\n\nWhat it must do:{asked}") };
+        let from: Vec<_> = step.reads.iter().filter(|path| !is_text(path)).map(String::as_str).collect();
+        let from = match from.as_slice() {
+            [] => String::new(),
+            from => {
+                format!("\n\nImport what there is in {}; do not write it a second time.", from.join(", "))
+            }
+        };
+        // Shown an example of a whole program, small models write one.
+        let is_imported = !run.is_empty() && !code.iter().any(|path| run.contains(path));
+        let imported = if is_imported {
+            format!("\n\nIt is imported by {}, which has the command line.", run.join(" and "))
+        } else {
+            String::new()
+        };
+        code_steps.push(StepDraft {
+            text: format!("{}{from}{imported}{asked}", text.join("\n")),
+            writes: code,
+            covers: Vec::new(),
+            tests_follow: true,
+            ..step
+        });
     }
-    draft.steps = steps;
+    code_steps.extend(test_steps);
+    draft.steps = code_steps;
 }
 
 fn tests_of(step: &StepDraft, code: &[String], test: String, ids: &[RequirementId]) -> StepDraft {
     let said: Vec<_> = ids.iter().map(RequirementId::as_str).collect();
     let code_said = code.join(" and ");
+    let each =
+        if said.is_empty() { "what it does".to_owned() } else { format!("each of {}", said.join(", ")) };
     StepDraft {
-        title: format!("{}: {}", step.title, said.join(", ")),
+        title: format!("Tests of {code_said}{}{}", if said.is_empty() { "" } else { ": " }, said.join(", ")),
         text: format!(
-            "Write {test}: at least one test for each of {}. Mend {code_said} where {} not do what they say.",
-            said.join(", "),
+            "Write {test}: at least one test for {each}. Mend {code_said} where {} not do what they say.",
             if code.len() == 1 { "it does" } else { "they do" },
         ),
         reads: code.iter().chain(&step.reads).cloned().collect(),
@@ -214,27 +238,46 @@ mod tests {
     }
 
     #[test]
-    fn too_many_tests_are_steps_of_their_own() {
+    fn tests_are_steps_of_their_own_behind_all_code() {
         let all = ["R1", "R2", "R3", "R4", "R5", "R6", "R7"];
         for (language, file, test, second) in [
             ("python", "kv.py", "test_kv.py", "test_kv_2.py"),
             ("javascript", "kv.mjs", "tests/kv.test.mjs", "tests/kv-2.test.mjs"),
         ] {
-            let mut draft = draft(&SEVEN, vec![step(&[file, test], &all)]);
-            split(&mut draft, language);
-            assert_eq!(covers(&draft), ["R1 R2 R3 R4 R5", "R6 R7"]);
-            assert!(draft.steps[0].text.ends_with("also does what R6, R7 say; later steps test that."));
+            let mut first = step(&[file, test], &all);
+            first.text = format!("Write these files:\n- {file}: the store\n- {test}: its tests");
+            let mut draft = draft(
+                &SEVEN,
+                vec![first, step(&["main.py", "test_main.py"], &[]), step(&["README.md"], &[])],
+            );
+            apart(&mut draft, language, &[]);
+            let written: Vec<_> = draft.steps.iter().map(|step| step.writes.join(" ")).collect();
             assert_eq!(
-                (draft.steps[1].writes.as_slice(), draft.steps[1].reads.as_slice()),
-                (&[second.to_owned()][..], &[file.to_owned()][..])
+                written[..3],
+                [file, if language == "python" { "main.py" } else { "main.py test_main.py" }, "README.md"]
+            );
+            assert_eq!(written[3..5], [test, second]);
+            assert_eq!(covers(&draft)[3..5], ["R1 R2 R3 R4 R5", "R6 R7"]);
+            let text = &draft.steps[0].text;
+            let begins = format!(
+                "Write these files:\n- {file}: the store\n\nWhat it must do:\n- `store.py` has `get`.\n"
+            );
+            assert!(text.starts_with(&begins), "{text}");
+            assert!(text.ends_with("\n- f\n- `README.md` tells."), "{text}");
+            assert_eq!((draft.steps[0].tests_follow, draft.steps[3].tests_follow), (true, false));
+            assert_eq!(draft.steps[4].reads, [file]);
+            assert!(
+                draft.steps[4]
+                    .text
+                    .starts_with(&format!("Write {second}: at least one test for each of R6, R7."))
             );
         }
         let mut draft = draft(&SEVEN, vec![step(&["src/lib.rs"], &all)]);
-        split(&mut draft, "rust");
+        apart(&mut draft, "rust", &[]);
         assert_eq!(draft.steps.len(), 1, "its tests stand in it");
         for (language, test) in [("go", "kv_test.go"), ("javascript", "test_kv.mjs")] {
             let mut draft = super::tests::draft(&SEVEN, vec![step(&["kv", test], &all)]);
-            split(&mut draft, language);
+            apart(&mut draft, language, &[]);
             assert_eq!(covers(&draft), ["R1 R2 R3 R4 R5 R6 R7"], "none is lost");
         }
     }

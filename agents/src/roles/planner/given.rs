@@ -135,10 +135,19 @@ fn lines(task: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// `R1: …`, `**R2**: …`
+static NUMBERED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^\**R([0-9]{1,2})\**[:.)]\**\s+(\S.*)$").ok());
+
+/// The requirement whose sentence begins in this line.
+pub(super) fn numbered_line(line: &str) -> Option<RequirementId> {
+    let text = line.trim_start_matches(['-', '*', ' ']);
+    let parts = NUMBERED.as_ref()?.captures(text)?;
+    Some(RequirementId(format!("R{}", &parts[1])))
+}
+
 /// `R1: …`, `- **R2**: …`, one behind the other without gaps.
 fn numbered(task: &str) -> Vec<String> {
-    static NUMBERED: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"^\**R([0-9]{1,2})\**[:.)]\**\s+(\S.*)$").ok());
     let mut found: Vec<String> = Vec::new();
     let mut open = false;
     for line in lines(task) {
@@ -193,7 +202,7 @@ fn go_on(found: &mut [String], text: &str) {
 }
 
 /// Each with what is said of it.
-fn files(task: &str) -> Vec<(String, String)> {
+pub(super) fn files(task: &str) -> Vec<(String, String)> {
     static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
             r"^\**`?((?:[A-Za-z0-9_][A-Za-z0-9_-]*/){0,6}[A-Za-z0-9_][A-Za-z0-9._-]*\.[A-Za-z0-9]{1,8})`?\**(?:[\s:(,]+(.*))?$",
@@ -255,7 +264,7 @@ fn is_code(path: &str) -> bool {
     language_of(path).is_some()
 }
 
-fn language_of(path: &str) -> Option<&'static str> {
+pub(super) fn language_of(path: &str) -> Option<&'static str> {
     Some(match path.rsplit_once('.')?.1 {
         "py" => "python",
         "js" | "mjs" | "cjs" | "ts" | "mts" => "javascript",

@@ -1,0 +1,114 @@
+//! Whether a program starts. A name that there is not is wrong whatever a user types, so that this needs no example.
+
+use std::sync::LazyLock;
+
+use edvac_memory::verdict::Verdict;
+use regex::Regex;
+
+use super::bench::{Bench, last_line, not_of_the_project};
+use super::command::{COMMAND_MS_MAX, NOT_FOUND_WORDS, of_command, shell};
+use super::{Found, Ground};
+
+/// Errors that no input excuses, as the language's runtime names them in the last lines of what it prints.
+fn never_right(runner: &str) -> Option<&'static LazyLock<Option<Regex>>> {
+    // What is nothing may be so by its input; a call with too few arguments may get them from the command line.
+    static PYTHON: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?m)^(?:(?:Syntax|Indentation|Tab|Import|ModuleNotFound|Name|UnboundLocal|NotImplemented)Error\b.*|AttributeError: (?:module |type object |'[A-MO-Z_a-z]\w*' ).*|TypeError: .* object is not callable)$").ok()
+    });
+    static JAVASCRIPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(?m)^(?:(?:SyntaxError|ReferenceError)\b.*|TypeError: (?:.* is not a (?:function|constructor)|Assignment to constant variable).*|Error \[ERR_(?:MODULE_NOT_FOUND|UNKNOWN_FILE_EXTENSION|UNSUPPORTED_\w+)\]: .*)$").ok()
+    });
+    match runner {
+        "python" => Some(&PYTHON),
+        "javascript" => Some(&JAVASCRIPT),
+        _ => None,
+    }
+}
+
+/// By these words a runtime says that an error was caught by nobody; Python has no traceback of a file that does not parse.
+const UNCAUGHT_WORDS: [&str; 3] = ["Traceback (most recent call last)", "  File \"", "\nNode.js v"];
+
+/// The error, of those that no input excuses, in which a program ended that nobody caught.
+fn fatal<'a>(output: &'a str, runner: &str) -> Option<&'a str> {
+    let is_uncaught = UNCAUGHT_WORDS.iter().any(|words| output.contains(words));
+    let found = never_right(runner)?.as_ref()?.find_iter(output).last()?;
+    is_uncaught.then(|| found.as_str())
+}
+
+/// Runs command lines without input, one after the other in the same directory, until one ends in an error that is the
+/// program's own.
+pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
+    let bench = match Bench::of(ground) {
+        Ok(bench) => bench,
+        Err(reason) => return Found::nothing(reason),
+    };
+    let runner = ground.domain.runner(ground.language);
+    let mut found = Found::nothing("no command was run");
+    for command in commands {
+        let line = format!("{{ {command}\n}} < /dev/null");
+        let ran = match bench.run(&bench.job(shell(&line), COMMAND_MS_MAX)).await {
+            Ok(ran) => ran,
+            Err(reason) => return Found::nothing(reason),
+        };
+        let is_missing = NOT_FOUND_WORDS.iter().any(|words| last_line(&ran.output).contains(words));
+        let accident = not_of_the_project(&ran).filter(|_| ran.limit.is_some() || is_missing);
+        let verdict = match fatal(&ran.output, runner) {
+            Some(error) => Verdict::Failed { reason: format!("`{command}`: {error}") },
+            None => accident.unwrap_or(Verdict::Passed),
+        };
+        let is_passed = verdict.is_passed();
+        found = of_command(verdict, command, &ran);
+        if !is_passed {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_no_input_excuses() {
+        let traceback =
+            |last: &str| format!("Traceback (most recent call last):\n  File \"a.py\", line 1\n{last}\n");
+        for error in [
+            "ModuleNotFoundError: No module named 'stor'",
+            "NameError: name 'x' is not defined",
+            "AttributeError: 'Store' object has no attribute 'keys'",
+            "TypeError: 'int' object is not callable",
+        ] {
+            assert_eq!(fatal(&traceback(error), "python"), Some(error));
+            assert_eq!(fatal(error, "python"), None, "a program may print it");
+        }
+        assert_eq!(fatal(&traceback("ValueError: invalid literal for int()"), "python"), None);
+        for by_input in [
+            "FileNotFoundError: 'FILE'",
+            "TypeError: add() missing 2 required positional arguments: 'a' and 'b'",
+            "AttributeError: 'NoneType' object has no attribute 'group'",
+        ] {
+            assert_eq!(fatal(&traceback(by_input), "python"), None);
+        }
+        let syntax = "  File \"a.py\", line 3\n    x = = 1\nSyntaxError: invalid syntax\n";
+        assert_eq!(fatal(syntax, "python"), Some("SyntaxError: invalid syntax"));
+        let node = |error: &str| {
+            format!(
+                "file:///work/a.mjs:1\nx\n^\n\n{error}\n    at file:///work/a.mjs:1:1\n\nNode.js v20.1.0\n"
+            )
+        };
+        for error in [
+            "SyntaxError: The requested module './store.mjs' does not provide an export named 'load'",
+            "ReferenceError: x is not defined",
+            "TypeError: tasks.find is not a function",
+        ] {
+            assert_eq!(fatal(&node(error), "javascript"), Some(error));
+        }
+        for by_input in
+            ["Error: no such task", "TypeError: Cannot read properties of undefined (reading 'split')"]
+        {
+            assert_eq!(fatal(&node(by_input), "javascript"), None);
+        }
+        assert_eq!(fatal(&node("ReferenceError: x is not defined"), "rust"), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! What a task shows by example becomes checks of the steps that write what is run.
+
+use edvac_agents::roles::planner;
+use edvac_memory::program::{Check, CheckKind, Instruction, Requirement};
+use edvac_memory::store::path::is_text;
+
+/// Gives each step that changes code the task's examples of what is there by then, and lets every command line of the task
+/// start. They go before the tests: nothing that a test asks matters before they hold.
+pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &[Requirement]) {
+    let commands = planner::commands(task);
+    let examples = planner::examples(task);
+    let mut written: Vec<String> = Vec::new();
+    for step in instructions {
+        written.extend(step.writes.iter().cloned());
+        if step.writes.iter().all(|path| is_text(path)) {
+            continue;
+        }
+        let mut shown = Vec::new();
+        let lines = commands.iter().filter(|(file, _)| written.contains(file));
+        let lines: Vec<_> = lines.map(|(_, line)| line.clone()).collect();
+        if !lines.is_empty() {
+            shown.push(Check { kind: CheckKind::Starts { commands: lines }, covers: Vec::new() });
+        }
+        for example in examples.iter().filter(|example| written.contains(&example.file)) {
+            let is_known = |id: &&_| requirements.iter().any(|r| r.id == **id);
+            let covers = example.of.iter().filter(is_known).cloned().collect();
+            shown.push(Check { kind: example.check.clone(), covers });
+        }
+        let before = step.checks.iter().position(|check| check.kind == CheckKind::Tests);
+        let at = before.unwrap_or(step.checks.len());
+        step.checks.splice(at..at, shown);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASK: &str = "Files:\n- `expr.py`: the function `value`\n- `calc.py`: run as `python3 calc.py`\n- `README.md`\n\nR1: `value('1')` is `1`.\nR2: `python3 calc.py 1` prints `1`.\n";
+
+    #[test]
+    fn a_step_is_held_against_what_is_there_by_then() {
+        let step = |path: &str| Instruction {
+            writes: vec![path.to_owned()],
+            checks: vec![Check { kind: CheckKind::Tests, covers: Vec::new() }],
+            ..Instruction::default()
+        };
+        let mut steps = ["expr.py", "calc.py", "README.md", "test_calc.py"].map(step);
+        let requirements = [Requirement { id: "R1".into(), text: String::new() }];
+        tell(&mut steps, TASK, &requirements);
+        let told = |step: &Instruction| -> Vec<String> {
+            let kind = |check: &Check| match &check.kind {
+                CheckKind::Runs { .. } => format!("runs {}", check.covers.len()),
+                CheckKind::Starts { commands } => commands.join(", "),
+                other => format!("{other:?}"),
+            };
+            step.checks.iter().map(kind).collect()
+        };
+        assert_eq!(told(&steps[0]), ["runs 1", "Tests"]);
+        let all = ["python3 calc.py, python3 calc.py 1", "runs 1", "runs 0", "Tests"];
+        assert_eq!(
+            (told(&steps[1]), told(&steps[3])),
+            (all.map(str::to_owned).to_vec(), all.map(str::to_owned).to_vec())
+        );
+        assert_eq!(told(&steps[2]), ["Tests"]);
+    }
+}
