@@ -247,6 +247,20 @@ pub enum ModelError {
     Cancelled,
 }
 
+impl ModelError {
+    /// Whether the request was refused before anything was made of it, so that nothing was paid for it. False where that is
+    /// not certain.
+    pub fn is_unread(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { .. }
+                | Self::UnknownModel { .. }
+                | Self::Overflow { .. }
+                | Self::Unexpected(_)
+        )
+    }
+}
+
 /// Turns true when the reply is no longer wanted.
 pub type Cancel = watch::Receiver<bool>;
 
