@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use edvac_orchestrator::price::Amount;
 
 /// A stored-program computer whose processor is a language model.
 #[derive(Debug, Parser)]
@@ -160,6 +161,15 @@ pub struct LimitArgs {
     /// Stop after these minutes of work, when the reply in progress has ended; 0 is unlimited
     #[arg(long, value_name = "N")]
     pub max_minutes: Option<u64>,
+    /// Stop before the run costs more than this, in the currency of the model's price; 0 is unlimited
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_cost: Option<Amount>,
+    /// Stop before more model calls than these; 0 is unlimited
+    #[arg(long, value_name = "N")]
+    pub max_calls: Option<u64>,
+    /// Stop before more bytes of files than these are written; 0 is unlimited
+    #[arg(long, value_name = "N")]
+    pub max_bytes: Option<u64>,
     /// Attempts a step has
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: Option<u32>,

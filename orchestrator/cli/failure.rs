@@ -8,6 +8,7 @@ use edvac_memory::journal::JournalError;
 use edvac_orchestrator::config::ConfigError;
 use edvac_orchestrator::driver::embedded::DriveError;
 use edvac_orchestrator::place::PlaceError;
+use edvac_orchestrator::price::example;
 use edvac_orchestrator::run::RunError;
 use edvac_runtime::models::ModelsError;
 use edvac_server::ServeError;
@@ -200,6 +201,19 @@ impl From<RunError> for Failure {
                     "`edvac status {run}` shows its report; a new `edvac run` can do the same task again."
                 ),
             ),
+            RunError::CutShort { command, .. } => {
+                Self::usage(text, format!("Give them more, and they are taken up again: {command}"))
+            }
+            RunError::UnknownPrice { model } => Self::usage(
+                text,
+                format!(
+                    "Write it into the configuration: {}; or leave --max-cost and limits.cost_max out.",
+                    example(&model)
+                ),
+            ),
+            RunError::OtherCurrency { priced, .. } => {
+                Self::usage(text, format!("Give a limit in {priced} with --max-cost; 0 is unlimited."))
+            }
             RunError::NoSuchOperation { run, .. } => {
                 Self::usage(text, format!("`edvac op log {run}` lists its points."))
             }

@@ -5,14 +5,16 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use edvac_agents::client::Delta;
+use edvac_agents::client::{Delta, Usage};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::program::{Control, Instruction};
 use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_orchestrator::control::budget::Tariff;
 use edvac_orchestrator::control::event::Settlement;
-use edvac_orchestrator::control::{Effect, Event, Purpose};
+use edvac_orchestrator::control::{Effect, Event, Purpose, RunState};
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::notice::Notice;
+use edvac_orchestrator::price::{amount, terms};
 use edvac_orchestrator::report::{duration, packages_line};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -33,6 +35,8 @@ pub struct Progress {
     writing_since: Option<Instant>,
     /// Prompt tokens that were there before the first one was computed.
     reused: Option<usize>,
+    /// What the model costs.
+    tariff: Tariff,
 }
 
 impl Progress {
@@ -50,12 +54,26 @@ impl Progress {
             doing: "starting".to_owned(),
             writing_since: None,
             reused: None,
+            tariff: Tariff::default(),
         }
     }
 
     /// Takes note of a program that was in force before anybody watched.
-    pub fn knows(&mut self, program: &edvac_memory::program::Program) {
+    fn knows(&mut self, program: &edvac_memory::program::Program) {
         self.steps = program.instructions.iter().map(|i| (i.id, i.title.clone())).collect();
+    }
+
+    /// Takes note of a run as it stands before anybody watches.
+    pub fn knows_run(&mut self, state: &RunState) {
+        if let Some(start) = &state.start {
+            self.tariff = start.tariff.clone();
+            if self.tariff != Tariff::Free {
+                self.line(&dim(&format!("  {}", terms(&self.tariff, &start.model.provider))));
+            }
+        }
+        if let Some(program) = &state.program {
+            self.knows(program);
+        }
     }
 
     /// A line that stays.
@@ -95,7 +113,7 @@ impl Progress {
         self.reused = None;
         self.doing = match effect {
             Effect::Assemble { purpose } => format!("{}: putting the prompt together", self.whose(*purpose)),
-            Effect::Call { purpose, turn } => format!("{}, reply {}", self.whose(*purpose), turn + 1),
+            Effect::Call { purpose, turn, .. } => format!("{}, reply {}", self.whose(*purpose), turn + 1),
             Effect::Act { purpose, .. } => format!("{}: doing what the reply says", self.whose(*purpose)),
             Effect::Install { needs, .. } => format!("installing {}", needs.names().join(", ")),
             Effect::Check { purpose, .. } => format!("{}: checks", self.whose(*purpose)),
@@ -159,18 +177,20 @@ impl Progress {
 
     fn happened(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { run, domain, model, workspace, .. } => {
+            Event::RunStarted { run, domain, model, workspace, tariff, .. } => {
+                self.tariff = tariff.clone().unwrap_or_default();
                 self.line(&format!("run {run} · {domain} · {} · {workspace}", model.model));
             }
             Event::Replied { purpose, reply, .. } => {
                 let usage = &reply.usage;
                 self.line(&dim(&format!(
-                    "  {}: {} prompt tokens ({} reused), {} written in {:.1} s",
+                    "  {}: {} prompt tokens ({} reused), {} written in {:.1} s{}",
                     self.whose(*purpose),
                     usage.prompt_tokens,
                     usage.reused_tokens,
                     usage.completion_tokens,
                     (usage.prefill_ms + usage.decode_ms) as f64 / 1000.0,
+                    self.cost(usage),
                 )));
             }
             Event::PlanRefused { problems, .. } => {
@@ -204,10 +224,16 @@ impl Progress {
                     self.line(&format!("  no passing test names {}", unproven.join(", ")));
                 }
             }
-            Event::Committed { instruction, settlement, commit, .. } => {
-                let word = match settlement {
-                    Settlement::Finished => "finished",
-                    Settlement::Unfinished => "UNFINISHED, the best tree is kept",
+            Event::Committed { instruction, settlement, cut, commit, .. } => {
+                let word = match (settlement, cut) {
+                    (Settlement::Finished, _) => "finished".to_owned(),
+                    (Settlement::Unfinished, None) => "UNFINISHED, the best tree is kept".to_owned(),
+                    (Settlement::Unfinished, Some(cap)) => {
+                        format!(
+                            "UNFINISHED, its share of the {} is used up; the best tree is kept",
+                            cap.words()
+                        )
+                    }
                 };
                 let title =
                     self.steps.iter().find(|(id, _)| id == instruction).map_or("", |(_, title)| title);
@@ -215,6 +241,14 @@ impl Progress {
                 self.line(&bold(&format!("{} {title}: {word}, commit {short}", self.step(*instruction))));
             }
             _ => {}
+        }
+    }
+
+    /// What a reply cost, where that is known and not nothing.
+    fn cost(&self, usage: &Usage) -> String {
+        match (self.tariff.currency(), self.tariff.cost_micros(usage)) {
+            (Some(currency), Some(micros)) => format!(", {}", amount(micros, currency)),
+            _ => String::new(),
         }
     }
 

@@ -300,6 +300,9 @@ pub fn result(task: &Task, arm: Arm, seed: u64, state: &RunState, judged: Vec<Ju
         model: start.map_or_else(String::new, |start| start.model.model.clone()),
         status: match &state.stopped {
             Some(StopReason::TokenLimit { .. }) => "out of tokens".to_owned(),
+            Some(StopReason::CostLimit { .. }) => "out of money".to_owned(),
+            Some(StopReason::CallLimit { .. }) => "out of calls".to_owned(),
+            Some(StopReason::ByteLimit { .. }) => "out of bytes".to_owned(),
             Some(StopReason::TimeLimit { .. }) => "out of time".to_owned(),
             _ => state.status().to_owned(),
         },

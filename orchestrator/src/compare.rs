@@ -6,6 +6,7 @@ use edvac_memory::store::{FileStore, GitStore};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
+use crate::account::Account;
 use crate::control::RunState;
 use crate::control::state::Totals;
 use crate::ledger::Standing;
@@ -41,6 +42,8 @@ pub struct Side {
     pub steps: (usize, usize),
     /// What it used, taken back work included.
     pub totals: Totals,
+    /// What that cost, and what limits it.
+    pub account: Option<Account>,
 }
 
 /// One requirement in both.
@@ -88,6 +91,7 @@ fn side(dir: &RunDir, state: &RunState) -> Side {
         model: state.start.as_ref().map_or_else(String::new, |start| start.model.model.clone()),
         steps: (finished.count(), state.program.as_ref().map_or(0, |p| p.instructions.len())),
         totals: state.spent(),
+        account: Account::of(state),
     }
 }
 

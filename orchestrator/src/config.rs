@@ -11,7 +11,10 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 
 use crate::control::event::Limits;
+use crate::price::{Amount, Prices};
 
+/// Milliseconds of the unit in which people limit time.
+pub const MINUTE_MS: u64 = 60_000;
 /// Tokens of a window that hold the shortest prompts.
 const WINDOW_TOKENS_MIN: usize = 1024;
 
@@ -25,6 +28,8 @@ pub struct Config {
     pub kv: KvConfig,
     /// Bounds of a run.
     pub limits: LimitsConfig,
+    /// What models of endpoints cost, by their name; what has none has an unknown price.
+    pub prices: Prices,
     /// How `edvac serve` is reached.
     pub server: ServerConfig,
     /// Where things are.
@@ -110,6 +115,12 @@ pub struct LimitsConfig {
     pub tokens_max: u64,
     /// Minutes a run may work; 0 is unlimited.
     pub minutes_max: u64,
+    /// What a run may cost, in the currency of its model; 0 is unlimited.
+    pub cost_max: Amount,
+    /// Model calls a run may make; 0 is unlimited.
+    pub calls_max: u64,
+    /// Bytes of files that a run may write; 0 is unlimited.
+    pub bytes_max: u64,
 }
 
 impl Default for LimitsConfig {
@@ -124,6 +135,9 @@ impl Default for LimitsConfig {
             reply_tokens_max: limits.reply_tokens_max,
             tokens_max: 0,
             minutes_max: 0,
+            cost_max: Amount::default(),
+            calls_max: 0,
+            bytes_max: 0,
         }
     }
 }
@@ -131,6 +145,7 @@ impl Default for LimitsConfig {
 impl LimitsConfig {
     /// As a run records them.
     pub fn limits(&self) -> Limits {
+        let limit = |number: u64| (number > 0).then_some(number);
         Limits {
             plan_turns_max: self.plan_turns_max.max(1),
             attempts_max: self.attempts_max.max(1),
@@ -138,8 +153,11 @@ impl LimitsConfig {
             restarts_max: self.restarts_max,
             repairs_max: self.repairs_max,
             reply_tokens_max: self.reply_tokens_max.max(1),
-            tokens_max: (self.tokens_max > 0).then_some(self.tokens_max),
-            wall_ms_max: (self.minutes_max > 0).then_some(self.minutes_max * 60_000),
+            tokens_max: limit(self.tokens_max),
+            wall_ms_max: limit(self.minutes_max.saturating_mul(MINUTE_MS)),
+            cost_micros_max: limit(self.cost_max.micros),
+            calls_max: limit(self.calls_max),
+            bytes_max: limit(self.bytes_max),
         }
     }
 }
@@ -253,6 +271,9 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("EDVAC_SERVER_TOKEN_ENV", "server.token_env"),
     ("EDVAC_TOKENS_MAX", "limits.tokens_max"),
     ("EDVAC_MINUTES_MAX", "limits.minutes_max"),
+    ("EDVAC_COST_MAX", "limits.cost_max"),
+    ("EDVAC_CALLS_MAX", "limits.calls_max"),
+    ("EDVAC_BYTES_MAX", "limits.bytes_max"),
     ("EDVAC_WORKSPACES", "paths.workspaces"),
     ("EDVAC_STATE", "paths.state"),
     ("EDVAC_MODELS", "paths.models"),

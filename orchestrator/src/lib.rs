@@ -3,6 +3,7 @@
 //! [`run::Machine`] starts and resumes runs and [`run::RunHandle`] is all that a client holds of one. Inside, the
 //! [`driver`] asks [`control`] what to do next and [`perform`] does it.
 
+pub mod account;
 pub mod bench;
 pub mod check;
 pub mod compare;
@@ -19,8 +20,11 @@ pub mod notice;
 pub mod perform;
 pub mod place;
 pub mod plan;
+pub mod price;
+pub mod raise;
 pub mod replay;
 pub mod report;
 pub mod revise;
 pub mod run;
 pub mod sandbox;
+pub mod terms;

@@ -124,11 +124,11 @@ fn once_more(
             replayed.trees += 1;
         }
         (
-            Some(Effect::Commit { instruction, attempt, settlement, parent, tree, time_s }),
+            Some(Effect::Commit { instruction, attempt, settlement, cut, parent, tree, time_s }),
             Event::Committed { commit, .. },
         ) => {
             let parent = parent.as_ref();
-            let parts = Parts { instruction, attempt, settlement, parent, tree: &tree, time_s };
+            let parts = Parts { instruction, attempt, settlement, cut, parent, tree: &tree, time_s };
             let now = locked(files).commit(&commit_parts(&parts, state)?)?;
             if now != commit {
                 replayed.differ(record, format!("the commit was {commit}, and is {now} now"));

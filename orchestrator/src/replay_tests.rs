@@ -62,7 +62,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
     while let Some(effect) = decide(&state, rules).into_iter().next() {
         let event = match &effect {
             Effect::Assemble { purpose } => Event::Assembled { purpose: *purpose, fitted: Fitted::default() },
-            Effect::Call { purpose, turn } => {
+            Effect::Call { purpose, turn, .. } => {
                 let (usage, finish) = (Usage::default(), Finish::Stop);
                 let reply = ModelReply { text: REPLY.into(), finish, usage, model: "m".into() };
                 Event::Replied { purpose: *purpose, turn: *turn, reply }
@@ -72,6 +72,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
                 Event::Acted {
                     tree: edited.tree,
                     applied: edited.applied,
+                    bytes_written: 0,
                     needs: None,
                     refused: edited.refused,
                     answer: None,
@@ -87,17 +88,19 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
                 answer: None,
                 answer_tokens: 0,
             },
-            Effect::Commit { instruction, attempt, settlement, parent, tree, time_s } => {
+            Effect::Commit { instruction, attempt, settlement, cut, parent, tree, time_s } => {
                 let parts = Parts {
                     instruction: *instruction,
                     attempt: *attempt,
                     settlement: *settlement,
+                    cut: *cut,
                     parent: parent.as_ref(),
                     tree,
                     time_s: *time_s,
                 };
                 let commit = locked(&files).commit(&commit_parts(&parts, &state).unwrap()).unwrap();
                 Event::Committed {
+                    cut: *cut,
                     instruction: *instruction,
                     settlement: *settlement,
                     commit,

@@ -5,11 +5,15 @@ use std::fmt::Write as _;
 use edvac_memory::verdict::Verdict;
 use serde::Serialize;
 
-use crate::control::event::{Settlement, StopReason};
+use crate::account::Account;
+use crate::control::budget::Cap;
+use crate::control::event::{EXIT_LIMIT, Settlement, StopReason};
 use crate::control::review::Retired;
 use crate::control::state::{RunState, Totals};
 use crate::dependencies::Package;
 use crate::ledger::{Ledger, Standing, describe};
+use crate::price::amount;
+use crate::raise;
 
 /// Packages that one line names.
 const PACKAGES_SHOWN_MAX: usize = 24;
@@ -55,8 +59,12 @@ pub struct Report {
     pub totals: Totals,
     /// What was used besides, by work that was taken back.
     pub taken_back: Totals,
+    /// What that cost, and what limits it.
+    pub account: Option<Account>,
     /// Why it stopped, where it did.
     pub stopped: Option<StopReason>,
+    /// The command that goes on with it, where one does; a limit that stopped it, or cut steps short, is raised in it.
+    pub go_on: Option<String>,
 }
 
 /// One instruction of the report.
@@ -68,6 +76,8 @@ pub struct InstructionLine {
     pub title: String,
     /// How it ended; none while it has not.
     pub settlement: Option<Settlement>,
+    /// The limit of which it had used its share, if that ended it.
+    pub cut: Option<Cap>,
     /// Attempts it took.
     pub attempts: u32,
     /// Its commit.
@@ -108,6 +118,7 @@ impl Report {
                         id: i.id.0,
                         title: i.title.clone(),
                         settlement: settled.map(|s| s.settlement),
+                        cut: settled.and_then(|s| s.cut),
                         attempts: settled.map_or(0, |s| s.attempts),
                         commit: settled.map(|s| s.commit.to_string()),
                     }
@@ -130,6 +141,8 @@ impl Report {
                 .collect(),
             totals: state.totals,
             taken_back: state.taken_back,
+            account: Account::of(state),
+            go_on: go_on(state),
             stopped: state.stopped.clone(),
         })
     }
@@ -137,10 +150,17 @@ impl Report {
     /// The process exit code: 0 only when every requirement is met.
     pub fn exit_code(&self) -> u8 {
         match (&self.ledger, &self.stopped) {
-            (Some(ledger), _) => u8::from(!ledger.all_met() || self.spoken_against > 0),
+            (Some(ledger), _) if ledger.all_met() && self.spoken_against == 0 => 0,
+            // With more of it, what is not met might be.
+            (Some(_), _) if self.is_cut_short() => EXIT_LIMIT,
             (None, Some(why)) => why.exit_code(),
-            (None, None) => 1,
+            (Some(_), _) | (None, None) => 1,
         }
+    }
+
+    /// Whether a step ended because its share of a limit was used up.
+    pub fn is_cut_short(&self) -> bool {
+        self.instructions.iter().any(|line| line.cut.is_some())
     }
 
     /// The report as Markdown. Headings come in the order in which people ask.
@@ -187,6 +207,9 @@ impl Report {
         let Some(ledger) = &self.ledger else {
             if let Some(why) = &self.stopped {
                 let _ = writeln!(out, "Stopped before the end: {}\n", sentence(why));
+                if let Some(command) = &self.go_on {
+                    let _ = writeln!(out, "Go on: `{command}`\n");
+                }
             }
             return;
         };
@@ -203,6 +226,13 @@ impl Report {
                 out,
                 "**Not done**: {} check(s) found something wrong on the last tree; see below.\n",
                 self.spoken_against
+            );
+        }
+        if let Some(command) = self.go_on.as_ref().filter(|_| self.is_cut_short()) {
+            let _ = writeln!(
+                out,
+                "**Cut short**: steps used up their share of a limit; see below. With more of it they are taken up again: \
+                 `{command}`\n"
             );
         }
         let _ = writeln!(
@@ -268,9 +298,12 @@ impl Report {
             };
             let commit =
                 step.commit.as_ref().map_or(String::new(), |c| format!(", commit {}", &c[..c.len().min(10)]));
+            let cut = step.cut.map_or(String::new(), |cap| {
+                format!(", because its share of the {} was used up", cap.words())
+            });
             let tries =
                 if step.attempts > 1 { format!(" after {} attempts", step.attempts) } else { String::new() };
-            let _ = writeln!(out, "{}. {}: {word}{tries}{commit}", step.id, step.title);
+            let _ = writeln!(out, "{}. {}: {word}{tries}{cut}{commit}", step.id, step.title);
         }
     }
 
@@ -318,7 +351,18 @@ impl Report {
                 duration(back.worked_ms),
             );
         }
+        for line in self.account.iter().flat_map(Account::lines) {
+            let _ = writeln!(out, "- {line}");
+        }
     }
+}
+
+/// The command that goes on with a run.
+fn go_on(state: &RunState) -> Option<String> {
+    let is_stopped =
+        matches!(&state.stopped, Some(why) if why.resumable() && !matches!(why, StopReason::Approval { .. }));
+    let plain = || state.start.as_ref().map(|start| format!("edvac resume {}", start.run));
+    raise::command(state).or_else(|| plain().filter(|_| is_stopped && !state.is_over()))
 }
 
 /// Packages with their versions as one line; of many, the first ones and the number of the others.
@@ -350,23 +394,33 @@ pub fn sentence(why: &StopReason) -> String {
     match why {
         StopReason::Interrupted => "interrupted; everything finished so far is saved.".to_owned(),
         StopReason::PlanOnly => "the plan is ready.".to_owned(),
-        StopReason::TokenLimit { used, limit } => {
+        StopReason::TokenLimit { used, limit, next } => {
             format!(
-                "the token limit is reached ({used} of {limit} used, and the next call could take more than is left); raise it with --max-tokens on resume."
+                "the token limit is reached ({used} of {limit} used, and the next call could take {next})."
             )
         }
-        StopReason::TimeLimit { used_ms, limit_ms } => format!(
-            "the time limit is reached ({} of {}); raise it with --max-minutes on resume.",
-            duration(*used_ms),
-            duration(*limit_ms)
+        StopReason::CostLimit { used_micros, limit_micros, next_micros, currency } => format!(
+            "the cost limit is reached ({} of {} used, and the next call could cost {}).",
+            amount(*used_micros, ""),
+            amount(*limit_micros, currency),
+            amount(*next_micros, "")
         ),
+        StopReason::CallLimit { used, limit } => {
+            format!("the limit of model calls is reached ({used} of {limit} made).")
+        }
+        StopReason::ByteLimit { used, limit, next } => format!(
+            "the limit of bytes is reached ({used} of {limit} written, and the last reply writes {next}); the reply is kept and carried out once there is room."
+        ),
+        StopReason::TimeLimit { used_ms, limit_ms } => {
+            format!("the time limit is reached ({} of {}).", duration(*used_ms), duration(*limit_ms))
+        }
         StopReason::NoPlan { problems } => {
             format!("no valid plan came out of the planner. The last one's problems: {}", problems.join("; "))
         }
         StopReason::Approval { instruction, question } => {
             format!("step {instruction} asks you: {question}")
         }
-        StopReason::Model { why } => format!("the model gave no answer: {why}"),
+        StopReason::Model { why, .. } => format!("the model gave no answer: {why}"),
         StopReason::NoSandbox { why } => format!("nothing may be executed without a sandbox: {why}"),
         StopReason::Window { tokens, available } => format!(
             "a prompt of at least {tokens} tokens does not fit the model's window ({available} are available); use a model with a larger window or a shorter task."

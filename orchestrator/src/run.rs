@@ -28,6 +28,7 @@ use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
 use crate::sandbox::{self, NoSandbox, Refusal, Sandbox};
+use crate::terms::{Terms, priced};
 
 /// Bytes of a task. A larger one is material, and belongs into files.
 pub const TASK_BYTES_MAX: usize = 64 << 10;
@@ -74,6 +75,32 @@ pub enum RunError {
         run: RunId,
         /// How.
         status: &'static str,
+    },
+    /// It has ended, and what it has not done for want of a limit needs more of it.
+    #[error("run {run} has ended, with steps that used up their share of a limit")]
+    CutShort {
+        /// Which.
+        run: RunId,
+        /// The command that gives them more.
+        command: String,
+    },
+    /// Money is limited, and nobody said what the model costs.
+    #[error("the price of {model} is not known, so that a limit on the cost cannot be kept")]
+    UnknownPrice {
+        /// The model.
+        model: String,
+    },
+    /// Money is limited in another currency than the model's.
+    #[error("the cost limit of run {run} is in {limited}, and {model} is priced in {priced}")]
+    OtherCurrency {
+        /// Which.
+        run: RunId,
+        /// The limit's currency.
+        limited: String,
+        /// The model.
+        model: String,
+        /// Its currency.
+        priced: String,
     },
     /// There is no point of its history with this number.
     #[error("run {run} was at no point called {seq}")]
@@ -168,7 +195,7 @@ pub struct Order {
 
 /// What runs need of the world besides a model.
 pub struct Machine {
-    config: Config,
+    pub(crate) config: Config,
     templates: Arc<Templates>,
     state_dir: PathBuf,
     stop_after: Option<Seq>,
@@ -176,16 +203,16 @@ pub struct Machine {
 
 /// An order that was found to be executable, before any model is loaded.
 pub struct Prepared {
-    order: Order,
-    domain: Arc<Domain>,
+    pub(crate) order: Order,
+    pub(crate) domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
 }
 
 /// A run found on disk that can go on.
 pub struct Paused {
-    dir: RunDir,
+    pub(crate) dir: RunDir,
     journal: Arc<SqliteJournal>,
-    state: RunState,
+    pub(crate) state: RunState,
     domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
     said: Said,
@@ -268,6 +295,7 @@ impl Machine {
                 format!("{:?} is no language of {name}. Use {}.", program.language, known.join(", "));
             return Err(RunError::BadProgram { problems: vec![problem] });
         }
+        priced(&order.limits, &self.tariff(&self.config.model), &self.config.model)?;
         let sandbox = open_sandbox(&domain, order.unsafe_no_sandbox).await?;
         Ok(Prepared { order, domain, sandbox })
     }
@@ -295,6 +323,7 @@ impl Machine {
             workspace: workspace.display().to_string(),
             model: client.info().clone(),
             reached: self.config.model.clone(),
+            tariff: Some(self.tariff(&self.config.model)),
             limits: order.limits.clone(),
             plan_only: order.plan_only,
             seed: order.seed,
@@ -315,7 +344,9 @@ impl Machine {
         let journal = self.journal(&dir).await?;
         let state = fold(journal.as_ref()).await?;
         let Some(start) = &state.start else { return Err(RunError::NeverStarted { run: dir.id }) };
-        if state.is_over() || state.stopped.as_ref().is_some_and(|why| !why.resumable()) {
+        let is_given_up = state.stopped.as_ref().is_some_and(|why| !why.resumable());
+        let is_cut = state.settled.values().any(|settled| settled.cut.is_some());
+        if is_given_up || (state.is_over() && !is_cut) {
             return Err(RunError::Over { run: dir.id, status: state.status() });
         }
         let domain = Arc::new(Domain::load(&start.domain, &self.templates)?);
@@ -323,21 +354,22 @@ impl Machine {
         Ok(Paused { dir, journal, state, domain, sandbox, said })
     }
 
-    /// Goes on with a run, on a model that `reached` describes.
+    /// Goes on with a run.
     pub async fn resume(
         &self,
         paused: Paused,
-        limits: Limits,
-        reached: ModelConfig,
+        terms: Terms,
         client: Arc<dyn ModelClient>,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
         let Paused { dir, journal, domain, sandbox, state, said } = paused;
         let Said { unsafe_no_sandbox, allow_install } = said;
+        let Terms { limits, reached, tariff } = terms;
         let workspace = PathBuf::from(state.start.as_ref().map_or("", |s| s.workspace.as_str()));
         let store = GitStore::open(&dir.git_dir(), Some(&workspace))?;
         let model = client.info().clone();
-        let resumed = Event::Resumed { unsafe_no_sandbox, allow_install, limits, model, reached };
+        let tariff = Some(tariff);
+        let resumed = Event::Resumed { unsafe_no_sandbox, allow_install, limits, model, reached, tariff };
         record(journal.as_ref(), &resumed).await?;
         let state = fold(journal.as_ref()).await?;
         let _ = std::fs::remove_file(dir.cancel_file());

@@ -73,7 +73,7 @@ fn attempts_and_summaries_survive_every_death() {
 }
 
 /// A script for a project of `steps` files, one a step.
-fn long_script(steps: usize) -> String {
+pub fn long_script(steps: usize) -> String {
     let mut plan = "TITLE: long\n".to_owned();
     for n in 1..=steps {
         plan += &format!("REQUIREMENT R{n}: There is a file part{n}.md.\n");

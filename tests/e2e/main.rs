@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod budgets;
 mod cases;
 mod commands;
 mod crash;

@@ -35,6 +35,15 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 # repairs_max = 24                  # an attempt's repairs of single functions, after its tests failed
 # tokens_max = 0                    # a run's tokens; 0 is unlimited
 # minutes_max = 0                   # a run's minutes; 0 is unlimited
+# cost_max = 0                      # what a run may cost, in its model's currency; 0 is unlimited
+# calls_max = 0                     # a run's model calls; 0 is unlimited
+# bytes_max = 0                     # bytes of files that a run writes; 0 is unlimited
+
+# [prices."name of the model"]      # what an endpoint's model costs, for a million tokens each; an example
+# prompt_per_million = 1.00
+# cached_prompt_per_million = 0.10  # prompt tokens that the endpoint has in its cache
+# completion_per_million = 4.00
+# currency = "USD"
 
 [server]                            # edvac serve
 # bind = "127.0.0.1"                # an address that other machines reach needs a token

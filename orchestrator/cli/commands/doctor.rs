@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use edvac_orchestrator::config::{self, Config};
+use edvac_orchestrator::control::budget::Tariff;
+use edvac_orchestrator::price;
 use edvac_orchestrator::sandbox::{self, Level};
 use serde::Serialize;
 use serde_json::json;
@@ -102,6 +104,19 @@ fn processor() -> Probed {
     }
 }
 
+/// What the endpoint's model costs.
+fn price(config: &Config) -> Probed {
+    let name = &config.model.name;
+    match price::tariff(&config.model, &config.prices) {
+        Tariff::Unknown => (
+            Standing::Warning,
+            format!("what {name} costs is not known: runs on it cannot say it, and --max-cost is refused"),
+            format!("Write it into the configuration: {}.", price::example(name)),
+        ),
+        tariff => ok(price::terms(&tariff, &config.model.provider)),
+    }
+}
+
 /// What depends on the configuration.
 fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probed)) {
     for (name, dir) in [("state", config.state_dir().ok()), ("workspaces", Some(config.workspaces_dir()))] {
@@ -124,6 +139,9 @@ fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probe
     }
     let begun = Instant::now();
     add("model", begun, model(config));
+    if config.model.provider == "openai" {
+        add("price", Instant::now(), price(config));
+    }
     if config.model.provider == "local" && config.model.device == "cpu" {
         add("processor", Instant::now(), processor());
     }

@@ -6,6 +6,7 @@ use edvac_memory::journal::RecordKind;
 use edvac_memory::program::Found;
 use edvac_memory::store::{FileStore, GitStore};
 use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_orchestrator::account::Account;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, Purpose, RunState};
 use edvac_orchestrator::ledger::describe;
@@ -59,6 +60,7 @@ fn run_line(id: &str, state: &RunState, alive: bool) -> Value {
         "steps_settled": state.settled.len(),
         "started_ms": state.start.as_ref().map(|s| s.time_ms),
         "totals": state.totals,
+        "account": Account::of(state),
     })
 }
 
@@ -107,9 +109,13 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
             return Ok(print_json(&json!({
                 "schema_version": SCHEMA_VERSION, "program": program,
                 "install_was_allowed": state.install_was_allowed, "installed": state.installed(),
+                "account": Account::of(&state),
             })));
         }
         println!("{}", program_lines(program));
+        if let Some(account) = Account::of(&state) {
+            println!("money so far: {}", account.money);
+        }
         if state.install_was_allowed {
             let installed = state.installed();
             let what = if installed.is_empty() { "none".to_owned() } else { packages_line(&installed) };
@@ -123,7 +129,8 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
     if one.json.json {
         return Ok(print_json(&json!({
             "schema_version": SCHEMA_VERSION, "instruction": instruction,
-            "settlement": settled.map(|s| s.settlement), "attempts": settled.map(|s| s.attempts),
+            "settlement": settled.map(|s| s.settlement), "cut": settled.and_then(|s| s.cut),
+            "attempts": settled.map(|s| s.attempts),
             "commit": settled.map(|s| &s.commit), "reports": settled.map(|s| &s.reports),
         })));
     }
@@ -140,8 +147,11 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
     match settled {
         None => println!("not finished yet"),
         Some(settled) => {
+            let cut = settled.cut.map_or(String::new(), |cap| {
+                format!(", because its share of the {} was used up", cap.words())
+            });
             println!(
-                "{:?} after {} attempt(s), commit {}",
+                "{:?} after {} attempt(s){cut}, commit {}",
                 settled.settlement, settled.attempts, settled.commit
             );
             settled.reports.iter().for_each(show_report);
@@ -314,6 +324,9 @@ fn in_words(event: &Event) -> String {
                 format!(", no test for {}", unproven.join(", "))
             };
             format!("{passed} of {} checks passed{open}", reports.len())
+        }
+        Event::Committed { settlement, commit, cut: Some(cap), .. } => {
+            format!("commit {commit} ({settlement:?}, its share of the {} is used up)", cap.words())
         }
         Event::Committed { settlement, commit, .. } => format!("commit {commit} ({settlement:?})"),
         Event::FinalChecked { reports } => {

@@ -12,7 +12,7 @@ mod revise;
 mod run;
 mod serve;
 
-use edvac_orchestrator::config::{self, Config, ModelConfig};
+use edvac_orchestrator::config::{self, Config, MINUTE_MS, ModelConfig};
 use edvac_orchestrator::control::event::Limits;
 use edvac_orchestrator::place::{RunDir, Runs};
 
@@ -103,12 +103,13 @@ fn model_flags(model: &mut ModelConfig, flags: &ModelArgs) {
 
 /// Flags over the bounds that are in force otherwise; 0 lifts one that can be absent.
 fn limit_flags(mut limits: Limits, flags: &LimitArgs) -> Limits {
-    if let Some(tokens) = flags.max_tokens {
-        limits.tokens_max = (tokens > 0).then_some(tokens);
-    }
-    if let Some(minutes) = flags.max_minutes {
-        limits.wall_ms_max = (minutes > 0).then_some(minutes * 60_000);
-    }
+    let limit = |flag: Option<u64>, otherwise| flag.map_or(otherwise, |n| (n > 0).then_some(n));
+    let minutes_ms = flags.max_minutes.map(|minutes| minutes.saturating_mul(MINUTE_MS));
+    limits.tokens_max = limit(flags.max_tokens, limits.tokens_max);
+    limits.wall_ms_max = limit(minutes_ms, limits.wall_ms_max);
+    limits.cost_micros_max = limit(flags.max_cost.map(|cost| cost.micros), limits.cost_micros_max);
+    limits.calls_max = limit(flags.max_calls, limits.calls_max);
+    limits.bytes_max = limit(flags.max_bytes, limits.bytes_max);
     limits.attempts_max = flags.attempts.unwrap_or(limits.attempts_max).max(1);
     limits.turns_max = flags.turns.unwrap_or(limits.turns_max).max(1);
     limits.repairs_max = flags.repairs.unwrap_or(limits.repairs_max);

@@ -180,6 +180,7 @@ fn lines(both: &Comparison, diff: bool) -> Vec<String> {
         row("prompt tokens", &|side| side.totals.prompt_tokens.to_string()),
         row("of these reused", &|side| side.totals.reused_tokens.to_string()),
         row("written tokens", &|side| side.totals.completion_tokens.to_string()),
+        row("money", &|side| side.account.as_ref().map_or(String::new(), |a| a.money.clone())),
         row("work", &|side| duration(side.totals.worked_ms)),
         String::new(),
     ];

@@ -63,7 +63,9 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
             std::fs::write(path, toml).map_err(|e| Failure::file(path, &e))?;
             println!("{} is written. Edit it, then: edvac run --program {}", path.display(), path.display());
         }
-        None if !json => println!("{}\n\nCarry it out: edvac resume {run}", program_lines(program)),
+        None if !json => {
+            println!("{}\n\nCarry it out: edvac resume {run}", program_lines(program));
+        }
         None => {}
     }
     Ok(0)
@@ -84,9 +86,11 @@ pub async fn go_on(mut config: Config, dir: RunDir, args: Resume) -> Outcome {
     config.model = paused.reached();
     model_flags(&mut config.model, &args.model);
     let limits = limit_flags(paused.limits(), &args.limits);
+    let says_cost = args.limits.max_cost.is_some();
+    let terms = machine.terms(&paused, limits, config.model.clone(), says_cost)?;
     let client = models::open_client(&config).await?;
     let embedder = models::open_embedder(&config);
-    let handle = machine.resume(paused, limits, config.model, client, embedder).await?;
+    let handle = machine.resume(paused, terms, client, embedder).await?;
     let state = watch(handle, args.run.json.json).await?;
     Ok(conclude(&state, args.run.json.json))
 }
@@ -120,17 +124,33 @@ pub async fn cancel(config: &Config, one: &OneRun) -> Outcome {
 async fn begin(
     config: &Config,
     task: &TaskArgs,
-    mut program: Option<Program>,
+    program: Option<Program>,
     plan_only: bool,
     said: SaidArgs,
 ) -> Result<(RunState, String), Failure> {
+    let order = order(config, task, program, plan_only, said)?;
+    let mut machine = Machine::new(config.clone())?;
+    machine.stop_after(stop_after());
+    let prepared = machine.prepare(order).await?;
+    let client: Arc<dyn ModelClient> = models::open_client(config).await?;
+    let handle = machine.start(prepared, client, models::open_embedder(config)).await?;
+    let run = handle.dir.id.to_string();
+    Ok((watch(handle, task.json.json).await?, run))
+}
+
+/// What is ordered.
+fn order(
+    config: &Config,
+    task: &TaskArgs,
+    mut program: Option<Program>,
+    plan_only: bool,
+    said: SaidArgs,
+) -> Result<Order, Failure> {
     let planned_for = program.as_mut().map(|p| p.task.take().unwrap_or_else(|| p.title.clone()));
     let text = match (planned_for, task_text(task)?) {
         (Some(planned_for), text) if text.trim().is_empty() => planned_for,
         (_, text) => text,
     };
-    let mut machine = Machine::new(config.clone())?;
-    machine.stop_after(stop_after());
     if let (Some(program), Some(domain)) = (&program, &task.domain)
         && program.domain != *domain
     {
@@ -140,7 +160,7 @@ async fn begin(
         ));
     }
     let planned_in = || program.as_ref().map(|p| p.domain.clone());
-    let order = Order {
+    Ok(Order {
         domain: task.domain.clone().or_else(planned_in).unwrap_or_else(|| domain_of(&text).to_owned()),
         task: text,
         name: task.name.clone(),
@@ -150,12 +170,7 @@ async fn begin(
         allow_install: said.allow_install,
         program,
         limits: limit_flags(config.limits.limits(), &task.limits),
-    };
-    let prepared = machine.prepare(order).await?;
-    let client: Arc<dyn ModelClient> = models::open_client(config).await?;
-    let handle = machine.start(prepared, client, models::open_embedder(config)).await?;
-    let run = handle.dir.id.to_string();
-    Ok((watch(handle, task.json.json).await?, run))
+    })
 }
 
 /// Shows a run until it ends; Ctrl-C once stops it after the effect in progress, twice at once.
@@ -163,8 +178,8 @@ pub async fn watch(mut handle: RunHandle, json: bool) -> Result<RunState, Failur
     let mut notices = handle.notices().watch();
     let mut progress = Progress::new();
     progress.line(&format!("run {} · {}", handle.dir.id, handle.workspace.display()));
-    if let Some(program) = handle.dir.state().await.ok().and_then(|state| state.program) {
-        progress.knows(&program);
+    if let Ok(state) = handle.dir.state().await {
+        progress.knows_run(&state);
     }
     let mut asked = 0;
     let broken = |e: std::io::Error| Failure::machine(format!("signals cannot be received: {e}"));
@@ -261,9 +276,10 @@ fn conclude(state: &RunState, json: bool) -> u8 {
                 std::io::stderr(),
                 "  look: edvac diff {run}, edvac plan show {run}\n  then: edvac approve {run}, or edvac reject {run} --why TEXT; and edvac resume {run}"
             );
-        } else if why.resumable() {
-            let _ = writeln!(std::io::stderr(), "  go on: edvac resume {}", report.run);
         }
+    }
+    if let Some(command) = &report.go_on {
+        let _ = writeln!(std::io::stderr(), "  go on: {command}");
     }
     report.exit_code()
 }

@@ -9,6 +9,7 @@ use edvac_memory::program::Program;
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 
 use crate::check::integrity::Inventory;
+use crate::control::budget::{Tariff, Used};
 use crate::control::effect::Purpose;
 use crate::control::event::{Event, StopReason};
 use crate::control::review::{Retired, Review};
@@ -28,12 +29,16 @@ pub struct FoldError {
 }
 
 impl RunState {
-    /// Folds one journal record. Intents change nothing, not even the clock: the process that wrote them decided before, and a
-    /// commit's time must be the same for whoever decides again.
+    /// Folds one journal record. Intents change nothing but what is reserved, not even the clock: the process that wrote them
+    /// decided before, and a commit's time must be the same for whoever decides again.
     pub fn apply_record(&mut self, record: &Record) -> Result<(), FoldError> {
         if record.kind == edvac_memory::journal::RecordKind::Intent {
             self.seq = record.seq;
+            self.bill.begin(record);
             return Ok(());
+        }
+        if let Some(key) = &record.key {
+            self.bill.settle(key);
         }
         // From a stop, or a crash, to the next resume nobody works on the run.
         let resumed = record.body.get("event").is_some_and(|e| e == "resumed");
@@ -66,6 +71,7 @@ impl RunState {
                 workspace,
                 model,
                 reached,
+                tariff,
                 limits,
                 plan_only,
                 seed,
@@ -83,27 +89,39 @@ impl RunState {
                     workspace: workspace.clone(),
                     model: model.clone(),
                     reached: reached.clone(),
+                    tariff: tariff.clone().unwrap_or_else(|| Tariff::unsaid(&model.provider)),
                     limits: limits.clone(),
                     seed: *seed,
                     plan_only: *plan_only,
                     time_ms: self.time_ms,
                 });
             }
-            Event::Resumed { limits, model, reached, unsafe_no_sandbox, allow_install } => {
+            Event::Resumed { limits, model, reached, tariff, unsafe_no_sandbox, allow_install } => {
                 self.unsafe_no_sandbox |= unsafe_no_sandbox;
                 self.may_install(*allow_install);
                 self.stopped = None;
+                self.take_up(limits);
                 if let Some(start) = &mut self.start {
+                    self.bill.give_up(&start.tariff);
+                    start.tariff = tariff.clone().unwrap_or_else(|| Tariff::unsaid(&model.provider));
                     start.limits = limits.clone();
                     start.model = model.clone();
                     start.reached = reached.clone();
                     start.plan_only = false;
                 }
             }
-            Event::Stopped { why } => self.stopped = Some(why.clone()),
+            Event::Stopped { why } => {
+                if why.is_unread() {
+                    self.bill.open.clear();
+                }
+                self.stopped = Some(why.clone());
+            }
             Event::Assembled { purpose, fitted } => self.assembled(*purpose, fitted),
             Event::Replied { purpose, reply, turn: _ } => {
                 self.totals.add(reply);
+                if let Some(start) = &self.start {
+                    self.bill.paid.pay(&start.tariff, &reply.usage);
+                }
                 self.replied(*purpose, reply);
             }
             Event::Overflowed { .. } => {
@@ -134,13 +152,25 @@ impl RunState {
             Event::Restored { .. } => {}
             Event::Forked { from, run, slug, workspace, at: _ } => {
                 self.forked_from = Some(from.clone());
+                // What was in flight there is answered there.
+                self.bill.open.clear();
                 if let Some(start) = &mut self.start {
                     start.run.clone_from(run);
                     start.slug.clone_from(slug);
                     start.workspace.clone_from(workspace);
                 }
             }
-            Event::Acted { tree, refused, answer, answer_tokens, given_up, needs, applied: _ } => {
+            Event::Acted {
+                tree,
+                refused,
+                answer,
+                answer_tokens,
+                given_up,
+                needs,
+                bytes_written,
+                applied: _,
+            } => {
+                self.bill.bytes_written = self.bill.bytes_written.saturating_add(*bytes_written);
                 if let Some(work) = &mut self.work {
                     work.review.begin(given_up);
                     work.needs.clone_from(needs);
@@ -160,14 +190,14 @@ impl RunState {
                 let install = self.installs.entry(needs.digest.clone()).or_default();
                 install.tried(packages, fault.as_deref());
             }
-            Event::Committed { instruction, settlement, commit, tree, touched, needs, inventory } => {
+            Event::Committed { instruction, settlement, cut, commit, tree, touched, needs, inventory } => {
                 self.needs.clone_from(needs);
                 let Conclusion { attempts, reports, rewritten, retired } =
                     self.work.take().map(Work::conclude).unwrap_or_default();
-                let (settlement, touched) = (*settlement, touched.clone());
+                let (settlement, cut, touched) = (*settlement, *cut, touched.clone());
                 let (commit, tree) = (commit.clone(), tree.clone());
                 let settled =
-                    Settled { settlement, commit, tree, touched, attempts, reports, rewritten, retired };
+                    Settled { settlement, cut, commit, tree, touched, attempts, reports, rewritten, retired };
                 self.settle(*instruction, settled, inventory);
             }
             Event::FinalChecked { reports } => self.final_reports = Some(reports.clone()),
@@ -219,7 +249,15 @@ impl RunState {
         let mut left = self.left.clone();
         left.extend(self.head.clone());
         left.extend(then.left.iter().cloned());
+        let mut start = then.start.clone();
+        if let (Some(start), Some(now)) = (&mut start, &self.start) {
+            start.limits.clone_from(&now.limits);
+            start.tariff.clone_from(&now.tariff);
+        }
         Ok(Self {
+            // Bounds that a person raised stay raised, and what was paid stays paid.
+            start,
+            bill: self.bill.clone(),
             seq: record.seq,
             time_ms: record.time_ms,
             epoch: self.epoch + 1,
@@ -280,9 +318,9 @@ impl RunState {
             }
             Purpose::Work { instruction, attempt, .. } => {
                 let Some(base) = self.tree.clone() else { return };
-                let spent = self.spent();
+                let used = self.used();
                 let is_candidate = self.instruction(instruction).is_some_and(|i| i.candidates);
-                let new = || Work { is_candidate, ..Work::new(instruction, base.clone(), spent) };
+                let new = || Work { is_candidate, ..Work::new(instruction, base.clone(), used) };
                 let work = self.work.get_or_insert_with(new);
                 // The next candidate is told nothing of this one.
                 if is_candidate && attempt > work.attempt {
@@ -367,7 +405,7 @@ struct Conclusion {
 }
 
 impl Work {
-    fn new(instruction: InstructionId, tree: TreeId, began: Totals) -> Self {
+    fn new(instruction: InstructionId, tree: TreeId, began: Used) -> Self {
         Self {
             instruction,
             is_candidate: false,

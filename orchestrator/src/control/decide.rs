@@ -9,6 +9,7 @@ use edvac_memory::ids::InstructionId;
 use edvac_memory::program::validate::validate;
 use edvac_memory::program::{Control, Instruction, Program, Requirement};
 
+use crate::control::budget::{self, Cap};
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
 use crate::control::state::{Conversation, Ending, RunState, Start, Work};
@@ -36,8 +37,8 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
     if state.stopped.is_some() || state.is_over() {
         return Vec::new();
     }
-    if let Some(why) = time_is_up(state, start) {
-        return vec![Effect::Stop { why }];
+    if let Some(why) = budget::time_is_up(state, start) {
+        return vec![at_cap(state, start, why)];
     }
     vec![if state.program.is_none() {
         next_of_planning(state, start, rules)
@@ -178,11 +179,14 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
         return effect;
     }
     if work.passed && (work.unproven.is_empty() || coverage_nudges(work) > COVERAGE_NUDGES_MAX) {
-        return commit(state, work, Settlement::Finished);
+        return commit(state, work, Settlement::Finished, None);
     }
-    if work.share_is_used(state.spent(), &start.limits, state.steps_left()) {
-        let is_good = best_is_good(work);
-        return commit(state, work, if is_good { Settlement::Finished } else { Settlement::Unfinished });
+    if let Some(cap) = work.share_used(&state.used(), &start.limits, state.steps_left()) {
+        return if best_is_good(work) {
+            commit(state, work, Settlement::Finished, None)
+        } else {
+            commit(state, work, Settlement::Unfinished, Some(cap))
+        };
     }
     if work.talk.context.is_none() {
         return Effect::Assemble { purpose: work.purpose() };
@@ -193,9 +197,9 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
     }
     match work.ending(&start.limits, start.model.window_tokens) {
         None => call(state, start, &work.talk, work.purpose(), work.talk.turns.len() as u32),
-        Some(Ending::Exhausted) if best_is_good(work) => commit(state, work, Settlement::Finished),
+        Some(Ending::Exhausted) if best_is_good(work) => commit(state, work, Settlement::Finished, None),
         Some(Ending::Exhausted) if work.attempt >= instruction.attempts_max => {
-            commit(state, work, Settlement::Unfinished)
+            commit(state, work, Settlement::Unfinished, None)
         }
         Some(_) if work.is_candidate => Effect::Assemble {
             purpose: Purpose::Work { instruction: instruction.id, attempt: work.attempt + 1, restart: 0 },
@@ -271,7 +275,7 @@ fn sum_up(state: &RunState, start: &Start, work: &Work) -> Effect {
     }
 }
 
-fn commit(state: &RunState, work: &Work, settlement: Settlement) -> Effect {
+fn commit(state: &RunState, work: &Work, settlement: Settlement, cut: Option<Cap>) -> Effect {
     let (attempt, tree) = match (&work.best, settlement) {
         // What is finished is what was checked last, unless a better tree was checked before.
         (Some(best), _) => (best.attempt, best.tree.clone()),
@@ -281,28 +285,33 @@ fn commit(state: &RunState, work: &Work, settlement: Settlement) -> Effect {
         instruction: work.instruction,
         attempt,
         settlement,
+        cut,
         parent: state.head.clone(),
         tree,
         time_s: state.time_ms.div_euclid(1000),
     }
 }
 
-/// A model call, unless it could exceed the run's token limit: what it may cost at most is reserved before it is
-/// sent.
+/// A model call, unless it could exceed one of the run's limits: what it may cost at most is reserved before it is sent.
 fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, turn: u32) -> Effect {
-    let spent = state.spent();
-    let used = spent.tokens();
-    let reserve = talk.tokens() as u64 + u64::from(start.limits.reply_tokens_max);
-    match start.limits.tokens_max {
-        Some(limit) if used + reserve > limit => Effect::Stop { why: StopReason::TokenLimit { used, limit } },
-        _ => Effect::Call { purpose, turn },
+    let reserve = start.reserve(talk.tokens() as u64);
+    let effect = Effect::Call { purpose, turn, reserve };
+    match budget::refusal(state, start, &effect.key(state.epoch), &reserve) {
+        None => effect,
+        Some(why) => at_cap(state, start, why),
     }
 }
 
-fn time_is_up(state: &RunState, start: &Start) -> Option<StopReason> {
-    let limit_ms = start.limits.wall_ms_max?;
-    let used_ms = state.spent().worked_ms;
-    (used_ms >= limit_ms).then_some(StopReason::TimeLimit { used_ms, limit_ms })
+/// At a limit what was paid is still made use of: the last reply is carried out and checked, and a tree that is good is
+/// committed. Then the run stops, with what is being worked on kept as it is.
+fn at_cap(state: &RunState, start: &Start, why: StopReason) -> Effect {
+    let Some(work) = state.work.as_ref().filter(|work| !work.review.is_open()) else {
+        return Effect::Stop { why };
+    };
+    if let Some(effect) = settle_last_turn(state, start, work) {
+        return effect;
+    }
+    if best_is_good(work) { commit(state, work, Settlement::Finished, None) } else { Effect::Stop { why } }
 }
 
 /// Whether a reply hands its work in: it wants nothing back, and it changed something or says it is done.

@@ -58,6 +58,7 @@ fn started_with(limits: Limits, allow_install: bool) -> Event {
             grammar: false,
         },
         reached: ModelConfig::default(),
+        tariff: None,
         limits,
         plan_only: false,
         seed: 0,
@@ -71,13 +72,13 @@ fn given_up() -> GivenUp {
 }
 
 /// Numbers that decide what the world does, used up in turn and then begun again.
-struct World {
-    dice: Vec<u8>,
-    at: usize,
+pub(crate) struct World {
+    pub(crate) dice: Vec<u8>,
+    pub(crate) at: usize,
 }
 
 impl World {
-    fn throw(&mut self) -> usize {
+    pub(crate) fn throw(&mut self) -> usize {
         self.at += 1;
         usize::from(self.dice[self.at % self.dice.len()]) + self.at / self.dice.len()
     }
@@ -129,10 +130,10 @@ impl World {
         vec![one(self.verdict()), one(self.verdict())]
     }
 
-    fn perform(&mut self, effect: &Effect, state: &RunState) -> Event {
+    pub(crate) fn perform(&mut self, effect: &Effect, state: &RunState) -> Event {
         match effect {
             Effect::Assemble { purpose } => Event::Assembled { purpose: *purpose, fitted: Fitted::default() },
-            Effect::Call { purpose, turn } => {
+            Effect::Call { purpose, turn, .. } => {
                 if self.throw().is_multiple_of(13) && *turn > 0 && matches!(purpose, Purpose::Work { .. }) {
                     return Event::Overflowed { purpose: *purpose, prompt_tokens: 9, window_tokens: 8 };
                 }
@@ -163,7 +164,16 @@ impl World {
                 let needs = self.needs();
                 let gives_up = answer.is_none() && self.throw().is_multiple_of(3);
                 let given_up = if gives_up { vec![given_up()] } else { vec![] };
-                Event::Acted { tree, applied: vec![], needs, refused, answer, answer_tokens: 2, given_up }
+                Event::Acted {
+                    tree,
+                    applied: vec![],
+                    bytes_written: 1,
+                    needs,
+                    refused,
+                    answer,
+                    answer_tokens: 2,
+                    given_up,
+                }
             }
             Effect::Install { needs, .. } => Event::Installed {
                 needs: needs.clone(),
@@ -190,9 +200,10 @@ impl World {
                 let opinion = opinion.clone();
                 Event::Checked { reports, unproven, faults, answer, answer_tokens: 2, opinion }
             }
-            Effect::Commit { instruction, settlement, tree, .. } => Event::Committed {
+            Effect::Commit { instruction, settlement, cut, tree, .. } => Event::Committed {
                 instruction: *instruction,
                 settlement: *settlement,
+                cut: *cut,
                 commit: CommitId(format!("c{instruction}")),
                 tree: tree.clone(),
                 touched: vec![],
@@ -230,14 +241,14 @@ fn needs(digest: &str) -> Needs {
     Needs { runner: "python".into(), digest: digest.into(), wanted, refused: vec![] }
 }
 
-fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
+pub(crate) fn record(seq: u64, kind: RecordKind, event: &Event) -> Record {
     // As text and back: what a journal keeps.
     let body = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
     Record { seq, time_ms: i64::try_from(seq).unwrap() * 1000, kind, key: None, body }
 }
 
 /// A run whose first step was checked once: `ran` tests, of which `passed` passed, and one fault.
-fn checked_once(passed: usize, ran: usize) -> RunState {
+pub(crate) fn checked_once(passed: usize, ran: usize) -> RunState {
     let mut state = RunState::default();
     state.apply(&started(Limits::default()));
     let work = Purpose::Work { instruction: InstructionId(1), attempt: 1, restart: 0 };
@@ -259,6 +270,7 @@ fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
     state.apply(&Event::Acted {
         tree,
         applied: vec![],
+        bytes_written: 0,
         needs: None,
         refused: vec![],
         answer,
@@ -415,6 +427,7 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
         limits: Limits::default(),
         model: checked_once(1, 1).start.unwrap().model,
         reached: ModelConfig::default(),
+        tariff: None,
     };
     let mut state = checked_once(2, 4);
     let Some(work) = &mut state.work else { unreachable!() };
@@ -441,32 +454,6 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
     let refused = Needs { wanted: vec![], ..needs("e") };
     state.work.as_mut().unwrap().needs = Some(refused);
     assert_ne!(next(&state).name(), "install", "nothing of it can be installed");
-}
-
-#[test]
-fn a_step_has_its_share_of_a_limited_run() {
-    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
-    let next = |state: &RunState| decide(state, &Rules { domain: &domain }).remove(0);
-    let mut state = checked_once(2, 4);
-    let work = state.work.clone().unwrap();
-    let totals = |tokens: u64| crate::control::state::Totals { prompt_tokens: tokens, ..Default::default() };
-    let limits = Limits { tokens_max: Some(10_000), ..Limits::default() };
-    let began = Work { began: totals(2_000), turns_used: 1, ..work.clone() };
-    assert!(!began.share_is_used(totals(3_999), &limits, 4));
-    assert!(began.share_is_used(totals(4_000), &limits, 4), "a quarter of the 8,000 that were left");
-    assert!(!began.share_is_used(totals(9_999), &limits, 1), "the last one has what is left");
-    assert!(!began.share_is_used(totals(9_999), &Limits::default(), 4), "nothing is limited");
-    let silent = Work { turns_used: 0, ..began.clone() };
-    assert!(!silent.share_is_used(totals(4_000), &limits, 4), "it was not asked yet");
-    // What it has is kept, and the next step begins.
-    state.start.as_mut().unwrap().limits.tokens_max = Some(1_000_000);
-    state.totals.prompt_tokens = 600_000;
-    state.work.as_mut().unwrap().turns_used = 1;
-    let program = state.program.get_or_insert_default();
-    program.instructions.push(Instruction { id: InstructionId(1), ..Instruction::default() });
-    program.instructions.push(Instruction { id: InstructionId(99), ..Instruction::default() });
-    assert!(state.steps_left() > 1);
-    assert_eq!(next(&state).name(), "commit");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use edvac_agents::roles::reviewer::Opinion;
 use edvac_memory::ids::{CommitId, EffectKey, InstructionId, TreeId};
 use edvac_memory::program::Program;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::control::budget::{Cap, Reserve};
 use crate::control::event::{Settlement, StopReason};
 use crate::dependencies::Needs;
 
@@ -95,6 +97,8 @@ pub enum Effect {
         purpose: Purpose,
         /// Which turn, from 0.
         turn: u32,
+        /// What it may cost at most.
+        reserve: Reserve,
     },
     /// Tell the planner what is wrong with its plan.
     RefusePlan {
@@ -163,6 +167,8 @@ pub enum Effect {
         attempt: u32,
         /// How it ended.
         settlement: Settlement,
+        /// The limit of which it has used its share, if that ends it.
+        cut: Option<Cap>,
         /// The commit before.
         parent: Option<CommitId>,
         /// The tree.
@@ -195,7 +201,7 @@ impl Effect {
     fn key_in_epoch(&self) -> String {
         match self {
             Self::Assemble { purpose } => format!("{purpose}/assemble"),
-            Self::Call { purpose, turn } => format!("{purpose}/t{turn}/call"),
+            Self::Call { purpose, turn, .. } => format!("{purpose}/t{turn}/call"),
             Self::RefusePlan { purpose, turn, .. } => format!("{purpose}/t{turn}/refuse"),
             Self::Weigh { instruction, version, .. } => format!("i{instruction}/v{version}/weigh"),
             Self::Adopt { version, .. } => format!("program/v{version}"),
@@ -207,6 +213,15 @@ impl Effect {
             Self::Finish => "final/report".to_owned(),
             Self::Stop { .. } => "stop".to_owned(),
         }
+    }
+
+    /// What its intent says: its kind, and of a call what is reserved for it.
+    pub fn intent(&self) -> Value {
+        let mut body = json!({ "effect": self.name() });
+        if let Self::Call { reserve, .. } = self {
+            body["reserve"] = json!(reserve);
+        }
+        body
     }
 
     /// Its kind in one word, for the journal's intents and for people.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
+use crate::control::budget::{Cap, Tariff};
 use crate::control::effect::Purpose;
 use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
@@ -39,6 +40,15 @@ pub struct Limits {
     pub tokens_max: Option<u64>,
     /// Milliseconds the run may work; none is unlimited.
     pub wall_ms_max: Option<u64>,
+    /// Millionths of the model's currency that the run may cost; none is unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_micros_max: Option<u64>,
+    /// Model calls the whole run may make; none is unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_max: Option<u64>,
+    /// Bytes of files that the whole run may write; none is unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
 }
 
 impl Default for Limits {
@@ -52,8 +62,17 @@ impl Default for Limits {
             reply_tokens_max: 2048,
             tokens_max: None,
             wall_ms_max: None,
+            cost_micros_max: None,
+            calls_max: None,
+            bytes_max: None,
         }
     }
+}
+
+/// For serde, which hands a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn repairs_max() -> u32 {
@@ -74,6 +93,36 @@ pub enum StopReason {
         used: u64,
         /// The limit.
         limit: u64,
+        /// Tokens that the next call could take.
+        #[serde(default)]
+        next: u64,
+    },
+    /// The next call could exceed the limit of what the run may cost.
+    CostLimit {
+        /// What was paid, and what calls without a reply may have cost.
+        used_micros: u64,
+        /// The limit.
+        limit_micros: u64,
+        /// What the next call could cost.
+        next_micros: u64,
+        /// Of all three.
+        currency: String,
+    },
+    /// As many calls as allowed were made.
+    CallLimit {
+        /// Calls made.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// What the last reply writes would exceed the limit of bytes; the reply is kept, and is carried out once there is room.
+    ByteLimit {
+        /// Bytes written.
+        used: u64,
+        /// The limit.
+        limit: u64,
+        /// Bytes that the reply writes.
+        next: u64,
     },
     /// The wall-time limit is reached.
     TimeLimit {
@@ -91,6 +140,9 @@ pub enum StopReason {
     Model {
         /// What happened.
         why: String,
+        /// Whether the call was refused unread, so that nothing was paid for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unread: bool,
     },
     /// A person has to say whether the program goes on.
     Approval {
@@ -120,14 +172,26 @@ pub enum StopReason {
     Cancelled,
 }
 
+/// The exit code of a run that a limit stopped.
+pub const EXIT_LIMIT: u8 = 4;
+
 impl StopReason {
+    /// Whether the next call, or what came of the last one, was refused unread, so that it cost nothing.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Model { unread: true, .. } | Self::Window { .. })
+    }
+
     /// The process exit code that tells a script what happened.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::PlanOnly => 0,
             Self::Approval { .. } => 3,
             Self::Interrupted => 130,
-            Self::TokenLimit { .. } | Self::TimeLimit { .. } => 4,
+            Self::TokenLimit { .. }
+            | Self::CostLimit { .. }
+            | Self::CallLimit { .. }
+            | Self::ByteLimit { .. }
+            | Self::TimeLimit { .. } => EXIT_LIMIT,
             Self::NoPlan { .. } | Self::Cancelled | Self::Window { .. } => 1,
             Self::Model { .. } => 5,
             Self::NoSandbox { .. } => 78,
@@ -177,6 +241,9 @@ pub enum Event {
         model: ClientInfo,
         /// How it is reached; a resume asks it again in the same way.
         reached: ModelConfig,
+        /// What it costs; none in journals that were written before there were prices.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tariff: Option<Tariff>,
         /// Bounds.
         limits: Limits,
         /// Which replies are asked for: 0 for the most likely ones first.
@@ -203,6 +270,9 @@ pub enum Event {
         model: ClientInfo,
         /// How it is reached.
         reached: ModelConfig,
+        /// What it costs from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tariff: Option<Tariff>,
     },
     /// The run stopped before its end.
     Stopped {
@@ -311,6 +381,9 @@ pub enum Event {
         tree: TreeId,
         /// Edits applied, one line each.
         applied: Vec<String>,
+        /// Bytes of the files that they wrote.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        bytes_written: u64,
         /// Packages that the tree asks for and that are not there by themselves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         needs: Option<Needs>,
@@ -364,6 +437,9 @@ pub enum Event {
         instruction: InstructionId,
         /// How it ended.
         settlement: Settlement,
+        /// The limit of which it had used its share; none where it ended by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<Cap>,
         /// Its commit.
         commit: CommitId,
         /// Its tree.

@@ -4,6 +4,7 @@
 //! to the same decisions. Performing is [`crate::perform`]'s work, order and durability are [`crate::driver`]'s.
 
 pub mod apply;
+pub mod budget;
 pub mod decide;
 pub mod effect;
 pub mod event;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
+use crate::control::budget::{Bill, Cap, Tariff, Used, share_used};
 use crate::control::effect::Purpose;
 use crate::control::event::{Limits, Settlement, StopReason};
 use crate::control::review::{Retired, Review};
@@ -66,6 +67,8 @@ pub struct RunState {
     pub totals: Totals,
     /// What was used besides, by what was taken back.
     pub taken_back: Totals,
+    /// What it cost, and what is reserved.
+    pub bill: Bill,
     /// Commits that the branch may still be at, because they were taken back.
     pub left: BTreeSet<CommitId>,
     /// The run that this one is a fork of.
@@ -121,6 +124,8 @@ pub struct Start {
     pub model: ClientInfo,
     /// How it is reached.
     pub reached: ModelConfig,
+    /// What it costs.
+    pub tariff: Tariff,
     /// Bounds.
     pub limits: Limits,
     /// Which replies are asked for: 0 for the most likely ones first.
@@ -225,7 +230,7 @@ pub struct Work {
     /// The best tree any attempt had.
     pub best: Option<Best>,
     /// What the run had used when it began.
-    pub began: Totals,
+    pub began: Used,
 }
 
 /// A repair of one place, and what it has to do better than.
@@ -260,18 +265,9 @@ pub enum Ending {
 }
 
 impl Work {
-    /// Whether it has used its share of a limited run: of what was left when it began, as much as each of the steps left then.
-    /// Without that, a run could end in the middle of a first step that cannot be done.
-    pub fn share_is_used(&self, spent: Totals, limits: &Limits, steps_left: u64) -> bool {
-        let is_used = |used: u64, began: u64, limit: Option<u64>| {
-            let share = limit.map(|limit| limit.saturating_sub(began) / steps_left.max(1));
-            share.is_some_and(|share| used.saturating_sub(began) >= share)
-        };
-        let has_replied = self.turns_used > 0;
-        steps_left > 1
-            && has_replied
-            && (is_used(spent.tokens(), self.began.tokens(), limits.tokens_max)
-                || is_used(spent.worked_ms, self.began.worked_ms, limits.wall_ms_max))
+    /// The limit of which it has used its share, once it was asked.
+    pub fn share_used(&self, used: &Used, limits: &Limits, steps_left: u64) -> Option<Cap> {
+        share_used(&self.began, used, limits, steps_left).filter(|_| self.turns_used > 0)
     }
 
     /// The purpose of its present conversation.
@@ -388,6 +384,8 @@ pub struct Best {
 pub struct Settled {
     /// How.
     pub settlement: Settlement,
+    /// The limit of which it had used its share; none where it ended by itself.
+    pub cut: Option<Cap>,
     /// Its commit.
     pub commit: CommitId,
     /// Its tree.

@@ -85,7 +85,7 @@ pub async fn drive(
             let outcome = match asked {
                 Wish::Stop => Err(StopReason::Interrupted),
                 Wish::Cancel => Err(StopReason::Cancelled),
-                Wish::Run => step(&state, &effect, journal.as_ref(), performer, notices).await?,
+                Wish::Run => step(&mut state, &effect, journal.as_ref(), performer, notices).await?,
             };
             let outcome = match outcome {
                 // The person gave up while a reply was being made.
@@ -113,7 +113,7 @@ pub async fn drive(
 
 /// Performs one effect between its intent and its result.
 async fn step(
-    state: &RunState,
+    state: &mut RunState,
     effect: &Effect,
     journal: &dyn Journal,
     performer: &Performer,
@@ -123,7 +123,8 @@ async fn step(
         return Ok(Err(why.clone()));
     }
     let key = effect.key(state.epoch);
-    let intent = journal.intent(&key, serde_json::json!({ "effect": effect.name() })).await?;
+    let intent = journal.intent(&key, effect.intent()).await?;
+    state.apply_record(&intent)?;
     notices.send(Notice::Recorded(Arc::new(intent)));
     notices.send(Notice::Performing(Arc::new(effect.clone())));
     match performer.perform(effect, state).await {

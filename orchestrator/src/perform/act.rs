@@ -27,7 +27,9 @@ impl Performer {
         repeated: bool,
         state: &RunState,
     ) -> Result<Event, Trouble> {
+        self.has_room(base, understood, state)?;
         let Edited { tree, applied, refused, idle } = edited(&self.files, base, understood, repeated, state)?;
+        let bytes_written = self.bytes_written(base, &tree, understood)?;
         let said = if !refused.is_empty() {
             vec![feedback::refused(&self.templates, &refused)?]
         } else if idle {
@@ -42,7 +44,7 @@ impl Performer {
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
         let given_up = if answer.is_none() { self.given_up(purpose, &tree, state)? } else { Vec::new() };
         let needs = self.needs(&tree, state).await?;
-        Ok(Event::Acted { tree, applied, needs, refused, answer, answer_tokens, given_up })
+        Ok(Event::Acted { tree, applied, bytes_written, needs, refused, answer, answer_tokens, given_up })
     }
 
     /// Tests that a tree gives up, that its step may give up, and that the reviewer has not agreed to.

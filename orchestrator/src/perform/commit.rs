@@ -5,6 +5,7 @@ use edvac_memory::store::{CommitParts, FileStore, StoreError};
 
 use super::{Performer, Trouble, program_of};
 use crate::check::inventory;
+use crate::control::budget::Cap;
 use crate::control::event::Settlement;
 use crate::control::{Event, RunState};
 
@@ -16,6 +17,7 @@ pub(crate) struct Parts<'a> {
     pub instruction: InstructionId,
     pub attempt: u32,
     pub settlement: Settlement,
+    pub cut: Option<Cap>,
     pub parent: Option<&'a CommitId>,
     pub tree: &'a TreeId,
     pub time_s: i64,
@@ -34,6 +36,7 @@ impl Performer {
         Ok(Event::Committed {
             instruction: parts.instruction,
             settlement: parts.settlement,
+            cut: parts.cut,
             commit,
             tree: parts.tree.clone(),
             touched,

@@ -9,6 +9,7 @@ pub(crate) mod commit;
 pub(crate) mod edits;
 mod install;
 mod weigh;
+mod written;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,9 @@ pub enum Trouble {
     /// What cannot be left out of a prompt does not fit.
     #[error(transparent)]
     Window(#[from] Overflow),
+    /// What a reply writes does not fit into what the run may write.
+    #[error("the run may not write so many bytes")]
+    Room(StopReason),
     /// No sandbox.
     #[error("{}", .0.why)]
     Sandbox(Refusal),
@@ -70,7 +74,8 @@ impl Trouble {
             Self::Model(ModelError::Overflow { prompt_tokens, window_tokens }) => {
                 StopReason::Window { tokens: prompt_tokens, available: window_tokens }
             }
-            Self::Model(error) => StopReason::Model { why: error.to_string() },
+            Self::Model(error) => StopReason::Model { why: error.to_string(), unread: error.is_unread() },
+            Self::Room(why) => why,
             Self::Window(Overflow { tokens, available }) => StopReason::Window { tokens, available },
             Self::Sandbox(refusal) => {
                 StopReason::NoSandbox { why: format!("{} {}", refusal.why, refusal.fix) }
@@ -123,7 +128,7 @@ impl Performer {
     pub async fn perform(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
         match effect {
             Effect::Assemble { purpose } => self.assemble(*purpose, state).await,
-            Effect::Call { purpose, turn } => self.call(*purpose, *turn, state).await,
+            Effect::Call { purpose, turn, .. } => self.call(*purpose, *turn, state).await,
             Effect::RefusePlan { problems, .. } => {
                 let answer = edvac_agents::roles::feedback::plan_refused(&self.templates, problems)?;
                 let answer_tokens = self.client.count_tokens(&answer);
@@ -140,11 +145,12 @@ impl Performer {
             Effect::Check { purpose, tree, opinion, .. } => {
                 self.check(*purpose, tree, opinion.as_ref(), state).await
             }
-            Effect::Commit { instruction, attempt, settlement, parent, tree, time_s } => {
+            Effect::Commit { instruction, attempt, settlement, cut, parent, tree, time_s } => {
                 let parts = commit::Parts {
                     instruction: *instruction,
                     attempt: *attempt,
                     settlement: *settlement,
+                    cut: *cut,
                     parent: parent.as_ref(),
                     tree,
                     time_s: *time_s,
