@@ -254,6 +254,9 @@ pub struct Run {
     /// A program (TOML) to carry out instead of planning one; a task beside it stands in place of the program's own
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
+    /// Only say what the run will take: at least, probably and at most; no model is asked
+    #[arg(long = "dry-run")]
+    pub dry: bool,
     #[command(flatten)]
     pub said: SaidArgs,
 }

@@ -12,6 +12,7 @@ pub mod control;
 pub mod dependencies;
 pub mod domain;
 pub mod driver;
+pub mod forecast;
 pub mod fork;
 pub mod guess;
 pub mod ledger;

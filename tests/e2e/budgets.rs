@@ -1,6 +1,7 @@
 //! Limits through the command line: what stops a run, the one command that goes on, processes that are killed in the middle of
-//! calls, and prices.
+//! calls, prices, and forecasts.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -186,6 +187,7 @@ fn a_limit_on_the_cost_needs_a_price_before_anything_is_sent() {
     let model = ["--base-url", &url, "--model", "nobody-knows-it"];
     let run = ["run", "--domain", "custom", "Six files", "--max-cost", "2.50"];
     refused(project.home.say(&[&run[..], &model].concat()));
+    refused(project.home.say(&[&run[..], &model, &["--dry-run"]].concat()));
     assert!(project.home.run_dirs().is_empty());
     project.run(&["--max-calls", "2", "--max-cost", "5"]).expect(4);
     refused(project.home.say(&[&["resume", "--last"][..], &model].concat()));
@@ -232,6 +234,12 @@ fn what_was_paid_does_not_change_with_the_price_table() {
     project.home.say(&["resume", &first, "--max-calls", "4"]).expect(4);
     let status = project.home.say(&["status", &first, "--json"]).expect(0).json();
     assert!(status["report"]["account"]["paid"]["micros"]["USD"].as_u64().unwrap() > usd * 50, "{status}");
+    let shown = project.home.say(&["show", &format!("{first}/1")]).expect(0);
+    assert!(
+        shown.stdout.contains("took 1 model call(s)") && shown.stdout.contains(" USD"),
+        "{}",
+        shown.stdout
+    );
 }
 
 #[test]
@@ -315,4 +323,96 @@ fn a_step_that_used_its_share_says_so_and_is_taken_up_again() {
     assert_eq!(home.calls(), (6, 6), "four, the other step, and one more");
     home.say(&["replay", "--last"]).expect(0);
     home.say(&["resume", "--last", "--max-calls", "99"]).expect(2);
+}
+
+fn forecast(said: &Said) -> Value {
+    said.json()["forecast"].clone()
+}
+
+fn range(value: &Value) -> (u64, u64, u64) {
+    let of = |name: &str| value[name].as_u64().unwrap_or_else(|| panic!("{value}"));
+    (of("low"), of("expected"), of("high"))
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_will_take_and_does_nothing() {
+    let project = Project::new();
+    std::fs::write(project.home.path().join("two.toml"), TWO).unwrap();
+    // Nothing is known: there is no script, and no run has ended.
+    let dry =
+        ["run", "--program", "two.toml", "--dry-run", "--provider", "scripted:nowhere", "--model", "small"];
+    let said = project.home.say(&dry).expect(0);
+    assert!(said.stdout.contains("These are assumptions, not measurements"), "{}", said.stdout);
+    assert!(said.stdout.contains("Nothing was sent") && said.stdout.contains("USD"), "{}", said.stdout);
+    let unplanned = project.run(&["--dry-run"]).expect(0);
+    assert!(unplanned.stdout.contains("There is no plan yet"), "{}", unplanned.stdout);
+    let given = "# T\n\nFiles:\n- `a.py`: the function `a`\n- `b.py`: the function `b`\n\nR1: `a()` is 1.\nR2: `b()` is 2.\n";
+    let settled = ["run", "--domain", "codebase", given, "--dry-run", "--json"];
+    let settled = forecast(&project.home.say(&settled).expect(0));
+    assert_eq!((&settled["is_planned"], &settled["tariff"]["kind"]), (&true.into(), &"free".into()));
+    let small =
+        project.home.say(&[&dry[..], &["--max-tokens", "100", "--max-calls", "1"]].concat()).expect(0);
+    assert!(small.stdout.contains("! the token limit of 100 is less than"), "{}", small.stdout);
+    assert!(small.stdout.contains("! the limit of calls of 1 is less than"), "{}", small.stdout);
+    assert!(project.home.run_dirs().is_empty() && !project.home.path().join("workspaces").exists());
+    // The task is its own plan: what was counted is what is then adopted, without a call.
+    project.home.say(&["plan", "--domain", "codebase", given, "--provider", &project.provider]).expect(0);
+    let program = project.home.say(&["plan", "show", "--json"]).expect(0).json()["program"].clone();
+    let steps = program["instructions"].as_array().unwrap().len() as u64;
+    assert_eq!(range(&settled["steps"]), (steps, steps, steps));
+    assert_eq!(project.home.calls(), (0, 0));
+}
+
+#[test]
+fn a_forecast_from_history_holds_what_the_run_then_takes() {
+    let project = Project::new();
+    project.run(&[]).expect(0);
+    project.home.say(&["plan", "show", "--last"]).expect(0);
+    let program = project.home.say(&["plan", "show", "--last"]).expect(0).stdout;
+    std::fs::write(project.home.path().join("plan.toml"), program).unwrap();
+    let again = [
+        "run",
+        "--program",
+        "plan.toml",
+        "--provider",
+        &project.provider,
+        "--model",
+        "small",
+        "--name",
+        "again",
+    ];
+    let said = project.home.say(&[&again[..], &["--dry-run", "--json"]].concat()).expect(0);
+    let forecast = forecast(&said);
+    assert_eq!(forecast["basis"]["kind"], "history", "{forecast}");
+    assert_eq!(forecast["basis"]["steps"], STEPS);
+    project.home.say(&again).expect(0);
+    let report = project.report();
+    let (totals, account) = (&report["totals"], &report["account"]);
+    let took: BTreeMap<&str, u64> = [
+        ("calls", &totals["calls"]),
+        ("prompt_tokens", &totals["prompt_tokens"]),
+        ("completion_tokens", &totals["completion_tokens"]),
+        ("cost_micros", &account["used"]["cost_micros"]),
+    ]
+    .map(|(name, value)| (name, value.as_u64().unwrap()))
+    .into();
+    for (name, took) in took {
+        let (low, expected, high) = range(&forecast[name]);
+        assert!(low <= expected && expected <= high, "{name}: {forecast}");
+        assert!((low..=high).contains(&took), "{name} took {took}: {forecast}");
+    }
+}
+
+#[test]
+fn a_plan_comes_with_its_forecast() {
+    let project = Project::new();
+    let mut args = project.args(&[]);
+    args[0] = "plan";
+    let said = project.home.say(&args).expect(0);
+    assert!(said.stdout.contains("at least") && said.stdout.contains("edvac resume"), "{}", said.stdout);
+    let rest = project.home.say(&["plan", "show", "--json"]).expect(0).json()["forecast"].clone();
+    assert_eq!(range(&rest["steps"]), (6, 6, 6));
+    project.home.say(&["resume", "--last", "--max-calls", "3"]).expect(4);
+    let rest = project.home.say(&["plan", "show", "--json"]).expect(0).json()["forecast"].clone();
+    assert_eq!(range(&rest["steps"]), (4, 4, 4), "what is left");
 }

@@ -9,9 +9,12 @@ use edvac_memory::verdict::{CheckReport, Verdict};
 use edvac_orchestrator::account::Account;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, Purpose, RunState};
+use edvac_orchestrator::forecast::history::Parts;
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::place::Runs;
+use edvac_orchestrator::price::paid;
 use edvac_orchestrator::report::{Report, duration, packages_line};
+use edvac_orchestrator::revise::history;
 use serde_json::{Value, json};
 
 use super::{SCHEMA_VERSION, find, print_json, run::json_line};
@@ -126,9 +129,10 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
     let id = InstructionId(step);
     let instruction = state.instruction(id).ok_or_else(|| no_step(step, program.instructions.len()))?;
     let settled = state.settled.get(&id);
+    let took = Parts::of(&history(&dir).await?, None).steps.remove(&id).unwrap_or_default();
     if one.json.json {
         return Ok(print_json(&json!({
-            "schema_version": SCHEMA_VERSION, "instruction": instruction,
+            "schema_version": SCHEMA_VERSION, "instruction": instruction, "took": took,
             "settlement": settled.map(|s| s.settlement), "cut": settled.and_then(|s| s.cut),
             "attempts": settled.map(|s| s.attempts),
             "commit": settled.map(|s| &s.commit), "reports": settled.map(|s| &s.reports),
@@ -144,6 +148,16 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
     for retirement in &instruction.retires {
         println!("may give up {}: {}", retirement.test, retirement.reason);
     }
+    let start = state.start.as_ref();
+    println!(
+        "took {} model call(s), {} prompt tokens ({} reused), {} written, {}, {}",
+        took.calls,
+        took.prompt_tokens,
+        took.reused_tokens,
+        took.completion_tokens,
+        duration(took.work_ms),
+        start.map_or(String::new(), |s| paid(&took.money, &s.tariff, &s.model.provider)),
+    );
     match settled {
         None => println!("not finished yet"),
         Some(settled) => {

@@ -3,6 +3,7 @@
 mod bench;
 mod configure;
 mod doctor;
+mod forecast;
 mod inspect;
 mod kv;
 mod memory;

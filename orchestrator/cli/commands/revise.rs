@@ -18,7 +18,7 @@ use edvac_orchestrator::run::{Machine, RunError};
 use serde_json::json;
 use similar::TextDiff;
 
-use super::{SCHEMA_VERSION, find, print_json, run, say};
+use super::{SCHEMA_VERSION, find, forecast, print_json, run, say};
 use crate::args::{
     Compare, DiffProgram, EditProgram, Fork, Json, OneRun, Op, ProgramCommand, Reject, Resume, Undo,
 };
@@ -215,10 +215,17 @@ pub async fn program(config: &Config, command: &ProgramCommand) -> Outcome {
         ProgramCommand::Show(one) => {
             let dir = whole_run(config, one)?;
             let program = program_of(&dir).await?;
+            let rest = Machine::new(config.clone())?.forecast_rest(&dir.state().await?).await;
             if one.json.json {
-                return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "program": program })));
+                return Ok(print_json(
+                    &json!({ "schema_version": SCHEMA_VERSION, "program": program, "forecast": rest }),
+                ));
             }
             print!("{}", toml_of(&program)?);
+            // Beside the program, which is a file's content.
+            if let Some(rest) = rest.filter(|rest| rest.steps.high > 0) {
+                eprintln!("{}", forecast::lines(&rest).join("\n"));
+            }
             Ok(0)
         }
         ProgramCommand::Edit(args) => edit_program(config, args).await,

@@ -17,7 +17,9 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{EXIT_INTERRUPTED, SCHEMA_VERSION, find, limit_flags, model_flags, models, revise, say};
+use super::{
+    EXIT_INTERRUPTED, SCHEMA_VERSION, find, forecast, limit_flags, model_flags, models, revise, say,
+};
 use crate::args::{OneRun, Plan, Resume, Run, SaidArgs, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
@@ -27,6 +29,12 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
     let program = args.program.as_deref().map(read_program).transpose()?;
     let json = args.task.json.json;
     model_flags(&mut config.model, &args.task.model);
+    if args.dry {
+        let order = order(&config, &args.task, program, false, args.said)?;
+        let machine = Machine::new(config)?;
+        let prepared = machine.prepare(order).await?;
+        return Ok(forecast::show(&machine.forecast(&prepared).await, args.task.json));
+    }
     let (state, _) = begin(&config, &args.task, program, false, args.said).await?;
     Ok(conclude(&state, json))
 }
@@ -64,7 +72,11 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
             println!("{} is written. Edit it, then: edvac run --program {}", path.display(), path.display());
         }
         None if !json => {
-            println!("{}\n\nCarry it out: edvac resume {run}", program_lines(program));
+            println!("{}\n", program_lines(program));
+            if let Some(forecast) = Machine::new(config)?.forecast_rest(&state).await {
+                println!("{}", forecast::lines(&forecast).join("\n"));
+            }
+            println!("\nCarry it out: edvac resume {run}");
         }
         None => {}
     }

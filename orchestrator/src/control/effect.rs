@@ -82,6 +82,32 @@ impl fmt::Display for Purpose {
     }
 }
 
+/// The part of a run that an effect belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Writing the program, or the rest of it again.
+    Planning,
+    /// A step.
+    Step(InstructionId),
+    /// Anything else.
+    Rest,
+}
+
+/// The part that the effect with this key belongs to.
+pub fn phase_of(key: &EffectKey) -> Phase {
+    let numbered =
+        |part: &str, letter| part.strip_prefix(letter).and_then(|number| number.parse::<u32>().ok());
+    let mut parts = key.as_str().split('/').skip_while(|part| numbered(part, 'e').is_some());
+    match parts.next() {
+        Some("plan") => Phase::Planning,
+        Some(part) if numbered(part, 'i').is_some() && !parts.any(|part| part == "replan") => {
+            numbered(part, 'i').map_or(Phase::Rest, |id| Phase::Step(InstructionId(id)))
+        }
+        Some(part) if numbered(part, 'i').is_some() => Phase::Planning,
+        _ => Phase::Rest,
+    }
+}
+
 /// One thing to do. Its result is recorded once under its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
@@ -239,6 +265,26 @@ impl Effect {
             Self::CheckAll { .. } => "check_all",
             Self::Finish => "finish",
             Self::Stop { .. } => "stop",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_which_part_of_a_run_it_is_of() {
+        let step = |id| Phase::Step(InstructionId(id));
+        let work = Purpose::Work { instruction: InstructionId(12), attempt: 1, restart: 0 };
+        let again = Purpose::Replan { instruction: InstructionId(3), version: 2 };
+        for (effect, part) in [
+            (Effect::Assemble { purpose: Purpose::Plan }, Phase::Planning),
+            (Effect::Assemble { purpose: again }, Phase::Planning),
+            (Effect::Call { purpose: work, turn: 0, reserve: Reserve::default() }, step(12)),
+            (Effect::Finish, Phase::Rest),
+        ] {
+            assert_eq!([0, 7].map(|epoch| phase_of(&effect.key(epoch))), [part, part]);
         }
     }
 }
