@@ -27,8 +27,8 @@ use crate::sandbox::{Refusal, Sandbox};
 const DOMAIN: &str = "codebase";
 /// Replies that the tool loop has. Its tokens end first.
 const LOOP_TURNS_MAX: u32 = 40;
-/// Tokens of the one reply that has to hold a whole project.
-const PROMPT_REPLY_TOKENS_MAX: u32 = 6144;
+/// Tokens of the one reply that has to hold a whole project; beside the prompt they fit into a window of 8,192.
+const PROMPT_REPLY_TOKENS_MAX: u32 = 4096;
 /// A claim is about the requirement that its sentence is most like, if it is at least so much like it.
 const ALIKE_MIN: f32 = 0.5;
 
