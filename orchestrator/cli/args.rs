@@ -152,6 +152,9 @@ pub struct ModelArgs {
     pub provider: Option<String>,
 }
 
+/// Most steps at the same time.
+const PARALLEL_MAX: i64 = 64;
+
 /// Bounds of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LimitArgs {
@@ -179,6 +182,9 @@ pub struct LimitArgs {
     /// Repairs of single functions an attempt has, after its tests failed
     #[arg(long, value_name = "N")]
     pub repairs: Option<u32>,
+    /// Steps that are carried out at the same time, where none needs what another one writes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=PARALLEL_MAX))]
+    pub parallel: Option<u32>,
 }
 
 /// What is to be done.

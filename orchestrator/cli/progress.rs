@@ -2,11 +2,13 @@
 //!
 //! Lines go to stderr; stdout is for results. Without a terminal nothing moves and only lines are printed.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use edvac_agents::client::{Delta, Usage};
-use edvac_memory::ids::InstructionId;
+use edvac_memory::ids::{EffectKey, InstructionId};
+use edvac_memory::journal::RecordKind;
 use edvac_memory::program::{Control, Instruction};
 use edvac_memory::verdict::{CheckReport, Verdict};
 use edvac_orchestrator::control::budget::Tariff;
@@ -15,7 +17,7 @@ use edvac_orchestrator::control::{Effect, Event, Purpose, RunState};
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::notice::Notice;
 use edvac_orchestrator::price::{amount, terms};
-use edvac_orchestrator::report::{duration, packages_line};
+use edvac_orchestrator::report::{conflicts_line, duration, packages_line};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::terminal::{bold, dim, terminal};
@@ -29,14 +31,27 @@ pub struct Progress {
     quiet: bool,
     /// Steps in their order with their titles, once there is a program.
     steps: Vec<(InstructionId, String)>,
-    /// What is being done, as the moving line begins.
-    doing: String,
+    /// What is being done, by its key in the journal.
+    doing: BTreeMap<EffectKey, Doing>,
+    /// The key of what is begun next.
+    begun: Option<EffectKey>,
+    /// What the model costs.
+    tariff: Tariff,
+}
+
+/// One thing that is being done.
+#[derive(Default)]
+struct Doing {
+    /// For which step.
+    step: Option<InstructionId>,
+    /// What, as the moving line begins.
+    what: String,
+    /// How far it is.
+    detail: String,
     /// Since when the reply in progress is written.
     writing_since: Option<Instant>,
     /// Prompt tokens that were there before the first one was computed.
     reused: Option<usize>,
-    /// What the model costs.
-    tariff: Tariff,
 }
 
 impl Progress {
@@ -51,9 +66,8 @@ impl Progress {
             bar,
             quiet: terminal().quiet,
             steps: Vec::new(),
-            doing: "starting".to_owned(),
-            writing_since: None,
-            reused: None,
+            doing: BTreeMap::new(),
+            begun: None,
             tariff: Tariff::default(),
         }
     }
@@ -98,9 +112,14 @@ impl Progress {
     pub fn see(&mut self, notice: &Notice) {
         match notice {
             Notice::Performing(effect) => self.begin(effect),
-            Notice::Delta(_, delta) => self.delta(delta),
-            Notice::Note(text) => self.bar.set_message(format!("{} · {text}", self.doing)),
+            Notice::Delta(purpose, delta) => self.delta(purpose.instruction(), delta),
+            Notice::Note(text) => self.note(text),
             Notice::Recorded(record) => {
+                match record.kind {
+                    RecordKind::Intent => self.begun.clone_from(&record.key),
+                    RecordKind::Result => drop(record.key.as_ref().and_then(|key| self.doing.remove(key))),
+                    RecordKind::Fact => {}
+                }
                 if let Ok(event) = serde_json::from_value::<Event>(record.body.clone()) {
                     self.happened(&event);
                 }
@@ -109,18 +128,39 @@ impl Progress {
     }
 
     fn begin(&mut self, effect: &Effect) {
-        self.writing_since = None;
-        self.reused = None;
-        self.doing = match effect {
+        let what = match effect {
             Effect::Assemble { purpose } => format!("{}: putting the prompt together", self.whose(*purpose)),
             Effect::Call { purpose, turn, .. } => format!("{}, reply {}", self.whose(*purpose), turn + 1),
             Effect::Act { purpose, .. } => format!("{}: doing what the reply says", self.whose(*purpose)),
             Effect::Install { needs, .. } => format!("installing {}", needs.names().join(", ")),
             Effect::Check { purpose, .. } => format!("{}: checks", self.whose(*purpose)),
+            Effect::CheckMerged { instruction, .. } => {
+                format!("{}: checks once more", self.step(*instruction))
+            }
             Effect::CheckAll { .. } => "final checks".to_owned(),
             other => other.name().replace('_', " "),
         };
-        self.bar.set_message(self.doing.clone());
+        if let Some(key) = self.begun.take() {
+            self.doing.insert(key, Doing { step: effect.instruction(), what, ..Doing::default() });
+        }
+        self.show();
+    }
+
+    /// The moving line: what is being done and how far it is, of several things one after the other.
+    fn show(&self) {
+        let said = |doing: &Doing| match doing.detail.as_str() {
+            "" => doing.what.clone(),
+            detail => format!("{} · {detail}", doing.what),
+        };
+        self.bar.set_message(self.doing.values().map(said).collect::<Vec<_>>().join(" | "));
+    }
+
+    /// A note says how far the only thing is that is being done; of several nobody knows which one it is about.
+    fn note(&mut self, text: &str) {
+        if let [doing] = self.doing.values_mut().collect::<Vec<_>>().as_mut_slice() {
+            text.clone_into(&mut doing.detail);
+            self.show();
+        }
     }
 
     fn whose(&self, purpose: Purpose) -> String {
@@ -150,29 +190,37 @@ impl Progress {
         if place == id.0 as usize { format!("step {id}/{all}") } else { format!("step {id} ({place}/{all})") }
     }
 
-    fn delta(&mut self, delta: &Delta) {
+    fn delta(&mut self, step: Option<InstructionId>, delta: &Delta) {
+        let of = if self.doing.len() > 1 { self.of(step) } else { String::new() };
+        let Some(doing) = self.doing.values_mut().find(|doing| doing.step == step) else { return };
         match delta {
             Delta::Prefill { done, total } => {
-                let reused = *self.reused.get_or_insert(*done);
-                self.bar.set_message(format!(
-                    "{} · reading the prompt: {done} of {total} tokens, {reused} from the KV cache",
-                    self.doing
-                ));
+                let reused = *doing.reused.get_or_insert(*done);
+                doing.detail =
+                    format!("reading the prompt: {done} of {total} tokens, {reused} from the KV cache");
+                self.show();
             }
             Delta::Text { tokens, .. } => {
-                let since = *self.writing_since.get_or_insert_with(Instant::now);
+                let since = *doing.writing_since.get_or_insert_with(Instant::now);
                 let rate = *tokens as f64 / since.elapsed().as_secs_f64().max(0.1);
-                self.bar.set_message(format!("{} · {tokens} tokens written, {rate:.1} a second", self.doing));
+                doing.detail = format!("{tokens} tokens written, {rate:.1} a second");
+                self.show();
             }
             Delta::Withdrawn { tokens } => {
                 self.line(&dim(&format!(
-                    "  the reply goes round in circles; it goes on from its token {tokens}"
+                    "  {of}the reply goes round in circles; it goes on from its token {tokens}"
                 )));
             }
             Delta::Retry { why, after } => {
-                self.line(&format!("  the endpoint failed ({why}); again in {:.1} s", after.as_secs_f64()));
+                let seconds = after.as_secs_f64();
+                self.line(&format!("  {of}the endpoint failed ({why}); again in {seconds:.1} s"));
             }
         }
+    }
+
+    /// Whose a line is, where several steps are in progress and the event says it.
+    fn of(&self, step: Option<InstructionId>) -> String {
+        step.map_or(String::new(), |id| format!("{}: ", self.step(id)))
     }
 
     fn happened(&mut self, event: &Event) {
@@ -207,10 +255,11 @@ impl Progress {
                 let steps = program.instructions.len();
                 self.line(&bold(&format!("plan, version {version}: {why}; {steps} steps now")));
             }
-            Event::Weighed { report: Some(report), .. } => self.report(report),
-            Event::Acted { applied, refused, .. } => {
-                applied.iter().for_each(|a| self.line(&format!("  {a}")));
-                refused.iter().take(3).for_each(|r| self.line(&format!("  refused: {r}")));
+            Event::Weighed { report: Some(report), .. } => self.report("", report),
+            Event::Acted { instruction, applied, refused, .. } => {
+                let of = self.of(*instruction);
+                applied.iter().for_each(|a| self.line(&format!("  {of}{a}")));
+                refused.iter().take(3).for_each(|r| self.line(&format!("  {of}refused: {r}")));
             }
             Event::Installed { needs, fault: Some(fault), .. } => {
                 self.line(&format!("  could not install {}: {fault}", needs.names().join(", ")));
@@ -218,11 +267,25 @@ impl Progress {
             Event::Installed { packages, duration_ms, .. } => {
                 self.line(&format!("  installed {} in {}", packages_line(packages), duration(*duration_ms)));
             }
-            Event::Checked { reports, unproven, .. } => {
-                reports.iter().for_each(|r| self.report(r));
+            Event::Checked { instruction, reports, unproven, .. } => {
+                let of = self.of(*instruction);
+                reports.iter().for_each(|r| self.report(&of, r));
                 if !unproven.is_empty() {
-                    self.line(&format!("  no passing test names {}", unproven.join(", ")));
+                    self.line(&format!("  {of}no passing test names {}", unproven.join(", ")));
                 }
+            }
+            Event::Undeclared { instruction, paths, .. } => {
+                let of = self.of(Some(*instruction));
+                self.line(&format!("  {of}it changed what it does not declare: {}", paths.join(", ")));
+            }
+            Event::Conflicted { instruction, conflicts } => {
+                let of = self.of(Some(*instruction));
+                self.line(&format!("  {of}once more: {}", conflicts_line(conflicts)));
+            }
+            Event::MergeChecked { instruction, reports } => {
+                let of = self.of(Some(*instruction));
+                let failed = reports.iter().filter(|r| !r.verdict.is_passed());
+                failed.for_each(|r| self.report(&format!("{of}once more: "), r));
             }
             Event::Committed { instruction, settlement, cut, commit, .. } => {
                 let word = match (settlement, cut) {
@@ -252,8 +315,8 @@ impl Progress {
         }
     }
 
-    fn report(&self, report: &CheckReport) {
-        let what = describe(&report.check.kind);
+    fn report(&self, of: &str, report: &CheckReport) {
+        let what = format!("{of}{}", describe(&report.check.kind));
         let (mark, reason) = (report.verdict.mark(), report.verdict.reason());
         match &report.verdict {
             Verdict::Passed => self.line(&format!("  {mark} {what}")),

@@ -121,6 +121,8 @@ pub struct LimitsConfig {
     pub calls_max: u64,
     /// Bytes of files that a run may write; 0 is unlimited.
     pub bytes_max: u64,
+    /// Steps that are carried out at the same time, where none needs what another one writes.
+    pub parallel: u32,
 }
 
 impl Default for LimitsConfig {
@@ -138,6 +140,7 @@ impl Default for LimitsConfig {
             cost_max: Amount::default(),
             calls_max: 0,
             bytes_max: 0,
+            parallel: limits.parallel,
         }
     }
 }
@@ -158,6 +161,7 @@ impl LimitsConfig {
             cost_micros_max: limit(self.cost_max.micros),
             calls_max: limit(self.calls_max),
             bytes_max: limit(self.bytes_max),
+            parallel: self.parallel.max(1),
         }
     }
 }
@@ -274,6 +278,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("EDVAC_COST_MAX", "limits.cost_max"),
     ("EDVAC_CALLS_MAX", "limits.calls_max"),
     ("EDVAC_BYTES_MAX", "limits.bytes_max"),
+    ("EDVAC_PARALLEL", "limits.parallel"),
     ("EDVAC_WORKSPACES", "paths.workspaces"),
     ("EDVAC_STATE", "paths.state"),
     ("EDVAC_MODELS", "paths.models"),
@@ -288,12 +293,14 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
 
 /// Refuses what no run gets anywhere with: better here than after a plan is paid for.
 fn unusable(config: &Config) -> Result<(), ConfigError> {
-    let LimitsConfig { plan_turns_max, attempts_max, turns_max, reply_tokens_max, .. } = config.limits;
+    let LimitsConfig { plan_turns_max, attempts_max, turns_max, reply_tokens_max, parallel, .. } =
+        config.limits;
     let least = [
         ("limits.plan_turns_max", plan_turns_max as usize, 1),
         ("limits.attempts_max", attempts_max as usize, 1),
         ("limits.turns_max", turns_max as usize, 1),
         ("limits.reply_tokens_max", reply_tokens_max as usize, 1),
+        ("limits.parallel", parallel as usize, 1),
         ("model.window_tokens", config.model.window_tokens, WINDOW_TOKENS_MIN),
     ];
     if config.kv.format == KvFormat::Q8 && config.model.device != "cpu" {

@@ -1,6 +1,7 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
 mod coverage;
+mod reads;
 mod sections;
 mod shown;
 mod tidy;
@@ -42,6 +43,9 @@ pub fn program(
     if !domain.runner(&language).is_empty() && !given.requirements.is_empty() {
         coverage::narrow(&mut draft, !given.steps.is_empty());
         coverage::with_tests(&mut draft, &language);
+        if limits.parallel > 1 && planner::settled(task).is_some() {
+            reads::narrow(&mut draft, task);
+        }
         let mut run: Vec<_> = planner::commands(task).into_iter().map(|(file, _)| file).collect();
         run.dedup();
         coverage::apart(&mut draft, &language, &run);
@@ -65,7 +69,7 @@ pub fn program(
         language,
     };
     if !domain.prose {
-        shown::tell(&mut program.instructions, task, &program.requirements);
+        shown::tell(&mut program.instructions, task, &program.requirements, limits.parallel > 1);
     }
     without_problems(program)
 }

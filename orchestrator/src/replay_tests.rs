@@ -70,6 +70,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
             Effect::Act { base, understood, repeated, .. } => {
                 let edited = edited(&files, base, understood, *repeated, &state).unwrap();
                 Event::Acted {
+                    instruction: None,
                     tree: edited.tree,
                     applied: edited.applied,
                     bytes_written: 0,
@@ -81,6 +82,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
                 }
             }
             Effect::Check { .. } => Event::Checked {
+                instruction: None,
                 opinion: None,
                 reports: vec![],
                 unproven: vec![],

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::account::Account;
 use crate::control::budget::Cap;
-use crate::control::event::{EXIT_LIMIT, Settlement, StopReason};
+use crate::control::event::{Clash, Conflict, EXIT_LIMIT, Settlement, StopReason};
 use crate::control::review::Retired;
 use crate::control::state::{RunState, Totals};
 use crate::dependencies::Package;
@@ -82,6 +82,12 @@ pub struct InstructionLine {
     pub attempts: u32,
     /// Its commit.
     pub commit: Option<String>,
+    /// Why it was carried out once more, where others were carried out beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
+    /// Files that it changed and does not declare, where others were carried out beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undeclared: Vec<String>,
 }
 
 /// What is said of a run whose code was not kept apart.
@@ -121,6 +127,8 @@ impl Report {
                         cut: settled.and_then(|s| s.cut),
                         attempts: settled.map_or(0, |s| s.attempts),
                         commit: settled.map(|s| s.commit.to_string()),
+                        conflicts: settled.map(|s| s.conflicts.clone()).unwrap_or_default(),
+                        undeclared: settled.map(|s| s.undeclared.clone()).unwrap_or_default(),
                     }
                 })
                 .collect(),
@@ -303,7 +311,15 @@ impl Report {
             });
             let tries =
                 if step.attempts > 1 { format!(" after {} attempts", step.attempts) } else { String::new() };
-            let _ = writeln!(out, "{}. {}: {word}{tries}{cut}{commit}", step.id, step.title);
+            let again = match step.conflicts.as_slice() {
+                [] => String::new(),
+                conflicts => format!("; once more: {}", conflicts_line(conflicts)),
+            };
+            let beside = match step.undeclared.as_slice() {
+                [] => String::new(),
+                paths => format!("; it also changed {}", paths.join(", ")),
+            };
+            let _ = writeln!(out, "{}. {}: {word}{tries}{cut}{commit}{beside}{again}", step.id, step.title);
         }
     }
 
@@ -363,6 +379,20 @@ fn go_on(state: &RunState) -> Option<String> {
         matches!(&state.stopped, Some(why) if why.resumable() && !matches!(why, StopReason::Approval { .. }));
     let plain = || state.start.as_ref().map(|start| format!("edvac resume {}", start.run));
     raise::command(state).or_else(|| plain().filter(|_| is_stopped && !state.is_over()))
+}
+
+/// Why a step was carried out once more, as one line.
+pub fn conflicts_line(conflicts: &[Conflict]) -> String {
+    let one = |conflict: &Conflict| {
+        let who = conflict.with.map_or("another step".to_owned(), |id| format!("step {id}"));
+        let what = &conflict.what;
+        match conflict.clash {
+            Clash::Written => format!("{who} had changed {what}, too"),
+            Clash::Read => format!("{who} had changed {what}, which it read"),
+            Clash::Checked => format!("a check failed beside what others had changed ({what})"),
+        }
+    };
+    conflicts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Packages with their versions as one line; of many, the first ones and the number of the others.

@@ -405,6 +405,8 @@ impl Machine {
             shelf: Shelf::below(&self.state_dir),
             there: There::default(),
             scratch: scratch.clone(),
+            asking: tokio::sync::Mutex::default(),
+            running: tokio::sync::Mutex::default(),
             notices: notices.clone(),
             cancel: cancelled,
         };

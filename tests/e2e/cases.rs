@@ -88,6 +88,7 @@ macro_rules! cases {
 
 cases! {
     todo_python: "todo-python",
+    beside: "beside",
     cheated: "cheated",
     checked: "checked",
     control: "control",

@@ -15,6 +15,8 @@ use crate::home::{Home, git};
 const STEPS: usize = 12;
 /// Processes killed at random moments.
 const KILLS: usize = 50;
+/// The same for runs of several steps at once.
+const KILLS_BESIDE: usize = 20;
 /// Processes one run may need; far more than it does.
 const PROCESSES_MAX: usize = 200;
 
@@ -39,7 +41,7 @@ fn outcome(home: &Home) -> Outcome {
 
 /// Stops a process of the run after each of its records in turn, resumes, and compares with the run that nothing
 /// stopped.
-fn dies_after_every_record(args: &[&str], code: i32) {
+fn dies_after_every_record(args: &[&str], code: i32, at_once: usize) {
     let whole = Home::new();
     whole.say(args).expect(code);
     let expected = outcome(&whole);
@@ -54,14 +56,31 @@ fn dies_after_every_record(args: &[&str], code: i32) {
         let found = outcome(&home);
         assert_eq!(found, expected, "died after record {stop_after} of {records}");
         let (recorded, begun) = home.calls();
-        assert!(begun <= recorded + 1, "at most the call in flight is begun again: {begun} for {recorded}");
+        assert!(
+            begun <= recorded + at_once,
+            "at most calls in flight are begun again: {begun} for {recorded}"
+        );
     }
 }
 
 #[test]
 fn a_program_with_tests_dies_after_every_record() {
     let args = arguments(&folder("todo-python"), "codebase");
-    dies_after_every_record(&args.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    dies_after_every_record(&args.iter().map(String::as_str).collect::<Vec<_>>(), 0, 1);
+}
+
+#[test]
+fn several_steps_at_once_die_after_every_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script.toml");
+    // Step 3 changes what step 2 changes, and is carried out once more when it is merged.
+    let note = |text: &str| format!("@@ write notes.md\n{text}\n@@ end\n");
+    let again = reply_of(3, "notes.md (1 lines", &note("Two. Three."));
+    let both = [reply_of(2, "", &note("Two.")), again, reply_of(3, "", &note("Three."))].concat();
+    std::fs::write(&script, both + &long_script(4)).unwrap();
+    let provider = format!("scripted:{}", script.display());
+    let args = ["run", "--domain", "custom", "--provider", &provider, "--parallel", "3", "Four files"];
+    dies_after_every_record(&args, 0, 3);
 }
 
 #[test]
@@ -69,7 +88,7 @@ fn attempts_and_summaries_survive_every_death() {
     let folder = folder("unmet");
     let mut args = arguments(&folder, "codebase");
     args.extend(["--attempts", "2", "--turns", "1", "--repairs", "1"].map(str::to_owned));
-    dies_after_every_record(&args.iter().map(String::as_str).collect::<Vec<_>>(), 1);
+    dies_after_every_record(&args.iter().map(String::as_str).collect::<Vec<_>>(), 1, 1);
 }
 
 /// A script for a project of `steps` files, one a step.
@@ -82,15 +101,22 @@ pub fn long_script(steps: usize) -> String {
         plan +=
             &format!("STEP {n}: Part {n}\nWRITES: part{n}.md\nREADS: -\nCOVERS: R{n}\nDO: Write part {n}.\n");
     }
-    let reply = |when: &str, text: &str| format!("[[reply]]\nwhen = [{when:?}]\ntext = '''\n{text}'''\n\n");
-    let mut script = reply("You write the plan of a project", &(plan + "END\n"));
+    let mut script = reply(&["You write the plan of a project"], &(plan + "END\n"));
     for n in 1..=steps {
-        let text = format!(
-            "@@ write part{n}.md\n# Part {n}\n\nThis is part {n} of the project.\n@@ end\n@@ done Part {n}.\n"
-        );
-        script += &reply(&format!("Your step now: step {n},"), &text);
+        script += &reply_of(n, "", "");
     }
     script
+}
+
+fn reply(when: &[&str], text: &str) -> String {
+    format!("[[reply]]\nwhen = {when:?}\ntext = '''\n{text}'''\n\n")
+}
+
+/// What step `n` of the long script writes, and something `more`, where its prompt also has a text.
+fn reply_of(n: usize, seen: &str, more: &str) -> String {
+    let file = format!("@@ write part{n}.md\n# Part {n}\n\nThis is part {n} of the project.\n@@ end\n");
+    let when = format!("Your step now: step {n},");
+    reply(&[&when, seen], &format!("{file}{more}@@ done Part {n}.\n"))
 }
 
 /// Runs a process until it printed `lines` lines, then kills it. Whether it ended by itself before.
@@ -112,11 +138,31 @@ fn kill_after(home: &Home, args: &[&str], lines: usize) -> bool {
 
 #[test]
 fn fifty_kills_at_random_moments() {
+    killed_at_random(KILLS, 1);
+}
+
+#[test]
+fn kills_with_several_calls_in_flight() {
+    killed_at_random(KILLS_BESIDE, 3);
+}
+
+fn killed_at_random(kills_max: usize, at_once: usize) {
     let script_dir = tempfile::tempdir().unwrap();
     let script = script_dir.path().join("script.toml");
     std::fs::write(&script, long_script(STEPS)).unwrap();
     let provider = format!("scripted:{}", script.display());
-    let start = ["run", "--json", "--domain", "custom", "--provider", &provider, "Twelve files"];
+    let parallel = at_once.to_string();
+    let start = [
+        "run",
+        "--json",
+        "--domain",
+        "custom",
+        "--provider",
+        &provider,
+        "--parallel",
+        &parallel,
+        "Twelve files",
+    ];
     let whole = Home::new();
     whole.say(&start).expect(0);
     let expected = outcome(&whole);
@@ -124,14 +170,14 @@ fn fifty_kills_at_random_moments() {
 
     let mut random = StdRng::seed_from_u64(20_261_122);
     let mut kills = 0;
-    while kills < KILLS {
+    while kills < kills_max {
         let home = Home::new();
         let mut killed_here = 0;
         for process in 0..PROCESSES_MAX {
             let resume = ["resume", "--last", "--json"];
             let args: &[&str] = if home.run_dirs().is_empty() { &start } else { &resume };
             assert!(process + 1 < PROCESSES_MAX, "the run does not end");
-            if kills >= KILLS {
+            if kills >= kills_max {
                 let done = home.say(args);
                 assert!(matches!(done.code, Some(0 | 2)), "{}", done.stderr);
                 break;
@@ -146,7 +192,7 @@ fn fifty_kills_at_random_moments() {
         assert_eq!(outcome(&home), expected);
         let (recorded, begun) = home.calls();
         assert!(
-            begun <= recorded + killed_here,
+            begun <= recorded + killed_here * at_once,
             "{begun} calls begun, {recorded} recorded, {killed_here} kills"
         );
     }

@@ -11,6 +11,7 @@ mod install;
 #[cfg(feature = "model-tests")]
 mod models;
 mod no_sandbox;
+mod parallel;
 mod revise;
 mod serve;
 mod signals;

@@ -14,7 +14,7 @@ mod grammar;
 mod understand;
 
 pub use examples::{Example, commands, examples};
-pub use given::{Given, given, is_listed, lists, settled};
+pub use given::{Given, given, is_listed, is_run, lists, settled};
 pub use grammar::grammar;
 pub use understand::understand;
 

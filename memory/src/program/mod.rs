@@ -3,6 +3,7 @@
 pub mod check;
 pub mod control;
 pub mod exchange;
+mod graph;
 pub mod validate;
 
 pub use check::{Check, CheckKind, Expected, Request};

@@ -318,7 +318,8 @@ fn nothing_asked(at: &str) -> Problem {
     problem(at, "A check looks for an empty text, which is in every output.", "Say what must be in it.")
 }
 
-fn paths(kind: &CheckKind) -> Vec<&str> {
+/// The files that a check is about.
+pub(super) fn paths(kind: &CheckKind) -> Vec<&str> {
     match kind {
         CheckKind::Canon { path, canon } => vec![path, canon],
         CheckKind::Golden { files, .. } => files.keys().map(String::as_str).collect(),

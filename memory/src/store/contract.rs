@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{CommitParts, Edit, FileStore, GitStore, StoreError};
+use super::{CommitParts, Edit, FileStore, GitStore, Merge, StoreError};
 use crate::ids::TreeId;
 
 struct Fixture {
@@ -46,6 +46,36 @@ fn edits_make_new_trees_and_leave_old_ones() {
         assert_eq!(store.list(&two).unwrap().keys().collect::<Vec<_>>(), ["a/x.txt", "a/y"]);
         assert!(store.list(&empty).unwrap().is_empty());
         assert!(store.diff(&one, &two).unwrap().contains("+one"));
+    }
+}
+
+#[test]
+fn changes_of_different_files_come_together() {
+    let delete = |path: &str| Edit::Delete { path: path.into() };
+    for Fixture { mut store, .. } in both() {
+        let empty = store.empty_tree().unwrap();
+        let base = store.apply(&empty, &[write("a", "1"), write("b", "1"), write("c", "1")]).unwrap();
+        let mut on = |edits: &[Edit]| store.apply(&base, edits).unwrap();
+        let ours = on(&[write("a", "2"), write("new/x", "x")]);
+        let theirs = on(&[write("b", "3"), delete("c"), write("new/y", "y")]);
+        let together =
+            on(&[write("a", "2"), write("b", "3"), delete("c"), write("new/x", "x"), write("new/y", "y")]);
+        let [same, other, gone, file] =
+            [write("a", "2"), write("a", "4"), delete("a"), write("new", "")].map(|edit| on(&[edit]));
+        assert_eq!(store.merge(&base, &ours, &theirs).unwrap(), Merge::Tree(together.clone()));
+        assert_eq!(store.merge(&base, &theirs, &ours).unwrap(), Merge::Tree(together), "from either side");
+        assert_eq!(store.merge(&base, &ours, &base).unwrap(), Merge::Tree(ours.clone()));
+        assert_eq!(store.merge(&base, &base, &ours).unwrap(), Merge::Tree(ours.clone()));
+        assert_eq!(
+            store.merge(&base, &ours, &same).unwrap(),
+            Merge::Tree(ours.clone()),
+            "the same change twice"
+        );
+        for (theirs, path) in [(other, "a"), (gone, "a"), (file, "new")] {
+            assert_eq!(store.merge(&base, &ours, &theirs).unwrap(), Merge::Conflict(vec![path.into()]));
+        }
+        assert_eq!(store.changed(&base, &theirs).unwrap(), ["b", "c", "new/y"]);
+        assert!(store.changed(&ours, &ours).unwrap().is_empty());
     }
 }
 

@@ -4,7 +4,7 @@
 //! written into the working tree is ever read by git as configuration, hook or attribute. In RAM the objects live in
 //! libgit2's in-memory pack; ids are the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use git2::{FileMode, ObjectType, Oid, Repository, Signature, Time};
 
 use super::beneath::Root;
 use super::{
-    CommitParts, Edit, FILE_BYTES_MAX, FILES_MAX, FileStore, StoreError, TREE_BYTES_MAX, edit, path,
+    CommitParts, Edit, FILE_BYTES_MAX, FILES_MAX, FileStore, Merge, StoreError, TREE_BYTES_MAX, edit, path,
 };
 use crate::ids::{CommitId, TreeId};
 
@@ -343,6 +343,13 @@ fn clear_way(files: &Files, path: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Paths whose content differs, sorted.
+fn differing(a: &Files, b: &Files) -> Vec<String> {
+    let all: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let id = |files: &Files, path: &String| files.get(path).map(|(id, _)| *id);
+    all.into_iter().filter(|path| id(a, path) != id(b, path)).cloned().collect()
+}
+
 fn oid(text: &str) -> Result<Oid, StoreError> {
     Oid::from_str(text).map_err(git("reading an object id"))
 }
@@ -358,6 +365,35 @@ impl FileStore for GitStore {
             self.apply_one(&mut files, change)?;
         }
         self.write_files(&files)
+    }
+
+    fn merge(&mut self, base: &TreeId, ours: &TreeId, theirs: &TreeId) -> Result<Merge, StoreError> {
+        let (base, mut merged, theirs) = (self.files(base)?, self.files(ours)?, self.files(theirs)?);
+        let paths = differing(&base, &theirs);
+        let id = |files: &Files, path: &String| files.get(path).map(|(id, _)| *id);
+        let is_changed = |path: &&String| {
+            let own = id(&merged, path);
+            own != id(&base, path) && own != id(&theirs, path)
+        };
+        let mut conflicts: Vec<_> = paths.iter().filter(is_changed).cloned().collect();
+        for path in &paths {
+            match theirs.get(path) {
+                Some(entry) => merged.insert(path.clone(), *entry),
+                None => merged.remove(path),
+            };
+        }
+        let is_in_the_way = |path: &&String| theirs.contains_key(*path) && clear_way(&merged, path).is_err();
+        conflicts.extend(paths.iter().filter(is_in_the_way).cloned());
+        if conflicts.is_empty() {
+            return Ok(Merge::Tree(self.write_files(&merged)?));
+        }
+        conflicts.sort();
+        conflicts.dedup();
+        Ok(Merge::Conflict(conflicts))
+    }
+
+    fn changed(&self, from: &TreeId, to: &TreeId) -> Result<Vec<String>, StoreError> {
+        Ok(differing(&self.files(from)?, &self.files(to)?))
     }
 
     fn list(&self, tree: &TreeId) -> Result<BTreeMap<String, u64>, StoreError> {

@@ -158,6 +158,15 @@ pub struct CommitParts {
     pub time_s: i64,
 }
 
+/// What came of putting one tree's changes onto another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// The tree with both.
+    Tree(TreeId),
+    /// Paths that both change, each to something else; or that are a file in one and a directory in the other.
+    Conflict(Vec<String>),
+}
+
 /// Versioned files. Implemented over git objects on disk and in RAM; one contract suite runs over both.
 ///
 /// Promises: a tree never changes; nothing outside the root is read or written; an edit list is applied whole or
@@ -168,6 +177,11 @@ pub trait FileStore: Send {
     fn empty_tree(&mut self) -> Result<TreeId, StoreError>;
     /// Applies `edits` in order to `base` and returns the new tree; the working tree is not touched.
     fn apply(&mut self, base: &TreeId, edits: &[Edit]) -> Result<TreeId, StoreError>;
+    /// Puts what differs between `base` and `theirs` onto `ours`, which began as `base`, too. A file is taken whole from one side
+    /// or the other: one that both changed differently is a conflict, even where the changes lie far apart in it.
+    fn merge(&mut self, base: &TreeId, ours: &TreeId, theirs: &TreeId) -> Result<Merge, StoreError>;
+    /// Paths whose content differs between two trees, those included that only one of them has; sorted.
+    fn changed(&self, from: &TreeId, to: &TreeId) -> Result<Vec<String>, StoreError>;
     /// All files of a tree: path to size in bytes, sorted.
     fn list(&self, tree: &TreeId) -> Result<BTreeMap<String, u64>, StoreError>;
     /// One file of a tree.

@@ -145,6 +145,9 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
         instruction.text
     );
     println!("writes {}; reads {}", list(&instruction.writes), list(&instruction.reads));
+    if let Some(on) = state.stands_on(id) {
+        println!("begins when step {on} and those before it have ended");
+    }
     for retirement in &instruction.retires {
         println!("may give up {}: {}", retirement.test, retirement.reason);
     }
@@ -262,7 +265,9 @@ pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
 /// The checks that an event is about.
 fn checked(event: &Event) -> &[CheckReport] {
     match event {
-        Event::Checked { reports, .. } | Event::FinalChecked { reports } => reports,
+        Event::Checked { reports, .. }
+        | Event::MergeChecked { reports, .. }
+        | Event::FinalChecked { reports } => reports,
         _ => &[],
     }
 }
@@ -338,6 +343,16 @@ fn in_words(event: &Event) -> String {
                 format!(", no test for {}", unproven.join(", "))
             };
             format!("{passed} of {} checks passed{open}", reports.len())
+        }
+        Event::Undeclared { paths, .. } => format!("it changed what it does not declare: {}", list(paths)),
+        Event::Merged { tree, .. } => format!("merged as tree {tree}"),
+        Event::Conflicted { conflicts, .. } => {
+            format!("carried out once more: {}", edvac_orchestrator::report::conflicts_line(conflicts))
+        }
+        Event::MergeChecked { reports, .. } => {
+            let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
+            let again = if passed < reports.len() { "; carried out once more" } else { "" };
+            format!("{passed} of {} checks passed on the merged tree{again}", reports.len())
         }
         Event::Committed { settlement, commit, cut: Some(cap), .. } => {
             format!("commit {commit} ({settlement:?}, its share of the {} is used up)", cap.words())

@@ -114,6 +114,7 @@ fn limit_flags(mut limits: Limits, flags: &LimitArgs) -> Limits {
     limits.attempts_max = flags.attempts.unwrap_or(limits.attempts_max).max(1);
     limits.turns_max = flags.turns.unwrap_or(limits.turns_max).max(1);
     limits.repairs_max = flags.repairs.unwrap_or(limits.repairs_max);
+    limits.parallel = flags.parallel.unwrap_or(limits.parallel).max(1);
     limits
 }
 

@@ -60,6 +60,13 @@ impl RunState {
 
     /// Folds one event.
     pub fn apply(&mut self, event: &Event) {
+        if !self.apply_beside(event) {
+            self.apply_alone(event);
+        }
+    }
+
+    /// Folds an event of the run, or of the only instruction in progress.
+    pub(super) fn apply_alone(&mut self, event: &Event) {
         match event {
             Event::RunStarted {
                 unsafe_no_sandbox,
@@ -109,6 +116,7 @@ impl RunState {
                     start.reached = reached.clone();
                     start.plan_only = false;
                 }
+                self.may_go_side_by_side();
             }
             Event::Stopped { why } => {
                 if why.is_unread() {
@@ -161,6 +169,7 @@ impl RunState {
                 }
             }
             Event::Acted {
+                instruction: _,
                 tree,
                 refused,
                 answer,
@@ -177,7 +186,7 @@ impl RunState {
                     work.acted(tree, !refused.is_empty(), answer.as_deref(), *answer_tokens);
                 }
             }
-            Event::Checked { reports, unproven, faults, answer, answer_tokens, opinion } => {
+            Event::Checked { instruction: _, reports, unproven, faults, answer, answer_tokens, opinion } => {
                 if let Some(work) = &mut self.work {
                     work.review.settle(opinion.as_ref());
                     let is_new = work.seen.insert(work.tree.clone());
@@ -196,10 +205,29 @@ impl RunState {
                     self.work.take().map(Work::conclude).unwrap_or_default();
                 let (settlement, cut, touched) = (*settlement, *cut, touched.clone());
                 let (commit, tree) = (commit.clone(), tree.clone());
-                let settled =
-                    Settled { settlement, cut, commit, tree, touched, attempts, reports, rewritten, retired };
+                let settled = Settled {
+                    settlement,
+                    cut,
+                    commit,
+                    tree,
+                    touched,
+                    attempts,
+                    reports,
+                    rewritten,
+                    retired,
+                    conflicts: Vec::new(),
+                    undeclared: Vec::new(),
+                };
                 self.settle(*instruction, settled, inventory);
+                if !self.is_parallel() {
+                    self.course = None;
+                }
             }
+            // Of instructions that are carried out beside others.
+            Event::Undeclared { .. }
+            | Event::Merged { .. }
+            | Event::Conflicted { .. }
+            | Event::MergeChecked { .. } => {}
             Event::FinalChecked { reports } => self.final_reports = Some(reports.clone()),
             Event::Finished { ledger } => self.ledger = Some(ledger.clone()),
         }
@@ -211,6 +239,7 @@ impl RunState {
         self.program_version = version;
         self.weighed = None;
         self.answer = None;
+        self.set_out();
     }
 
     /// A person changed the program: what is stale is done again, on the files as they are, and so is what was found at the
@@ -223,6 +252,8 @@ impl RunState {
         }) {
             self.work = None;
         }
+        self.open.clear();
+        self.set_out();
         self.planning = Conversation::default();
         self.final_reports = None;
         self.ledger = None;
@@ -269,6 +300,8 @@ impl RunState {
             installs: self.installs.clone(),
             // A stop that was taken back is none, and the run waits for whoever goes on.
             stopped: Some(StopReason::Interrupted),
+            // What was in progress beside what ended with that record had not ended: it begins anew.
+            open: BTreeMap::new(),
             ..then
         })
     }
@@ -433,6 +466,7 @@ impl Work {
             summing: None,
             best: None,
             began,
+            used: Used::default(),
         }
     }
 

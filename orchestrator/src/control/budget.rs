@@ -214,6 +214,36 @@ pub struct Used {
     pub worked_ms: u64,
 }
 
+impl Used {
+    /// By one reply. The time that it took passes for the whole run.
+    pub fn by(tariff: &Tariff, usage: &Usage) -> Self {
+        let tokens = usage.prompt_tokens.saturating_add(usage.completion_tokens);
+        let cost_micros = tariff.currency().and_then(|_| tariff.cost_micros(usage)).unwrap_or(0);
+        Self { tokens, calls: 1, cost_micros, worked_ms: 0 }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// What is used here and not there.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, of: fn(u64, u64) -> u64) -> Self {
+        Self {
+            tokens: of(self.tokens, other.tokens),
+            calls: of(self.calls, other.calls),
+            cost_micros: of(self.cost_micros, other.cost_micros),
+            worked_ms: of(self.worked_ms, other.worked_ms),
+        }
+    }
+}
+
 /// What can be limited for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -361,6 +391,7 @@ impl RunState {
         }
         self.epoch += 1;
         self.settled.retain(|id, _| !cut.contains(id));
+        self.course = None;
         self.final_reports = None;
         self.ledger = None;
     }

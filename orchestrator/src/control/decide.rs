@@ -12,6 +12,7 @@ use edvac_memory::program::{Control, Instruction, Program, Requirement};
 use crate::control::budget::{self, Cap};
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
+use crate::control::parallel::{last_of_several, next_of_several};
 use crate::control::state::{Conversation, Ending, RunState, Start, Work};
 use crate::dependencies::Needs;
 use crate::domain::Domain;
@@ -38,6 +39,9 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
         return Vec::new();
     }
     if let Some(why) = budget::time_is_up(state, start) {
+        if state.is_parallel() {
+            return last_of_several(state, start, &why);
+        }
         return vec![at_cap(state, start, why)];
     }
     vec![if state.program.is_none() {
@@ -46,6 +50,7 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
         Effect::Stop { why: StopReason::PlanOnly }
     } else if let Some(instruction) = state.next_instruction() {
         match &instruction.control {
+            None if state.is_parallel() => return next_of_several(state, start),
             None => next_of_work(state, start, instruction),
             Some(control) => next_of_control(state, start, instruction.id, control, rules),
         }
@@ -166,7 +171,7 @@ fn problems(program: &Program) -> Vec<String> {
     found.map(|p| format!("{}: {} {}", p.place, p.what, p.fix)).collect()
 }
 
-fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> Effect {
+pub(super) fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> Effect {
     let Some(work) = &state.work else {
         return Effect::Assemble {
             purpose: Purpose::Work { instruction: instruction.id, attempt: 1, restart: 0 },
@@ -181,7 +186,8 @@ fn next_of_work(state: &RunState, start: &Start, instruction: &Instruction) -> E
     if work.passed && (work.unproven.is_empty() || coverage_nudges(work) > COVERAGE_NUDGES_MAX) {
         return commit(state, work, Settlement::Finished, None);
     }
-    if let Some(cap) = work.share_used(&state.used(), &start.limits, state.steps_left()) {
+    let limits = state.limits_for(work, &start.limits);
+    if let Some(cap) = work.share_used(&state.used_for(work), &limits, state.steps_left()) {
         return if best_is_good(work) {
             commit(state, work, Settlement::Finished, None)
         } else {
@@ -304,7 +310,7 @@ fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, 
 
 /// At a limit what was paid is still made use of: the last reply is carried out and checked, and a tree that is good is
 /// committed. Then the run stops, with what is being worked on kept as it is.
-fn at_cap(state: &RunState, start: &Start, why: StopReason) -> Effect {
+pub(super) fn at_cap(state: &RunState, start: &Start, why: StopReason) -> Effect {
     let Some(work) = state.work.as_ref().filter(|work| !work.review.is_open()) else {
         return Effect::Stop { why };
     };

@@ -18,12 +18,12 @@ use super::*;
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::Event;
-use crate::control::event::Limits;
+use crate::control::event::{Clash, Conflict, Limits};
 use crate::dependencies::{Needs, Wanted};
 use crate::ledger::Ledger;
 
 /// Effects a run of these limits can have at most; a run that needs more does not end.
-const EFFECTS_MAX: usize = 2000;
+pub(crate) const EFFECTS_MAX: usize = 2000;
 const PLAN: &str = "TITLE: x\nLANGUAGE: python\nREQUIREMENT R1: One.\nREQUIREMENT R2: Two.\n\
                     STEP 1: A\nWRITES: a.py\nREADS: -\nCOVERS: R1\nDO: Write a.\n\
                     STEP 2: B\nWRITES: b.py\nREADS: -\nCOVERS: R2\nDO: Write b.\nEND\n";
@@ -42,7 +42,7 @@ pub(crate) fn started(limits: Limits) -> Event {
     started_with(limits, false)
 }
 
-fn started_with(limits: Limits, allow_install: bool) -> Event {
+pub(crate) fn started_with(limits: Limits, allow_install: bool) -> Event {
     Event::RunStarted {
         unsafe_no_sandbox: false,
         allow_install,
@@ -165,6 +165,7 @@ impl World {
                 let gives_up = answer.is_none() && self.throw().is_multiple_of(3);
                 let given_up = if gives_up { vec![given_up()] } else { vec![] };
                 Event::Acted {
+                    instruction: state.focus,
                     tree,
                     applied: vec![],
                     bytes_written: 1,
@@ -198,7 +199,38 @@ impl World {
                 let asked = !state.work.as_ref().unwrap().review.given_up.is_empty();
                 assert_eq!(asked, opinion.is_some(), "what is given up is judged first");
                 let opinion = opinion.clone();
-                Event::Checked { reports, unproven, faults, answer, answer_tokens: 2, opinion }
+                Event::Checked {
+                    instruction: state.focus,
+                    reports,
+                    unproven,
+                    faults,
+                    answer,
+                    answer_tokens: 2,
+                    opinion,
+                }
+            }
+            Effect::Merge { instruction, ended, admitted, .. } => {
+                let (instruction, ended) = (*instruction, ended.clone());
+                let tree = if self.throw().is_multiple_of(2) {
+                    TreeId(format!("{}+", ended.tree))
+                } else {
+                    ended.tree.clone()
+                };
+                match self.throw() % 4 {
+                    0 if !admitted => Event::Undeclared { instruction, ended, paths: vec!["x".into()] },
+                    1 if state.open[&instruction].conflicts.is_empty() => {
+                        let conflict = Conflict { clash: Clash::Written, what: "x".into(), with: None };
+                        Event::Conflicted { instruction, conflicts: vec![conflict] }
+                    }
+                    // What began with all that is before it is merged with nothing.
+                    _ if !state.open[&instruction].conflicts.is_empty() => {
+                        Event::Merged { instruction, tree: ended.tree.clone(), ended }
+                    }
+                    _ => Event::Merged { instruction, ended, tree },
+                }
+            }
+            Effect::CheckMerged { instruction, tree } => {
+                Event::MergeChecked { instruction: *instruction, reports: self.reports(tree) }
             }
             Effect::Commit { instruction, settlement, cut, tree, .. } => Event::Committed {
                 instruction: *instruction,
@@ -268,6 +300,7 @@ fn replied(state: &mut RunState, purpose: Purpose) {
 fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
     let (tree, answer) = (TreeId(tree.into()), answer.map(str::to_owned));
     state.apply(&Event::Acted {
+        instruction: None,
         tree,
         applied: vec![],
         bytes_written: 0,
@@ -302,6 +335,7 @@ fn checked(state: &mut RunState, passed: usize, ran: usize, error: &str) {
     let said = format!("a test failed:\n  File \"a.py\", line {ran}\n{error}");
     let faults = if passed == ran { vec![] } else { vec![Fault { said, ..fault(2) }] };
     state.apply(&Event::Checked {
+        instruction: None,
         reports: vec![report],
         unproven: vec![],
         faults,

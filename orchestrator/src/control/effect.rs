@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::control::budget::{Cap, Reserve};
-use crate::control::event::{Settlement, StopReason};
+use crate::control::event::{Ended, Settlement, StopReason};
 use crate::dependencies::Needs;
 
 /// What a prompt is for. It names one conversation.
@@ -63,6 +63,19 @@ pub enum Purpose {
         /// Counted through the attempt, from 1.
         review: u32,
     },
+}
+
+impl Purpose {
+    /// The instruction that is being carried out; none where a plan is written.
+    pub fn instruction(&self) -> Option<InstructionId> {
+        match self {
+            Self::Plan | Self::Replan { .. } => None,
+            Self::Work { instruction, .. }
+            | Self::Repair { instruction, .. }
+            | Self::Summarise { instruction, .. }
+            | Self::Review { instruction, .. } => Some(*instruction),
+        }
+    }
 }
 
 impl fmt::Display for Purpose {
@@ -185,6 +198,30 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         opinion: Option<Opinion>,
     },
+    /// Put what an instruction changed onto what was committed since it began.
+    Merge {
+        /// The instruction.
+        instruction: InstructionId,
+        /// What it ends with.
+        ended: Ended,
+        /// The tree that it began with.
+        base: TreeId,
+        /// The last committed tree.
+        onto: TreeId,
+        /// What it read.
+        reads: Vec<String>,
+        /// What it declares to write.
+        writes: Vec<String>,
+        /// Whether what it wrote besides was recorded, or need not be.
+        admitted: bool,
+    },
+    /// Execute an instruction's checks once more, on a merged tree.
+    CheckMerged {
+        /// The instruction.
+        instruction: InstructionId,
+        /// On what.
+        tree: TreeId,
+    },
     /// Make an instruction's tree a commit.
     Commit {
         /// The instruction.
@@ -220,8 +257,31 @@ impl Effect {
     /// The key under which its result is recorded. The same decision has the same key in every process. After a person took
     /// the run back or changed its program (which begins an `epoch`) the same work is another decision.
     pub fn key(&self, epoch: u32) -> EffectKey {
-        let key = self.key_in_epoch();
-        EffectKey(if epoch == 0 { key } else { format!("e{epoch}/{key}") })
+        in_epoch(epoch, self.key_in_epoch())
+    }
+
+    /// The same where a conflict has the instruction carried out once more.
+    pub fn key_again(&self, epoch: u32) -> EffectKey {
+        in_epoch(epoch, self.key_in_epoch().replacen('/', "/again/", 1))
+    }
+
+    /// The instruction that it is a part of carrying out; none where it is about the run or its program.
+    pub fn instruction(&self) -> Option<InstructionId> {
+        match self {
+            Self::Assemble { purpose }
+            | Self::Call { purpose, .. }
+            | Self::Act { purpose, .. }
+            | Self::Check { purpose, .. } => purpose.instruction(),
+            Self::Merge { instruction, .. }
+            | Self::CheckMerged { instruction, .. }
+            | Self::Commit { instruction, .. } => Some(*instruction),
+            _ => None,
+        }
+    }
+
+    /// Whether it brings an instruction to its end that others were carried out beside.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Merge { .. } | Self::CheckMerged { .. } | Self::Commit { .. })
     }
 
     fn key_in_epoch(&self) -> String {
@@ -234,6 +294,9 @@ impl Effect {
             Self::Act { purpose, turn, .. } => format!("{purpose}/t{turn}/act"),
             Self::Install { needs, number } => format!("install/{}/{number}", needs.digest),
             Self::Check { purpose, turn, .. } => format!("{purpose}/t{turn}/check"),
+            Self::Merge { instruction, admitted: false, .. } => format!("i{instruction}/merge"),
+            Self::Merge { instruction, .. } => format!("i{instruction}/merge/admitted"),
+            Self::CheckMerged { instruction, .. } => format!("i{instruction}/merge/check"),
             Self::Commit { instruction, .. } => format!("i{instruction}/commit"),
             Self::CheckAll { .. } => "final/check".to_owned(),
             Self::Finish => "final/report".to_owned(),
@@ -261,12 +324,18 @@ impl Effect {
             Self::Act { .. } => "act",
             Self::Install { .. } => "install",
             Self::Check { .. } => "check",
+            Self::Merge { .. } => "merge",
+            Self::CheckMerged { .. } => "check_merged",
             Self::Commit { .. } => "commit",
             Self::CheckAll { .. } => "check_all",
             Self::Finish => "finish",
             Self::Stop { .. } => "stop",
         }
     }
+}
+
+fn in_epoch(epoch: u32, key: String) -> EffectKey {
+    EffectKey(if epoch == 0 { key } else { format!("e{epoch}/{key}") })
 }
 
 #[cfg(test)]

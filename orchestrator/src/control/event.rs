@@ -49,6 +49,9 @@ pub struct Limits {
     /// Bytes of files that the whole run may write; none is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<u64>,
+    /// Instructions that may be carried out at the same time, where none stands on another.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub parallel: u32,
 }
 
 impl Default for Limits {
@@ -65,6 +68,7 @@ impl Default for Limits {
             cost_micros_max: None,
             calls_max: None,
             bytes_max: None,
+            parallel: one(),
         }
     }
 }
@@ -77,6 +81,16 @@ fn is_zero(number: &u64) -> bool {
 
 fn repairs_max() -> u32 {
     24
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// For serde, which hands a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_one(number: &u32) -> bool {
+    *number == one()
 }
 
 /// Why a run does not go on by itself.
@@ -213,6 +227,44 @@ pub enum Settlement {
     Finished,
     /// Its attempts ran out; the best tree was kept.
     Unfinished,
+}
+
+/// What an instruction ends with, before it is put onto what was committed since it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How.
+    pub settlement: Settlement,
+    /// The limit of which it had used its share; none where it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cap>,
+    /// The attempt whose tree it is.
+    pub attempt: u32,
+    /// Its tree.
+    pub tree: TreeId,
+}
+
+/// One thing for which an instruction does not fit onto what was committed since it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// What the two did.
+    pub clash: Clash,
+    /// The file, or the check in a few words.
+    pub what: String,
+    /// The instruction that came between, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<InstructionId>,
+}
+
+/// How an instruction and one that was committed since it began get in each other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clash {
+    /// Both changed a file, each to something else.
+    Written,
+    /// It read a file that the other one changed.
+    Read,
+    /// A check that passed on its own files does not on both together.
+    Checked,
 }
 
 /// One thing that happened.
@@ -377,6 +429,9 @@ pub enum Event {
     },
     /// What a reply asked for was done, or refused.
     Acted {
+        /// Whose reply, in a run that carries out several instructions at the same time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instruction: Option<InstructionId>,
         /// The tree after it.
         tree: TreeId,
         /// Edits applied, one line each.
@@ -416,6 +471,9 @@ pub enum Event {
     },
     /// An instruction's checks were executed.
     Checked {
+        /// Whose, in a run that carries out several instructions at the same time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instruction: Option<InstructionId>,
         /// What the reviewer thought of the tests that were given up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         opinion: Option<Opinion>,
@@ -430,6 +488,40 @@ pub enum Event {
         answer: Option<String>,
         /// Its tokens.
         answer_tokens: usize,
+    },
+    /// An instruction that others were carried out beside changed files which it does not declare. Whether that is in anybody's
+    /// way is found out when it is merged.
+    Undeclared {
+        /// The instruction.
+        instruction: InstructionId,
+        /// What it ends with.
+        ended: Ended,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// What an instruction changed was put onto what was committed since it began.
+    Merged {
+        /// The instruction.
+        instruction: InstructionId,
+        /// What it ends with.
+        ended: Ended,
+        /// Both together.
+        tree: TreeId,
+    },
+    /// It could not be. The instruction is carried out again, on the new state.
+    Conflicted {
+        /// The instruction.
+        instruction: InstructionId,
+        /// Why.
+        conflicts: Vec<Conflict>,
+    },
+    /// An instruction's checks were executed on the merged tree. Where one does not pass any more, it is carried out again, on
+    /// the new state.
+    MergeChecked {
+        /// The instruction.
+        instruction: InstructionId,
+        /// One for each check.
+        reports: Vec<CheckReport>,
     },
     /// An instruction ended; its tree is a commit.
     Committed {
@@ -463,4 +555,22 @@ pub enum Event {
         /// Each requirement and its evidence.
         ledger: Ledger,
     },
+}
+
+impl Event {
+    /// The instruction that it is a part of carrying out, as far as the event says so.
+    pub fn instruction(&self) -> Option<InstructionId> {
+        match self {
+            Self::Assembled { purpose, .. }
+            | Self::Replied { purpose, .. }
+            | Self::Overflowed { purpose, .. } => purpose.instruction(),
+            Self::Acted { instruction, .. } | Self::Checked { instruction, .. } => *instruction,
+            Self::Undeclared { instruction, .. }
+            | Self::Merged { instruction, .. }
+            | Self::Conflicted { instruction, .. }
+            | Self::MergeChecked { instruction, .. }
+            | Self::Committed { instruction, .. } => Some(*instruction),
+            _ => None,
+        }
+    }
 }

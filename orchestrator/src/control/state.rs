@@ -15,7 +15,8 @@ use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::budget::{Bill, Cap, Tariff, Used, share_used};
 use crate::control::effect::Purpose;
-use crate::control::event::{Limits, Settlement, StopReason};
+use crate::control::event::{Conflict, Limits, Settlement, StopReason};
+use crate::control::parallel::{Course, Open};
 use crate::control::review::{Retired, Review};
 use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
@@ -57,6 +58,12 @@ pub struct RunState {
     pub settled: BTreeMap<InstructionId, Settled>,
     /// The instruction being executed.
     pub work: Option<Work>,
+    /// Instructions being executed beside one another, in a run that may.
+    pub open: BTreeMap<InstructionId, Open>,
+    /// Where those begin.
+    pub course: Option<Course>,
+    /// Of a view: the instruction that sees the run like this.
+    pub focus: Option<InstructionId>,
     /// The last commit.
     pub head: Option<CommitId>,
     /// The last committed tree.
@@ -231,6 +238,8 @@ pub struct Work {
     pub best: Option<Best>,
     /// What the run had used when it began.
     pub began: Used,
+    /// What it used itself; not its time, which passes for others, too.
+    pub used: Used,
 }
 
 /// A repair of one place, and what it has to do better than.
@@ -400,6 +409,10 @@ pub struct Settled {
     pub rewritten: BTreeSet<String>,
     /// Tests of earlier steps that it gave up, with the reviewer's consent.
     pub retired: Vec<Retired>,
+    /// Why it was carried out once more, where others were carried out beside it.
+    pub conflicts: Vec<Conflict>,
+    /// Files that it changed and does not declare, where others were carried out beside it.
+    pub undeclared: Vec<String>,
 }
 
 /// What was used.

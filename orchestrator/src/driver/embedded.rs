@@ -2,16 +2,21 @@
 //!
 //! For each effect: the intent is recorded, the effect performed, its result recorded (the commit point), folded
 //! into the state, and only then projected to what people see (git reference, working tree). An effect with a
-//! recorded result is never performed again; one with only an intent is performed again under the same key.
+//! recorded result is never performed again; one with only an intent is performed again under the same key. Several effects
+//! may be in flight; their results are recorded and folded one by one, as they come.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use edvac_memory::ids::CommitId;
-use edvac_memory::journal::{Journal, JournalError, Record, Recorded};
+use edvac_memory::ids::{CommitId, EffectKey};
+use edvac_memory::journal::{Journal, JournalError, Record};
 use edvac_memory::store::{FileStore, StoreError};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use crate::control::apply::FoldError;
+use crate::control::parallel::next_to_begin;
 use crate::control::{Effect, Event, Rules, RunState, StopReason, decide};
 use crate::notice::{Notice, Notices};
 use crate::perform::{Performer, Trouble};
@@ -65,9 +70,16 @@ pub async fn records(journal: &dyn Journal) -> Result<Vec<Record>, DriveError> {
     }
 }
 
-/// Drives a run until it is over, stopped, or a person wishes otherwise.
+/// An effect in flight, and what came of it.
+struct Performed {
+    key: EffectKey,
+    outcome: Result<Event, Trouble>,
+}
+
+/// Drives a run until it is over, stopped, or a person wishes otherwise. What is in flight when the run stops comes to its
+/// end and is recorded first.
 pub async fn drive(
-    mut state: RunState,
+    state: RunState,
     journal: Arc<dyn Journal>,
     rules: &Rules<'_>,
     performer: &Performer,
@@ -75,66 +87,72 @@ pub async fn drive(
     notices: &Notices,
 ) -> Result<RunState, DriveError> {
     project(&state, performer.files().as_mut())?;
+    // Shared with what is in flight, which goes on with the state it began with.
+    let mut state = Arc::new(state);
+    let mut in_flight: BTreeMap<EffectKey, Effect> = BTreeMap::new();
+    let mut performing = FuturesUnordered::new();
+    let mut stop: Option<StopReason> = None;
     loop {
-        let effects = decide(&state, rules);
-        if effects.is_empty() {
-            return Ok(state);
+        while stop.is_none() {
+            let Some((key, effect)) = next_to_begin(&state, decide(&state, rules), &in_flight) else { break };
+            stop = match (*wish.borrow_and_update(), &effect) {
+                (Wish::Stop, _) => Some(StopReason::Interrupted),
+                (Wish::Cancel, _) => Some(StopReason::Cancelled),
+                (Wish::Run, Effect::Stop { why }) => Some(why.clone()),
+                (Wish::Run, _) => None,
+            };
+            if stop.is_some() {
+                break;
+            }
+            let intent = journal.intent(&key, effect.intent()).await?;
+            Arc::make_mut(&mut state).apply_record(&intent)?;
+            notices.send(Notice::Recorded(Arc::new(intent)));
+            notices.send(Notice::Performing(Arc::new(effect.clone())));
+            in_flight.insert(key.clone(), effect.clone());
+            let scene = state.scene(&effect);
+            performing.push(async move {
+                let outcome = performer.perform(&effect, &scene).await;
+                Performed { key, outcome }
+            });
         }
-        for effect in effects {
-            let asked = *wish.borrow_and_update();
-            let outcome = match asked {
-                Wish::Stop => Err(StopReason::Interrupted),
-                Wish::Cancel => Err(StopReason::Cancelled),
-                Wish::Run => step(&mut state, &effect, journal.as_ref(), performer, notices).await?,
-            };
-            let outcome = match outcome {
-                // The person gave up while a reply was being made.
-                Err(StopReason::Interrupted) if *wish.borrow() == Wish::Cancel => Err(StopReason::Cancelled),
-                // What the person wanted to wait for did not come.
-                Err(StopReason::Model { .. }) if *wish.borrow() == Wish::Stop => Err(StopReason::Interrupted),
-                other => other,
-            };
-            let record = match outcome {
-                Ok(record) => record,
-                Err(why) => journal.fact(serde_json::to_value(Event::Stopped { why })?).await?,
-            };
-            let head = state.head.clone();
-            state.apply_record(&record)?;
-            notices.send(Notice::Recorded(Arc::new(record)));
-            if state.head != head {
-                project(&state, performer.files().as_mut())?;
+        let record = match (performing.next().await, &stop) {
+            (Some(Performed { key, outcome }), _) => {
+                in_flight.remove(&key);
+                match outcome {
+                    Ok(event) => journal.result(&key, serde_json::to_value(event)?).await?.into_record(),
+                    Err(Trouble::Journal(error)) => return Err(error.into()),
+                    Err(trouble) => {
+                        stop.get_or_insert(trouble.into_stop());
+                        continue;
+                    }
+                }
             }
-            if state.stopped.is_some() {
-                return Ok(state);
+            (None, Some(why)) => {
+                let why = as_wished(why.clone(), *wish.borrow());
+                journal.fact(serde_json::to_value(Event::Stopped { why })?).await?
             }
+            (None, None) => return Ok(Arc::unwrap_or_clone(state)),
+        };
+        let head = state.head.clone();
+        Arc::make_mut(&mut state).apply_record(&record)?;
+        notices.send(Notice::Recorded(Arc::new(record)));
+        if state.head != head {
+            project(&state, performer.files().as_mut())?;
+        }
+        if state.stopped.is_some() {
+            return Ok(Arc::unwrap_or_clone(state));
         }
     }
 }
 
-/// Performs one effect between its intent and its result.
-async fn step(
-    state: &mut RunState,
-    effect: &Effect,
-    journal: &dyn Journal,
-    performer: &Performer,
-    notices: &Notices,
-) -> Result<Result<Record, StopReason>, DriveError> {
-    if let Effect::Stop { why } = effect {
-        return Ok(Err(why.clone()));
-    }
-    let key = effect.key(state.epoch);
-    let intent = journal.intent(&key, effect.intent()).await?;
-    state.apply_record(&intent)?;
-    notices.send(Notice::Recorded(Arc::new(intent)));
-    notices.send(Notice::Performing(Arc::new(effect.clone())));
-    match performer.perform(effect, state).await {
-        Ok(event) => {
-            let (Recorded::First(record) | Recorded::Winner(record)) =
-                journal.result(&key, serde_json::to_value(event)?).await?;
-            Ok(Ok(record))
-        }
-        Err(Trouble::Journal(error)) => Err(error.into()),
-        Err(trouble) => Ok(Err(trouble.into_stop())),
+/// The reason of a stop in the light of what a person wished meanwhile.
+fn as_wished(why: StopReason, wish: Wish) -> StopReason {
+    match (why, wish) {
+        // The person gave up while a reply was being made.
+        (StopReason::Interrupted, Wish::Cancel) => StopReason::Cancelled,
+        // What the person wanted to wait for did not come.
+        (StopReason::Model { .. }, Wish::Stop) => StopReason::Interrupted,
+        (why, _) => why,
     }
 }
 

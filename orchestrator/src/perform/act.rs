@@ -44,7 +44,18 @@ impl Performer {
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));
         let given_up = if answer.is_none() { self.given_up(purpose, &tree, state)? } else { Vec::new() };
         let needs = self.needs(&tree, state).await?;
-        Ok(Event::Acted { tree, applied, bytes_written, needs, refused, answer, answer_tokens, given_up })
+        let instruction = state.focus;
+        Ok(Event::Acted {
+            instruction,
+            tree,
+            applied,
+            bytes_written,
+            needs,
+            refused,
+            answer,
+            answer_tokens,
+            given_up,
+        })
     }
 
     /// Tests that a tree gives up, that its step may give up, and that the reviewer has not agreed to.
@@ -87,8 +98,7 @@ impl Performer {
                     Err(mistake) => problems.push(format!("{mistake}.")),
                 },
                 Action::Search { query } => {
-                    self.index.sync(self.files.as_ref(), tree).await?;
-                    let hits = self.index.search(query, HITS_MAX, &[]).await?;
+                    let hits = self.search(tree, query, HITS_MAX, &[]).await?;
                     answers.push(feedback::searched(&self.templates, query, &hits)?);
                 }
                 Action::Run { command } => answers.push(self.run(tree, command, state).await?),
@@ -118,6 +128,7 @@ impl Performer {
         self.note(format!("running {command}"));
         let copy = self.copy_of(tree)?;
         let stock = self.supply(tree, state).await?.stock;
+        let _running = self.running.lock().await;
         let ran = check::run_command(command, copy.path(), sandbox.as_ref(), stock.as_ref())
             .await
             .map_err(|e| Trouble::System(e.to_string()))?;

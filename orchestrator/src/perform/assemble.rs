@@ -146,9 +146,8 @@ impl Performer {
         let files = self.files_shown(instruction, &tree)?;
         let retrieved = {
             let shown: Vec<_> = files.iter().map(|f| f.path.clone()).collect();
-            self.index.sync(self.files.as_ref(), &tree).await?;
             let query = format!("{} {}", instruction.title, instruction.text);
-            let hits = self.index.search(&query, HITS_MAX, &shown).await?;
+            let hits = self.search(&tree, &query, HITS_MAX, &shown).await?;
             pack(&hits, window / RETRIEVED_SHARE, &counter)
         };
         let listing = self.listing(state, start)?;

@@ -46,7 +46,8 @@ impl Performer {
         let faults = faults(&reports, &hollow, self.files.as_ref(), tree, language)?;
         let unproven = unproven.into_iter().map(|id| id.0).collect();
         let opinion = opinion.cloned();
-        Ok(Event::Checked { reports, unproven, faults, answer, answer_tokens, opinion })
+        let instruction = state.focus;
+        Ok(Event::Checked { instruction, reports, unproven, faults, answer, answer_tokens, opinion })
     }
 
     /// The tests that count while a step is worked on.
@@ -104,6 +105,7 @@ impl Performer {
         };
         let mut reports = Vec::with_capacity(checks.len());
         for check in checks {
+            let _running = self.running.lock().await;
             self.note(format!("checking: {}", describe(&check.kind)));
             reports.push(run_check(check, &ground).await);
         }

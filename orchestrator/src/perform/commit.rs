@@ -89,15 +89,9 @@ fn message(parts: &Parts<'_>, state: &RunState) -> Result<String, Trouble> {
     ))
 }
 
-/// Paths whose content differs. Reads the files of equal size: linear in the bytes of both trees.
+/// Paths whose content differs, those aside that are gone.
 fn changed(store: &dyn FileStore, before: &TreeId, after: &TreeId) -> Result<Vec<String>, StoreError> {
-    let (old, new) = (store.list(before)?, store.list(after)?);
-    let mut out = Vec::new();
-    for (path, bytes) in &new {
-        let same = old.get(path) == Some(bytes) && store.read(before, path)? == store.read(after, path)?;
-        if !same {
-            out.push(path.clone());
-        }
-    }
-    Ok(out)
+    let there = store.list(after)?;
+    let changed = store.changed(before, after)?;
+    Ok(changed.into_iter().filter(|path| there.contains_key(path)).collect())
 }

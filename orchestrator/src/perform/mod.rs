@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod commit;
 pub(crate) mod edits;
 mod install;
+pub(crate) mod merge;
 mod weigh;
 mod written;
 
@@ -18,7 +19,8 @@ use edvac_agents::client::{Cancel, ModelClient, ModelError};
 use edvac_agents::templates::{TemplateError, Templates};
 use edvac_memory::context::{Overflow, TokenCounter};
 use edvac_memory::fault::{Fault, Place};
-use edvac_memory::index::{IndexError, MemoryIndex};
+use edvac_memory::ids::TreeId;
+use edvac_memory::index::{Hit, IndexError, MemoryIndex};
 use edvac_memory::journal::JournalError;
 use edvac_memory::program::{Instruction, Program};
 use edvac_memory::store::{FileStore, StoreError};
@@ -117,6 +119,10 @@ pub struct Performer {
     pub there: There,
     /// A directory of ours for copies of trees; what is in it can be lost.
     pub scratch: PathBuf,
+    /// Held while the index is asked: it holds one tree at a time, and several instructions have each their own.
+    pub asking: tokio::sync::Mutex<()>,
+    /// Held while a command of the project runs: a service has its port for itself, and limits of time are for one alone.
+    pub running: tokio::sync::Mutex<()>,
     /// For the eyes.
     pub notices: Notices,
     /// Turns true when the reply in progress is not wanted any more.
@@ -145,6 +151,12 @@ impl Performer {
             Effect::Check { purpose, tree, opinion, .. } => {
                 self.check(*purpose, tree, opinion.as_ref(), state).await
             }
+            Effect::Merge { instruction, ended, base, onto, reads, writes, admitted } => {
+                let (instruction, admitted) = (*instruction, *admitted);
+                let parts = merge::Parts { instruction, ended, base, onto, reads, writes, admitted };
+                Ok(merge::merged(&self.files, &parts, state)?)
+            }
+            Effect::CheckMerged { instruction, tree } => self.check_merged(*instruction, tree, state).await,
             Effect::Commit { instruction, attempt, settlement, cut, parent, tree, time_s } => {
                 let parts = commit::Parts {
                     instruction: *instruction,
@@ -170,6 +182,19 @@ impl Performer {
     /// The store, for as long as the guard lives; never held over an await.
     pub fn files(&self) -> MutexGuard<'_, Box<dyn FileStore>> {
         locked(&self.files)
+    }
+
+    /// The best pieces of a tree for a query.
+    async fn search(
+        &self,
+        tree: &TreeId,
+        query: &str,
+        hits_max: usize,
+        exclude: &[String],
+    ) -> Result<Vec<Hit>, IndexError> {
+        let _asking = self.asking.lock().await;
+        self.index.sync(self.files.as_ref(), tree).await?;
+        self.index.search(query, hits_max, exclude).await
     }
 
     fn counter(&self) -> Counter {

@@ -5,12 +5,16 @@ use edvac_memory::program::{Check, CheckKind, Instruction, Requirement};
 use edvac_memory::store::path::is_text;
 
 /// Gives each step that changes code the task's examples of what is there by then, and lets every command line of the task
-/// start. They go before the tests: nothing that a test asks matters before they hold.
-pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &[Requirement]) {
+/// start. They go before the tests: nothing that a test asks matters before they hold. Where steps are carried out beside one
+/// another, only what a step writes or reads itself is there.
+pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &[Requirement], beside: bool) {
     let commands = planner::commands(task);
     let examples = planner::examples(task);
     let mut written: Vec<String> = Vec::new();
     for step in instructions {
+        if beside {
+            written = step.reads.clone();
+        }
         written.extend(step.writes.iter().cloned());
         if step.writes.iter().all(|path| is_text(path)) {
             continue;
@@ -46,8 +50,11 @@ mod tests {
             ..Instruction::default()
         };
         let mut steps = ["expr.py", "calc.py", "README.md", "test_calc.py"].map(step);
+        let mut beside = steps.clone();
+        beside[3].reads.push("expr.py".to_owned());
         let requirements = [Requirement { id: "R1".into(), text: String::new() }];
-        tell(&mut steps, TASK, &requirements);
+        tell(&mut steps, TASK, &requirements, false);
+        tell(&mut beside, TASK, &requirements, true);
         let told = |step: &Instruction| -> Vec<String> {
             let kind = |check: &Check| match &check.kind {
                 CheckKind::Runs { .. } => format!("runs {}", check.covers.len()),
@@ -63,5 +70,6 @@ mod tests {
             (all.map(str::to_owned).to_vec(), all.map(str::to_owned).to_vec())
         );
         assert_eq!(told(&steps[2]), ["Tests"]);
+        assert_eq!((told(&beside[1]).len(), told(&beside[3])), (3, vec!["runs 1".into(), "Tests".into()]));
     }
 }

@@ -228,16 +228,18 @@ pub(super) fn files(task: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Whether a task says of a file that it is run as a command.
+pub fn is_run(path: &str, task: &str) -> bool {
+    let starts = ["python3 ", "python ", "node "].map(|runner| format!("{runner}{path}"));
+    starts.iter().any(|start| task.contains(start.as_str()))
+        || matches!(file_name(path), "main.rs" | "main.go")
+}
+
 /// How files are cut into steps: each file of code with its tests, what is run as a command last; then the texts. A crate
 /// without a library is one step, since nothing of it can be built without the rest.
 fn steps(files: &[String], task: &str) -> Vec<Vec<String>> {
-    let is_run = |path: &str| {
-        let starts = ["python3 ", "python ", "node "].map(|runner| format!("{runner}{path}"));
-        starts.iter().any(|start| task.contains(start.as_str()))
-            || matches!(file_name(path), "main.rs" | "main.go")
-    };
-    let (run, parts): (Vec<_>, Vec<_>) =
-        files.iter().filter(|path| is_code(path) && !is_test(path)).cloned().partition(|path| is_run(path));
+    let code = files.iter().filter(|path| is_code(path) && !is_test(path)).cloned();
+    let (run, parts): (Vec<_>, Vec<_>) = code.partition(|path| is_run(path, task));
     let mut steps: Vec<Vec<String>> = parts.into_iter().chain(run).map(|path| vec![path]).collect();
     let Some(first) = steps.first() else { return Vec::new() };
     let has_crate = first[0].ends_with(".rs");
