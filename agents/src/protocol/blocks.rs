@@ -9,7 +9,7 @@
 
 use edvac_memory::store::{Edit, path};
 
-use super::{Action, Understood, edit};
+use super::{Action, Understood, edit, json};
 use crate::client::Finish;
 pub use crate::protocol::grammar::{GrammarOptions, grammar};
 
@@ -28,7 +28,13 @@ const MARK: &str = "@@";
 /// even returned.
 pub fn understand(text: &str, finish: Finish) -> Understood {
     let mut reading = Reading::default();
-    for block in split(&clean(text)) {
+    let mut text = clean(text);
+    if !text.lines().any(|line| header(line, false).is_some())
+        && let Some(called) = json::as_blocks(&text)
+    {
+        text = called;
+    }
+    for block in split(&text) {
         if reading.blocks == BLOCKS_MAX {
             reading.problem(format!(
                 "Your reply has more than {BLOCKS_MAX} blocks. Write at most {BLOCKS_MAX}."

@@ -2,7 +2,10 @@
 
 pub mod blocks;
 mod edit;
+#[cfg(test)]
+mod forms_tests;
 pub mod grammar;
+mod json;
 pub mod native;
 
 use edvac_memory::store::Edit;

@@ -95,6 +95,11 @@ fn schema(tool: &Tool) -> Value {
     })
 }
 
+/// Whether there is a tool of this name.
+pub(super) fn is_tool(name: &str) -> bool {
+    TOOLS.iter().any(|tool| tool.name == name)
+}
+
 /// One call as block text, ending with a line end. What cannot be read becomes a block that says so: the model is
 /// told by the same way as about any other mistake.
 pub fn to_text(name: &str, arguments: &str) -> String {
