@@ -88,6 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tests_run_by: if prose { "" } else { "python3 -m unittest -v" },
         listing: "(no files yet)",
         files: &[],
+        existing: false,
         retrieved: &[],
         summary: None,
     };

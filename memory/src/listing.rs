@@ -1,5 +1,7 @@
 //! The file listing a worker sees: what is where, what is in it, and who touched it last, inside a token budget.
 
+mod fold;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -15,12 +17,12 @@ const PURPOSE_CHARS_MAX: usize = 80;
 /// Files over this many bytes are listed without being read.
 const OUTLINE_BYTES_MAX: u64 = 512 << 10;
 
-/// What a listing tells about each file, most first.
-const DETAILS: [Detail; 4] = [Detail::Purpose, Detail::Symbols, Detail::Names, Detail::Directories];
+/// Tokens that a file's line has at least: of more files than there is room for, none is read for its details.
+const LINE_TOKENS_MIN: usize = 4;
 
+/// What a line tells about a file, least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Detail {
-    Directories,
+enum Lines {
     Names,
     Symbols,
     Purpose,
@@ -29,94 +31,92 @@ enum Detail {
 struct Entry {
     path: String,
     bytes: u64,
-    lines: usize,
+    /// None where the file was not looked into.
+    lines: Option<usize>,
     symbols: Vec<String>,
     purpose: String,
     touched: Option<InstructionId>,
 }
 
+impl Entry {
+    /// Looks into the file.
+    fn read(&mut self, store: &dyn FileStoreView, tree: &TreeId) -> Result<(), StoreError> {
+        let text = if self.bytes <= OUTLINE_BYTES_MAX {
+            String::from_utf8(store.read(tree, &self.path)?).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        self.symbols = symbols(&self.path, &text);
+        self.purpose = purpose(&text);
+        self.lines = Some(text.lines().count());
+        Ok(())
+    }
+
+    fn line(&self, detail: Lines) -> String {
+        let mut out = format!("{} (", self.path);
+        if let Some(lines) = self.lines {
+            let _ = write!(out, "{lines} lines, ");
+        }
+        let _ = write!(out, "{} bytes", self.bytes);
+        if let Some(step) = self.touched {
+            let _ = write!(out, ", step {step}");
+        }
+        out.push(')');
+        if detail >= Lines::Symbols && !self.symbols.is_empty() {
+            let _ = write!(out, ": {}", self.symbols.join(", "));
+        }
+        if detail >= Lines::Purpose && !self.purpose.is_empty() {
+            let _ = write!(out, " -- {}", self.purpose);
+        }
+        out.push('\n');
+        out
+    }
+}
+
 /// One line a file: path, lines, symbols or headings, purpose, last-touched step. Where that is over `tokens_max`,
-/// purposes go first, then symbols, then files are folded into their directories; a last line says so. A budget that
-/// not even the folded form fits gives the folded form's first lines.
+/// purposes go first, then symbols, then directories are folded into one line each, with their files counted; those of
+/// `relevant`, the most important first, are named as long as there is room. Every file is named or counted; a budget that
+/// not even their number fits gives nothing.
 pub fn listing(
     store: &dyn FileStoreView,
     tree: &TreeId,
     touched: &BTreeMap<String, InstructionId>,
+    relevant: &[String],
     tokens_max: usize,
     counter: &dyn TokenCounter,
 ) -> Result<String, StoreError> {
-    let mut entries = Vec::new();
-    for (path, bytes) in store.list(tree)? {
-        let text = if bytes <= OUTLINE_BYTES_MAX {
-            String::from_utf8(store.read(tree, &path)?).unwrap_or_default()
-        } else {
-            String::new()
-        };
-        entries.push(Entry {
-            symbols: symbols(&path, &text),
-            purpose: purpose(&text),
-            lines: text.lines().count(),
+    let all = store.list(tree)?.into_iter();
+    let mut entries: Vec<_> = all
+        .map(|(path, bytes)| Entry {
             touched: touched.get(&path).copied(),
-            bytes,
             path,
-        });
-    }
+            bytes,
+            lines: None,
+            symbols: Vec::new(),
+            purpose: String::new(),
+        })
+        .collect();
     if entries.is_empty() {
         return Ok("(no files yet)\n".to_owned());
     }
-    let mut text = String::new();
-    for detail in DETAILS {
-        text = render(&entries, detail);
-        if counter.count(&text) <= tokens_max {
-            return Ok(text);
+    let is_folded = entries.len() * LINE_TOKENS_MIN > tokens_max;
+    for entry in entries.iter_mut().filter(|entry| !is_folded || relevant.contains(&entry.path)) {
+        entry.read(store, tree)?;
+    }
+    if !is_folded {
+        for (detail, said) in [
+            (Lines::Purpose, ""),
+            (Lines::Symbols, "(purposes left out to save room)\n"),
+            (Lines::Names, "(symbols and purposes left out to save room)\n"),
+        ] {
+            let lines: String = entries.iter().map(|entry| entry.line(detail)).collect();
+            let text = lines + said;
+            if counter.count(&text) <= tokens_max {
+                return Ok(text);
+            }
         }
     }
-    let mut kept = String::new();
-    for line in text.lines() {
-        let next = format!("{kept}{line}\n");
-        if counter.count(&next) > tokens_max {
-            break;
-        }
-        kept = next;
-    }
-    Ok(kept)
-}
-
-fn render(entries: &[Entry], detail: Detail) -> String {
-    let mut out = String::new();
-    if detail == Detail::Directories {
-        let _ = writeln!(out, "(many files; only directories are listed)");
-        let mut dirs: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
-        for entry in entries {
-            let dir = entry.path.rsplit_once('/').map_or(".", |(dir, _)| dir);
-            let sums = dirs.entry(dir).or_default();
-            *sums = (sums.0 + 1, sums.1 + entry.bytes);
-        }
-        for (dir, (files, bytes)) in dirs {
-            let _ = writeln!(out, "{dir}/ {files} files, {bytes} bytes");
-        }
-        return out;
-    }
-    for entry in entries {
-        let _ = write!(out, "{} ({} lines, {} bytes", entry.path, entry.lines, entry.bytes);
-        if let Some(step) = entry.touched {
-            let _ = write!(out, ", step {step}");
-        }
-        out.push(')');
-        if detail >= Detail::Symbols && !entry.symbols.is_empty() {
-            let _ = write!(out, ": {}", entry.symbols.join(", "));
-        }
-        if detail >= Detail::Purpose && !entry.purpose.is_empty() {
-            let _ = write!(out, " -- {}", entry.purpose);
-        }
-        out.push('\n');
-    }
-    match detail {
-        Detail::Symbols => out.push_str("(purposes left out to save room)\n"),
-        Detail::Names => out.push_str("(symbols and purposes left out to save room)\n"),
-        _ => {}
-    }
-    out
+    Ok(fold::folded(&entries, relevant, tokens_max, counter))
 }
 
 /// Names that a file defines, or a text's headings, by the look of its lines. The parser that judges files lives
@@ -127,6 +127,13 @@ pub fn symbols(path: &str, text: &str) -> Vec<String> {
         .filter_map(|line| if markdown { heading(line) } else { definition(line) })
         .take(SYMBOLS_MAX)
         .collect()
+}
+
+/// The same with their lines, from 1, and none left out.
+pub fn outline(path: &str, text: &str) -> Vec<(usize, String)> {
+    let markdown = is_markdown(path);
+    let name = |line: &str| if markdown { heading(line) } else { definition(line) };
+    text.lines().zip(1..).filter_map(|(line, number)| Some((number, name(line)?))).collect()
 }
 
 /// Whether `path` names a Markdown file.
@@ -212,7 +219,7 @@ mod tests {
         let tree = store.apply(&empty, &edits).unwrap();
         let view: Mutex<Box<dyn FileStore>> = Mutex::new(Box::new(store));
         let touched = BTreeMap::from([("src/m0.py".to_owned(), InstructionId(2))]);
-        let show = |tokens| listing(&view, &tree, &touched, tokens, &Words).unwrap();
+        let show = |tokens| listing(&view, &tree, &touched, &[], tokens, &Words).unwrap();
         assert!(
             show(10_000)
                 .starts_with("src/m0.py (4 lines, 61 bytes, step 2): add_0 -- Adds many numbers, part 0.")
@@ -221,7 +228,7 @@ mod tests {
         assert!(show(180).contains("src/m3.py") && !show(180).contains("add_3"));
         assert!(show(40).contains("src/ 30 files"));
         assert!(Words.count(&show(8)) <= 8);
-        assert_eq!(listing(&view, &empty, &touched, 10, &Words).unwrap(), "(no files yet)\n");
+        assert_eq!(listing(&view, &empty, &touched, &[], 10, &Words).unwrap(), "(no files yet)\n");
     }
 
     #[test]

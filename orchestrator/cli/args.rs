@@ -60,6 +60,8 @@ pub enum Command {
     Logs(OneRun),
     /// What a run, or one step of it, changed
     Diff(OneRun),
+    /// What a run changed as mails, one for each commit, for `git am` and `git apply`
+    Patch(OneRun),
     /// What was in a step's prompts, by kind, with tokens and the reason
     Context(Context),
     /// Carry a run out again from its journal alone, without a model, and compare decisions, files, commits and the ledger
@@ -196,6 +198,12 @@ pub struct TaskArgs {
     /// A file with the task
     #[arg(long, value_name = "FILE", conflicts_with = "task")]
     pub task_file: Option<PathBuf>,
+    /// A git repository to work on. It is never written to: the work is on a branch of a copy
+    #[arg(long = "in", value_name = "PATH")]
+    pub existing: Option<PathBuf>,
+    /// Take what is not committed there, too, as a commit of its own
+    #[arg(long, requires = "existing")]
+    pub include_changes: bool,
     /// codebase, book, custom, or one of yours; guessed from the task when absent
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,

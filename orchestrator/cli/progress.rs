@@ -229,6 +229,10 @@ impl Progress {
                 self.tariff = tariff.clone().unwrap_or_default();
                 self.line(&format!("run {run} · {domain} · {} · {workspace}", model.model));
             }
+            Event::Surveyed { survey } => {
+                let tests = survey.standing().unwrap_or_else(|| "none that can be run".to_owned());
+                self.line(&format!("{} files are there; tests: {tests}", survey.files.len()));
+            }
             Event::Replied { purpose, reply, .. } => {
                 let usage = &reply.usage;
                 self.line(&dim(&format!(

@@ -13,7 +13,7 @@ use edvac_memory::store::{FileStore, GitStore};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
-use crate::check::{Counted, Ground, run_check};
+use crate::check::{Counted, Ground, Inventories, run_check};
 use crate::control::event::Limits;
 use crate::control::{RunState, StopReason};
 use crate::dependencies::Supply;
@@ -243,7 +243,7 @@ pub async fn judge(
     })?;
     let export = |to: &Path| crate::perform::locked(&files).export(tree, to);
     let language = state.program.as_ref().map_or("", |program| program.language.as_str());
-    let (counted, supply) = (Counted::default(), Supply::default());
+    let (counted, supply, inventories) = (Counted::default(), Supply::default(), Inventories::default());
     let ground = Ground {
         store: files.as_ref(),
         tree,
@@ -252,6 +252,7 @@ pub async fn judge(
         export: &export,
         scratch: scratch.path(),
         counted: &counted,
+        inventories: &inventories,
         supply: &supply,
         domain,
     };

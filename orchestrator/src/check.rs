@@ -31,7 +31,7 @@ pub use elided::elided;
 pub use expressions::unusable;
 pub(crate) use flaky::with_history;
 pub use prose::title_in;
-pub use sound::{Counted, inventory};
+pub use sound::{Counted, Inventories};
 pub use straight::straightened;
 
 use crate::dependencies::{Stock, Supply};
@@ -57,6 +57,8 @@ pub struct Ground<'a> {
     pub scratch: &'a Path,
     /// Tests that may not ask less than they did.
     pub counted: &'a Counted,
+    /// The tests of trees.
+    pub inventories: &'a Inventories,
     /// Packages that the tree asks for.
     pub supply: &'a Supply,
     /// Knows how tests are run.
@@ -73,6 +75,8 @@ pub(crate) struct Found {
     detail: String,
     output: String,
     causes: Vec<String>,
+    /// Faults outside any test, in one line each by which they are known again.
+    faults: Vec<String>,
 }
 
 impl Found {
@@ -98,6 +102,7 @@ impl Found {
             detail: String::new(),
             output: String::new(),
             causes: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -113,10 +118,22 @@ pub async fn run_check(check: &Check, ground: &Ground<'_>) -> CheckReport {
     if flaky::is_worth_another_run(&check.kind, &found, begun.elapsed()) {
         found = flaky::of_two(found, &execute(&check.kind, ground).await);
     }
-    let found = absent::weighed(found, ground);
+    report(check.clone(), absent::weighed(found, ground), ground, begun)
+}
+
+/// Runs the tests of a tree on which nobody worked yet, and says what they find and which faults lie outside any test.
+/// Whether they are any good is not asked.
+pub async fn tests_as_they_are(ground: &Ground<'_>) -> (CheckReport, Vec<String>) {
+    let begun = Instant::now();
+    let mut found = absent::weighed(tests_run::tests(ground).await, ground);
+    let faults = std::mem::take(&mut found.faults);
+    (report(Check { kind: CheckKind::Tests, covers: Vec::new() }, found, ground, begun), faults)
+}
+
+fn report(check: Check, found: Found, ground: &Ground<'_>, begun: Instant) -> CheckReport {
     let is_passed = found.verdict.is_passed();
     CheckReport {
-        check: check.clone(),
+        check,
         verdict: found.verdict,
         tree: ground.tree.clone(),
         command: found.command,

@@ -9,8 +9,13 @@ use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{Check, CheckKind};
 use serde::Deserialize;
 
+use crate::check::integrity::speaks;
+
 /// Words a text may have where the plan does not say.
 const WORDS_DEFAULT: (u32, u32) = (100, 5000);
+
+/// Directories in which projects keep the code of others.
+const OTHERS: [&str; 4] = ["node_modules", "vendor", "third_party", "venv"];
 
 /// Stands in a domain's checks for the file that is checked.
 pub const ANY_FILE: &str = "*";
@@ -164,6 +169,16 @@ impl Domain {
         };
         let found = self.languages.iter().find(means).or(self.languages.first());
         found.map_or("", |l| l.name.as_str())
+    }
+
+    /// The language that most of a project's code is in; empty where none of it is in one of these.
+    pub fn language_of<'a>(&self, files: impl Iterator<Item = &'a str>) -> &str {
+        let is_own = |path: &&str| !path.split('/').any(|part| OTHERS.contains(&part));
+        let files: Vec<_> = files.filter(is_own).collect();
+        let count = |l: &&Language| files.iter().filter(|path| speaks(path, &l.runner)).count();
+        // Of equally many the first one, as where nobody says any.
+        let most = self.languages.iter().rev().max_by_key(count);
+        most.filter(|l| count(l) > 0).map_or("", |l| l.name.as_str())
     }
 
     /// Whether a program may be in this language, as [`Self::language`] spells it; prose is in none.

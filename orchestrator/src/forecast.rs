@@ -268,7 +268,7 @@ fn program_of(prepared: &Prepared) -> Option<Program> {
 
 fn given(task: &str, domain: &Domain, limits: &Limits) -> Option<Program> {
     let draft = planner::settled(task).filter(|_| !domain.prose)?;
-    plan::program(draft, task, domain, limits, true).ok()
+    plan::program(draft, task, domain, limits, None, true).ok()
 }
 
 impl Machine {

@@ -9,6 +9,7 @@ use edvac_memory::slug;
 use edvac_memory::store::{FileStore as _, GitStore};
 
 use crate::control::Event;
+use crate::control::state::Start;
 use crate::driver::embedded::{DriveError, fold};
 use crate::place::RunDir;
 use crate::revise::{history, operations, show};
@@ -30,7 +31,7 @@ pub async fn fork(machine: &Machine, dir: &RunDir, at: Seq, name: Option<&str>) 
     }
     let id = new_run_id();
     let hidden = machine.runs().new_dir(&RunId(format!(".{id}")));
-    let made = settled(machine, dir, &hidden, &id, at, name, &format!("{}-fork", start.slug)).await;
+    let made = settled(machine, dir, &hidden, &id, at, name, start).await;
     if made.is_err() {
         // What is not whole is nobody's.
         let _ = std::fs::remove_dir_all(&hidden.path);
@@ -46,10 +47,12 @@ async fn settled(
     id: &RunId,
     at: Seq,
     chosen: Option<&str>,
-    made: &str,
+    start: &Start,
 ) -> Result<RunDir, RunError> {
     copy(dir, hidden).await?;
-    let (slug, workspace) = machine.workspace(chosen, made)?;
+    let repository = start.origin.as_ref().map(|origin| Path::new(&origin.path));
+    let made = format!("{}-fork", start.slug);
+    let (slug, workspace) = machine.workspace(chosen, &made, repository)?;
     let workspace = std::fs::canonicalize(&workspace).map_err(io("finding the workspace", &workspace))?;
     let state = {
         let journal = SqliteJournal::open(&hidden.path, Options::default()).await?;
@@ -70,7 +73,7 @@ async fn settled(
     let done = machine.runs().new_dir(id);
     std::fs::rename(&hidden.path, &done.path).map_err(io("naming the fork", &done.path))?;
     // The other run may have gone on between the two copies: its branch is then further than this journal.
-    let mut store = GitStore::open(&done.git_dir(), Some(&workspace))?;
+    let mut store = GitStore::open(&done.git_dir(), Some(&workspace), state.origin())?;
     if let Some(head) = store.head()? {
         store.reset(&head, None)?;
     }

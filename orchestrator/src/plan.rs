@@ -1,6 +1,7 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
 mod coverage;
+mod place;
 mod reads;
 mod sections;
 mod shown;
@@ -16,13 +17,15 @@ use regex::Regex;
 
 use crate::control::event::Limits;
 use crate::domain::Domain;
+use crate::survey::Survey;
 
 /// Most tries at code that no test asks yet; the one of which most of the task's own examples hold is kept.
 const CANDIDATES_MAX: u32 = 5;
 /// Fewest beats of a chapter some of whose beats were dropped.
 const BEATS_MIN: usize = 3;
 
-/// Builds the program of a draft, or says what is wrong with it, one sentence each, addressed to the planner.
+/// Builds the program of a draft, or says what is wrong with it, one sentence each, addressed to the planner. With a `survey`,
+/// it changes what was there.
 ///
 /// With `mend`, what can be put right without guessing at meaning is put right instead of refused: a requirement
 /// that no step covers is given to the step whose file it names or the last one, and a step's unknown requirement is dropped. That keeps a weak
@@ -32,11 +35,14 @@ pub fn program(
     task: &str,
     domain: &Domain,
     limits: &Limits,
+    survey: Option<&Survey>,
     mend: bool,
 ) -> Result<Program, Vec<String>> {
-    let language = domain.language(&draft.language).to_owned();
+    let known = survey.map(|survey| survey.language.as_str()).filter(|language| !language.is_empty());
+    let language = domain.language(known.unwrap_or(&draft.language)).to_owned();
     let given = planner::given(task);
-    tidy::tidy(&mut draft, &language, domain.manifest(&language), task, &given);
+    let there = survey.map(|survey| &survey.files);
+    tidy::tidy(&mut draft, &language, domain.manifest(&language), task, &given, there);
     if mend {
         coverage::mend(&mut draft, &BTreeSet::new());
     }
@@ -86,6 +92,7 @@ pub fn replanned(
     asks: InstructionId,
     domain: &Domain,
     limits: &Limits,
+    survey: Option<&Survey>,
     mend: bool,
 ) -> Result<Program, Vec<String>> {
     draft.requirements = program.requirements.iter().map(|r| (r.id.clone(), r.text.clone())).collect();
@@ -95,7 +102,7 @@ pub fn replanned(
     if mend {
         coverage::mend(&mut draft, &done);
     }
-    tidy::tidy_steps(&mut draft, &program.language, task);
+    tidy::tidy_steps(&mut draft, &program.language, task, survey.map(|survey| &survey.files));
     let tested = asking_for_tests(&draft);
     let free = program.all().iter().map(|i| i.id.0).max().unwrap_or(0);
     let asked = words_asked(task).filter(|_| domain.prose);
@@ -293,7 +300,7 @@ mod tests {
     }
 
     fn planned(draft: PlanDraft, mend: bool) -> Result<Program, Vec<String>> {
-        program(draft, "A todo app.", &codebase(), &Limits::default(), mend)
+        program(draft, "A todo app.", &codebase(), &Limits::default(), None, mend)
     }
 
     #[test]

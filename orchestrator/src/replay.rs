@@ -66,9 +66,16 @@ pub struct Difference {
 }
 
 /// Replays a journal's records and, where `out` is given, writes the last tree's files into that directory, which has to be
-/// empty or not to exist. Takes time linear in the journal; holds all trees in memory.
-pub fn replay(records: &[Record], rules: &Rules<'_>, out: Option<&Path>) -> Result<Replayed, ReplayError> {
-    let store = GitStore::ram()?;
+/// empty or not to exist. `git_dir` is the run's: what was there before a run is read from it, since the journal does not hold
+/// that. Takes time linear in the journal; holds all trees in memory.
+pub fn replay(
+    records: &[Record],
+    rules: &Rules<'_>,
+    git_dir: &Path,
+    out: Option<&Path>,
+) -> Result<Replayed, ReplayError> {
+    let began = RunState::of(records.get(..1).unwrap_or_default())?;
+    let store = if began.origin().is_some() { GitStore::ram_over(git_dir)? } else { GitStore::ram()? };
     let files: Files = Arc::new(Mutex::new(Box::new(store) as Box<dyn FileStore>));
     let mut again = Again { rules, files: &files, begun: BTreeMap::new(), replayed: Replayed::default() };
     let mut state = Arc::new(RunState::default());

@@ -127,7 +127,7 @@ fn a_journal_comes_to_the_same_files_and_a_changed_one_is_found_out() {
     let rules = Rules { domain: &domain };
     let records = records(&rules);
     let dir = tempfile::tempdir().unwrap();
-    let same = replay(&records, &rules, Some(dir.path())).unwrap();
+    let same = replay(&records, &rules, Path::new("none"), Some(dir.path())).unwrap();
     assert_eq!((same.records, same.trees, same.commits), (records.len(), 1, 1), "{same:?}");
     assert!(same.is_same() && same.decisions == records.len() - 2, "{same:?}");
     assert_eq!(std::fs::read_to_string(dir.path().join("a.py")).unwrap(), "x = 1\n");
@@ -139,7 +139,7 @@ fn a_journal_comes_to_the_same_files_and_a_changed_one_is_found_out() {
             record.body = serde_json::from_str(&text).unwrap();
         }
         let dir = tempfile::tempdir().unwrap();
-        let replayed = replay(&changed, &rules, Some(dir.path())).unwrap();
+        let replayed = replay(&changed, &rules, Path::new("none"), Some(dir.path())).unwrap();
         assert_eq!(
             std::fs::read_dir(dir.path()).unwrap().count(),
             0,

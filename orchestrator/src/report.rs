@@ -15,6 +15,10 @@ use crate::ledger::{Ledger, Standing, describe};
 use crate::price::amount;
 use crate::raise;
 
+mod existing;
+
+pub use existing::ExistingPart;
+
 /// Packages that one line names.
 const PACKAGES_SHOWN_MAX: usize = 24;
 
@@ -41,6 +45,9 @@ pub struct Report {
     pub installed: Vec<Package>,
     /// Installations that failed, in one sentence each.
     pub not_installed: Vec<String>,
+    /// What is known of the repository that it worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub existing: Option<ExistingPart>,
     /// The program's title.
     pub title: String,
     /// Each requirement and its evidence; none before the final checks ran.
@@ -113,6 +120,7 @@ impl Report {
             install_was_allowed: state.install_was_allowed,
             installed: state.installed(),
             not_installed: state.installs.values().filter_map(|install| install.fault.clone()).collect(),
+            existing: ExistingPart::of(state),
             title: program.title,
             ledger: state.ledger.clone(),
             instructions: program
@@ -183,6 +191,10 @@ impl Report {
         self.retired(&mut out);
         self.steps(&mut out);
         self.open_ends(&mut out);
+        if let Some(existing) = &self.existing {
+            existing.before(&mut out);
+            existing.take_over(&mut out);
+        }
         self.cost(&mut out);
         let run = &self.run;
         let _ = writeln!(out, "\n## Look further\n");

@@ -188,7 +188,7 @@ async fn record(journal: &dyn Journal, event: &Event) -> Result<(), RunError> {
 /// Lets the branch and the working tree show a state.
 pub(crate) fn show(dir: &RunDir, state: &RunState) -> Result<(), RunError> {
     let workspace = state.start.as_ref().map_or("", |start| start.workspace.as_str());
-    let mut store = GitStore::open(&dir.git_dir(), Some(Path::new(workspace)))?;
+    let mut store = GitStore::open(&dir.git_dir(), Some(Path::new(workspace)), state.origin())?;
     project(state, &mut store as &mut dyn FileStore)?;
     Ok(())
 }

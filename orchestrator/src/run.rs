@@ -12,17 +12,18 @@ use edvac_memory::index::{Embedder, IndexError, SqliteIndex};
 use edvac_memory::journal::{Journal, JournalError, Options, Seq, SqliteJournal, SystemClock};
 use edvac_memory::program::{Program, validate::validate};
 use edvac_memory::slug;
-use edvac_memory::store::{FileStore, GitStore, StoreError};
+use edvac_memory::store::{FileStore, Found, GitStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::check::unusable;
+use crate::check::{Inventories, unusable};
 use crate::config::{Config, ConfigError, ModelConfig};
 use crate::control::event::Limits;
 use crate::control::{Event, Rules, RunState, StopReason};
 use crate::dependencies::{Shelf, There};
 use crate::domain::{Domain, DomainError};
 use crate::driver::embedded::{DriveError, Wish, drive, fold};
+use crate::existing::{self, Existing, ExistingError};
 use crate::notice::Notices;
 use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
@@ -136,6 +137,9 @@ pub enum RunError {
         /// Which.
         run: RunId,
     },
+    /// A repository that cannot be worked on.
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
     /// The domain.
     #[error(transparent)]
     Domain(#[from] DomainError),
@@ -189,6 +193,8 @@ pub struct Order {
     pub allow_install: bool,
     /// A program to execute instead of planning one.
     pub program: Option<Program>,
+    /// A repository to work on, instead of beginning with nothing.
+    pub existing: Option<Existing>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -204,6 +210,7 @@ pub struct Machine {
 /// An order that was found to be executable, before any model is loaded.
 pub struct Prepared {
     pub(crate) order: Order,
+    found: Option<Found>,
     pub(crate) domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
 }
@@ -285,6 +292,10 @@ impl Machine {
                 return Err(RunError::BadProgram { problems });
             }
         }
+        let found = order.existing.as_ref().map(existing::check).transpose()?;
+        if let Some(found) = &found {
+            self.workspaces_root(Some(&found.root))?;
+        }
         let name = order.program.as_ref().map_or(order.domain.as_str(), |p| p.domain.as_str());
         let domain = Arc::new(Domain::load(name, &self.templates)?);
         if let Some(program) = &order.program
@@ -297,7 +308,7 @@ impl Machine {
         }
         priced(&order.limits, &self.tariff(&self.config.model), &self.config.model)?;
         let sandbox = open_sandbox(&domain, order.unsafe_no_sandbox).await?;
-        Ok(Prepared { order, domain, sandbox })
+        Ok(Prepared { order, found, domain, sandbox })
     }
 
     /// Starts a run.
@@ -307,11 +318,24 @@ impl Machine {
         client: Arc<dyn ModelClient>,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
-        let Prepared { order, domain, sandbox } = prepared;
-        let (slug, workspace) = self.free_workspace(&order)?;
+        let Prepared { order, found, domain, sandbox } = prepared;
+        let (slug, workspace) = self.free_workspace(&order, found.as_ref())?;
         let dir = self.runs().new_dir(&new_run_id());
         let journal = self.journal(&dir).await?;
-        let mut store = GitStore::open(&dir.git_dir(), Some(&workspace))?;
+        let mut store = GitStore::open(&dir.git_dir(), Some(&workspace), None)?;
+        let taken = found.as_ref().zip(order.existing.as_ref());
+        let taken =
+            taken.map(|(found, existing)| existing::take(&mut store, found, existing, &slug)).transpose();
+        if taken.is_err() {
+            // What is not whole is nobody's.
+            let _ = std::fs::remove_dir_all(&workspace);
+            let _ = std::fs::remove_dir_all(&dir.path);
+        }
+        let origin = taken?;
+        let tree = match &origin {
+            Some(origin) => store.tree_of(&origin.base)?,
+            None => store.empty_tree()?,
+        };
         let workspace = std::fs::canonicalize(&workspace).map_err(io("finding the workspace"))?;
         let started = Event::RunStarted {
             unsafe_no_sandbox: order.unsafe_no_sandbox,
@@ -327,7 +351,8 @@ impl Machine {
             limits: order.limits.clone(),
             plan_only: order.plan_only,
             seed: order.seed,
-            tree: store.empty_tree()?,
+            tree,
+            origin,
             edvac: env!("CARGO_PKG_VERSION").to_owned(),
         };
         record(journal.as_ref(), &started).await?;
@@ -366,7 +391,7 @@ impl Machine {
         let Said { unsafe_no_sandbox, allow_install } = said;
         let Terms { limits, reached, tariff } = terms;
         let workspace = PathBuf::from(state.start.as_ref().map_or("", |s| s.workspace.as_str()));
-        let store = GitStore::open(&dir.git_dir(), Some(&workspace))?;
+        let store = GitStore::open(&dir.git_dir(), Some(&workspace), state.origin())?;
         let model = client.info().clone();
         let tariff = Some(tariff);
         let resumed = Event::Resumed { unsafe_no_sandbox, allow_install, limits, model, reached, tariff };
@@ -402,6 +427,7 @@ impl Machine {
             templates: Arc::clone(&self.templates),
             domain,
             sandbox,
+            inventories: Inventories::default(),
             shelf: Shelf::below(&self.state_dir),
             there: There::default(),
             scratch: scratch.clone(),
@@ -431,14 +457,29 @@ impl Machine {
 
     /// A directory below the workspaces root that is nobody's. A name that a person chose is taken or refused; one
     /// made of the task gets a number.
-    fn free_workspace(&self, order: &Order) -> Result<(String, PathBuf), RunError> {
+    fn free_workspace(&self, order: &Order, found: Option<&Found>) -> Result<(String, PathBuf), RunError> {
         let made = slug::slug(&order.task).unwrap_or_else(|| "project".to_owned());
-        self.workspace(order.name.as_deref(), &made)
+        self.workspace(order.name.as_deref(), &made, found.map(|found| found.root.as_path()))
+    }
+
+    /// Where workspaces are: below the state where they would lie in the repository that is worked on.
+    fn workspaces_root(&self, repository: Option<&Path>) -> Result<PathBuf, ExistingError> {
+        let root = self.config.workspaces_dir();
+        let Some(path) = repository else { return Ok(root) };
+        let below_state = self.state_dir.join("workspaces");
+        let outside = existing::outside(&[&root, &below_state], path).map(Path::to_owned);
+        let lies_within = || ExistingError::Within { path: path.to_owned() };
+        existing::outside(&[&self.state_dir], path).and(outside).ok_or_else(lies_within)
     }
 
     /// The same, of a name that a person chose or one that was made.
-    pub(crate) fn workspace(&self, chosen: Option<&str>, made: &str) -> Result<(String, PathBuf), RunError> {
-        let root = self.config.workspaces_dir();
+    pub(crate) fn workspace(
+        &self,
+        chosen: Option<&str>,
+        made: &str,
+        repository: Option<&Path>,
+    ) -> Result<(String, PathBuf), RunError> {
+        let root = self.workspaces_root(repository)?;
         let base = chosen.unwrap_or(made).to_owned();
         for number in 1..=SLUGS_MAX {
             let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
@@ -455,6 +496,14 @@ impl Machine {
             }
         }
         Err(RunError::WorkspaceExists { path: root.join(base) })
+    }
+}
+
+impl Prepared {
+    /// What a person is to know of the repository that is worked on, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let parts = self.found.as_ref().zip(self.order.existing.as_ref());
+        parts.map_or(Vec::new(), |(found, existing)| existing::notes(found, existing))
     }
 }
 

@@ -6,6 +6,7 @@ mod budgets;
 mod cases;
 mod commands;
 mod crash;
+mod existing;
 mod home;
 mod install;
 #[cfg(feature = "model-tests")]

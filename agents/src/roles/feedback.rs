@@ -14,6 +14,8 @@ use crate::templates::{TemplateError, Templates};
 
 /// Most lines of a file that one `read` shows; the rest can be asked for.
 pub const READ_LINES_MAX: usize = 200;
+/// Most bytes of the same. A file that a program wrote may have one line of a megabyte.
+const READ_BYTES_MAX: usize = 12_000;
 /// Most lines of a command's output.
 const OUTPUT_LINES_MAX: usize = 60;
 /// Most lines of one failed check.
@@ -33,11 +35,37 @@ pub fn join(paragraphs: &[String]) -> String {
     kept.join("\n\n")
 }
 
-/// The answer to `read`: the lines asked for, at most [`READ_LINES_MAX`].
-pub fn read(templates: &Templates, path: &str, text: &str, lines: Option<(u32, u32)>) -> Text {
+/// The answer to `read`: the lines asked for, at most [`READ_LINES_MAX`], and no more bytes of them than `bytes_max`.
+pub fn read(
+    templates: &Templates,
+    path: &str,
+    text: &str,
+    lines: Option<(u32, u32)>,
+    bytes_max: usize,
+) -> Text {
     let (first, last) = lines.map_or((1, usize::MAX), |(first, last)| (first as usize, last as usize));
     let last = last.min(first.saturating_add(READ_LINES_MAX - 1));
-    FileView::lines(path, text, (first, last), "asked for").render(templates)
+    let view = FileView::lines(path, &text.replace("\r\n", "\n"), (first, last), "asked for");
+    let bytes_max = bytes_max.min(READ_BYTES_MAX);
+    if view.text.len() <= bytes_max {
+        return view.render(templates);
+    }
+    let mut bytes = 0;
+    let fits = |line: &&str| {
+        bytes += line.len() + 1;
+        bytes <= bytes_max
+    };
+    let whole = view.text.lines().take_while(fits).count();
+    // Of a line that is too long by itself, its beginning is shown.
+    let text = match whole {
+        0 => view.text.chars().take(bytes_max).collect::<String>() + " (cut here)",
+        _ => first_lines(&view.text, whole),
+    };
+    FileView { line_last: view.line_first + whole.max(1) - 1, text, ..view }.render(templates)
+}
+
+fn first_lines(text: &str, count: usize) -> String {
+    text.lines().take(count).collect::<Vec<_>>().join("\n")
 }
 
 /// The answer to `search`.

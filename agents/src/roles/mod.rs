@@ -4,6 +4,7 @@
 //! are templates; here is only which of them are said when.
 
 pub mod feedback;
+pub mod guide;
 pub mod packages;
 pub mod planner;
 pub mod repairer;

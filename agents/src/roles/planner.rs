@@ -76,6 +76,15 @@ pub struct PlanRules {
     pub steps_max: usize,
     /// What is settled before the planner is asked. Where requirements are, its form has none.
     pub given: Given,
+    /// The project that is there already, where there is one.
+    pub existing: Option<Existing>,
+}
+
+/// What a planner is told of a project that it plans changes of, besides its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Existing {
+    /// What became of its tests, as a sentence; empty where nobody can run them.
+    pub tests: String,
 }
 
 impl PlanRules {
@@ -95,6 +104,7 @@ impl PlanRules {
             requirements_max,
             steps_max,
             given,
+            existing: None,
         }
     }
 
@@ -149,14 +159,16 @@ pub fn fragments(
     let about = json!({
         "languages": rules.languages, "prose": rules.prose, "task": task.trim(),
         "keeps": super::words::keeps_something(task), "story": super::words::is_story(task), "given": rules.given,
-        "listed": lists(task, &rules.given.requirements), "steps_max": rules.steps_max,
+        "listed": lists(task, &rules.given.requirements), "steps_max": rules.steps_max, "existing": rules.existing,
     });
-    let domain = format!("domains/{}/plan.md", rules.domain);
+    let domain = super::words::of_domain(&rules.domain, "plan.md", rules.existing.is_some(), templates);
+    let step =
+        if rules.existing.is_some() { "prompts/planner/existing.md" } else { "prompts/planner/step.md" };
     [
         (FragmentKind::System, "prompts/planner/system.md", "how a plan is written"),
         (FragmentKind::Domain, domain.as_str(), "how this domain is planned"),
         (FragmentKind::Task, "prompts/planner/task.md", "what the user asked for"),
-        (FragmentKind::Step, "prompts/planner/step.md", "what is to be done"),
+        (FragmentKind::Step, step, "what is to be done"),
     ]
     .into_iter()
     .map(|(kind, name, reason)| {

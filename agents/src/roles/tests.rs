@@ -9,7 +9,7 @@ use edvac_memory::verdict::{CheckReport, Limit, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
-use super::{feedback, planner, repairer, reviewer, summariser, worker, writer};
+use super::{feedback, guide, planner, repairer, reviewer, summariser, worker, writer};
 use crate::client::Speaker;
 use crate::prompt::messages;
 use crate::testing::{Words, program, templates};
@@ -40,7 +40,8 @@ fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
     let files = [
         FileView::whole("books.py", "class Book:\n    \"\"\"```\"\"\"\n", "the step reads it"),
         FileView::lines("long.py", "a\nb\nc\nd\n", (2, 3), "the step reads it"),
-    ];
+    ]
+    .map(|file| file.fragment(&templates(), &Words).unwrap());
     let retrieved = pack(&hits(), 100, &Words);
     let view = WorkerView {
         task: TASK,
@@ -52,6 +53,7 @@ fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
         tests_run_by: if language == "python" { "python3 -m unittest -v" } else { "" },
         listing: if full { "books.py (2 lines, 30 bytes, step 1): Book\n" } else { "" },
         files: if full { &files } else { &[] },
+        existing: false,
         retrieved: if full { &retrieved } else { &[] },
         summary: full.then_some("FOUND: books.py has Book.\nFAILED: nothing\nNEXT: Write shelf.py."),
     };
@@ -152,6 +154,53 @@ fn repairers_are_told() {
     }
 }
 
+/// Lines without end do not fill a window.
+#[test]
+fn what_is_read_has_a_bound() {
+    let read = |text: &str, lines| feedback::read(&templates(), "a.js", text, lines, 100).unwrap();
+    let many = "0123456789\n".repeat(50);
+    assert!(read(&many, None).starts_with("# File a.js, lines 1-9 of 50\n"), "{}", read(&many, None));
+    assert!(read(&many, Some((41, 50))).starts_with("# File a.js, lines 41-49 of 50\n"));
+    let one = "x".repeat(5000);
+    let said = read(&one, None);
+    assert!(said.contains("xxx (cut here)") && said.len() < 200, "{said}");
+}
+
+/// In a project that was there before.
+#[test]
+fn prompts_for_existing_projects() {
+    let guide = guide::fragment("AGENTS.md", "# Rules\n\nNo tabs.\n", &templates(), &Words).unwrap();
+    for language in ["python", "javascript", "rust", "go"] {
+        let program = program("codebase", language);
+        let view = WorkerView {
+            task: TASK,
+            program: &program,
+            instruction: &program.instructions[1],
+            attempt: 1,
+            grammar: false,
+            can_run: true,
+            tests_run_by: "make test",
+            listing: "books.py (2 lines, 30 bytes): Book\n",
+            files: &[],
+            existing: true,
+            retrieved: &[],
+            summary: None,
+        };
+        let mut fragments = worker::fragments(&view, &templates(), &Words).unwrap();
+        fragments.push(guide.clone());
+        fragments.sort_by_key(|fragment| fragment.kind);
+        insta::assert_snapshot!(format!("worker_existing_{language}"), shown(fragments));
+    }
+    let rules = planner::PlanRules::new("codebase", &["python".to_owned()], false, 8192);
+    let existing = planner::Existing { tests: "Its tests: 3 passed.".to_owned() };
+    let rules = planner::PlanRules { existing: Some(existing), ..rules };
+    let fragments = planner::fragments(TASK, &rules, &templates(), &Words).unwrap();
+    insta::assert_snapshot!("planner_existing", shown(fragments));
+    // A domain without words for it has those for new projects.
+    let custom = planner::PlanRules { domain: "custom".to_owned(), ..rules };
+    planner::fragments(TASK, &custom, &templates(), &Words).unwrap();
+}
+
 /// What does not depend on the step is the same text for every step, and comes before all that does.
 #[test]
 fn steps_share_the_beginning_of_their_prompts() {
@@ -167,6 +216,7 @@ fn steps_share_the_beginning_of_their_prompts() {
             tests_run_by: "",
             listing: "",
             files: &[],
+            existing: false,
             retrieved: &[],
             summary: None,
         };
@@ -316,9 +366,9 @@ fn what_the_machine_says_back() {
     let ran = |command, exit_status, output| feedback::Ran { command, exit_status, limit: None, output };
     let problems = ["`@@ write a.py` is empty.".to_owned(), "Second.".to_owned()];
     let parts = [
-        feedback::read(&t, "a.py", "a\nb\nc\n", None),
-        feedback::read(&t, "a.py", "a\nb\nc\n", Some((2, 9))),
-        feedback::read(&t, "a.py", "a\nb\nc\n", Some((7, 9))),
+        feedback::read(&t, "a.py", "a\nb\nc\n", None, 9000),
+        feedback::read(&t, "a.py", "a\nb\nc\n", Some((2, 9)), 9000),
+        feedback::read(&t, "a.py", "a\nb\nc\n", Some((7, 9)), 9000),
         feedback::searched(&t, "book", &hits()),
         feedback::searched(&t, "nothing", &[]),
         feedback::ran(&t, &ran("ls", Some(0), "a.py\n")),

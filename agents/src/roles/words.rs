@@ -4,6 +4,8 @@ use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{CheckKind, Request, Requirement};
 use serde::Serialize;
 
+use crate::templates::Templates;
+
 /// Characters of a text that a check gives or expects which are told.
 const SHOWN_CHARS_MAX: usize = 400;
 
@@ -148,6 +150,12 @@ fn speaks_of(task: &str, beginnings: &[&str]) -> bool {
     task.split(|c: char| !c.is_alphanumeric())
         .map(str::to_lowercase)
         .any(|word| beginnings.iter().any(|beginning| word.starts_with(beginning)))
+}
+
+/// The template with a domain's words: where there was something before the run, one that is made for that, if it has one.
+pub fn of_domain(domain: &str, name: &str, existing: bool, templates: &Templates) -> String {
+    let own = format!("domains/{domain}/existing/{name}");
+    if existing && templates.text(&own).is_ok() { own } else { format!("domains/{domain}/{name}") }
 }
 
 /// A fence that does not end inside `text`.

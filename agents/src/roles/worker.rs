@@ -6,9 +6,12 @@ use edvac_memory::program::{Check, CheckKind, Instruction, Program, Retirement};
 use serde::Serialize;
 use serde_json::json;
 
+mod parts;
+
 use super::{planner, words};
 pub use crate::protocol::blocks::{GrammarOptions, grammar, understand};
 use crate::templates::{TemplateError, Templates};
+pub use parts::FileParts;
 
 /// All that a worker is told. What does not change between instructions comes first in the prompt.
 #[derive(Clone, Debug)]
@@ -29,8 +32,10 @@ pub struct WorkerView<'a> {
     pub tests_run_by: &'a str,
     /// The file listing, as `memory::listing` gives it; empty leaves it out.
     pub listing: &'a str,
-    /// Files the instruction reads, or ranges of them, and those it writes that exist already.
-    pub files: &'a [FileView],
+    /// Files the instruction reads, and those it writes that exist already: whole, or parts of them.
+    pub files: &'a [Fragment],
+    /// Whether the project was there before the run.
+    pub existing: bool,
     /// Pieces that the index ranked, as `memory::index::pack` gives them.
     pub retrieved: &'a [Fragment],
     /// What earlier attempts found out, as [`super::summariser`] wrote it.
@@ -84,6 +89,17 @@ impl FileView {
         }
     }
 
+    /// As a piece of a prompt.
+    pub fn fragment(
+        &self,
+        templates: &Templates,
+        counter: &dyn TokenCounter,
+    ) -> Result<Fragment, TemplateError> {
+        let source = format!("{}:{}-{}", self.path, self.line_first, self.line_last);
+        let text = self.render(templates)?;
+        Ok(Fragment::new(FragmentKind::File, source, self.reason.clone(), text, counter))
+    }
+
     fn is_whole(&self) -> bool {
         self.line_first <= 1 && self.line_last >= self.lines_total
     }
@@ -119,13 +135,13 @@ pub fn fragments(
     // Measured for tasks that list their requirements, and only there: see `docs/log.md`.
     let fences = view.grammar && planner::is_listed(view.task);
     let about = json!({
-        "can_run": view.can_run, "grammar": view.grammar, "fences": fences, "language": program.language, "task": view.task.trim(),
+        "existing": view.existing, "tests_run_by": view.tests_run_by, "can_run": view.can_run, "grammar": view.grammar, "fences": fences, "language": program.language, "task": view.task.trim(),
         "keeps": words::keeps_something(view.task), "lines": planner::is_listed(view.task) && words::reads_lines(view.task),
         "exact": planner::is_listed(view.task) && words::is_exact(view.task), "story": words::is_story(view.task),
         "requirements": words::requirements(&program.requirements, None),
         "listed": planner::lists(view.task, &program.requirements), "steps": steps, "steps_left_out": left_out,
     });
-    let rules = format!("domains/{}/rules.md", program.domain);
+    let rules = words::of_domain(&program.domain, "rules.md", view.existing, templates);
     for (kind, name, reason) in [
         (FragmentKind::System, "prompts/worker/system.md", "how a worker replies"),
         (FragmentKind::Domain, rules.as_str(), "rules of the domain"),
@@ -134,17 +150,9 @@ pub fn fragments(
     ] {
         say(kind, name, reason, templates.render(name, &about)?);
     }
-    if !view.listing.trim().is_empty() {
-        let listing = json!({ "listing": view.listing.trim_end() });
-        let text = templates.render("prompts/worker/listing.md", &listing)?;
-        say(FragmentKind::Listing, "listing", "what there is now", text);
-    }
-    for file in view.files {
-        let source = format!("{}:{}-{}", file.path, file.line_first, file.line_last);
-        say(FragmentKind::File, &source, &file.reason, file.render(templates)?);
-    }
-    for piece in view.retrieved {
-        say(FragmentKind::Retrieved, &piece.source, &piece.reason, piece.text.clone());
+    let listed = (!view.listing.trim().is_empty()).then(|| listing(view.listing, templates, counter));
+    for piece in listed.transpose()?.iter().chain(view.files).chain(view.retrieved) {
+        say(piece.kind, &piece.source, &piece.reason, piece.text.clone());
     }
     if let Some(summary) = view.summary {
         let text = templates.render("prompts/worker/summary.md", &json!({ "summary": summary.trim() }))?;
@@ -153,6 +161,16 @@ pub fn fragments(
     let step = templates.render("prompts/worker/step.md", &step_words(view))?;
     say(FragmentKind::Step, &format!("step {}", instruction.id), "what is to be done", step);
     Ok(out)
+}
+
+/// The files of a project as a piece of a prompt.
+pub fn listing(
+    listing: &str,
+    templates: &Templates,
+    counter: &dyn TokenCounter,
+) -> Result<Fragment, TemplateError> {
+    let text = templates.render("prompts/worker/listing.md", &json!({ "listing": listing.trim_end() }))?;
+    Ok(Fragment::new(FragmentKind::Listing, "listing", "what there is now", text, counter))
 }
 
 /// The steps that a worker is told of, and how many there are besides: of many those next to its own, by which it knows what
@@ -172,6 +190,7 @@ struct StepWords<'a> {
     title: &'a str,
     text: &'a str,
     writes: &'a [String],
+    existing: bool,
     requirements: Vec<words::RequirementWords>,
     checks: Vec<String>,
     retires: &'a [Retirement],
@@ -188,6 +207,7 @@ fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
         title: &instruction.title,
         text: instruction.text.trim(),
         writes: &instruction.writes,
+        existing: view.existing,
         requirements: words::requirements(&program.requirements, Some(&own)),
         checks: check_words(view),
         retires: &instruction.retires,

@@ -8,6 +8,8 @@ use super::{Fitted, Fragment, FragmentKind, LeftOut, TokenCounter};
 const TEMPLATE_MARGIN_TOKENS: usize = 64;
 /// A file is not cut to fewer lines than this; it is left out instead.
 const FILE_LINES_MIN: usize = 10;
+/// The same for what the project says to those who work on it: every line of it counts.
+const GUIDE_LINES_MIN: usize = 3;
 
 /// Window, reply reserve, and caps by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +33,13 @@ pub struct Overflow {
 }
 
 /// The order in which optional kinds get what room there is, most useful first.
-const OPTIONAL: [FragmentKind; 4] =
-    [FragmentKind::File, FragmentKind::Program, FragmentKind::Listing, FragmentKind::Retrieved];
+const OPTIONAL: [FragmentKind; 5] = [
+    FragmentKind::Guide,
+    FragmentKind::File,
+    FragmentKind::Program,
+    FragmentKind::Listing,
+    FragmentKind::Retrieved,
+];
 
 impl ContextBudget {
     /// Tokens a prompt may have.
@@ -41,7 +48,7 @@ impl ContextBudget {
     }
 
     /// Takes what fits. Optional kinds are filled in the order of their use, earlier fragments of a kind before later
-    /// ones; a file that does not fit is cut to its first lines if enough of them do. The result is in prompt order,
+    /// ones; a file or a guide that does not fit is cut to its first lines if enough of them do. The result is in prompt order,
     /// stable within a kind, and everything that is not in it is named with the reason.
     pub fn fit(&self, fragments: Vec<Fragment>, counter: &dyn TokenCounter) -> Result<Fitted, Overflow> {
         let available = self.available();
@@ -87,9 +94,11 @@ fn omission(fragment: &Fragment, tokens: usize, why: &str) -> LeftOut {
 /// The first lines of a file fragment that fit into `free` tokens. The last line of the text is kept too when it
 /// closes a fence, so that what is cut still reads as a block.
 fn cut(fragment: &Fragment, free: usize, counter: &dyn TokenCounter) -> Option<Fragment> {
-    if fragment.kind != FragmentKind::File {
-        return None;
-    }
+    let lines_min = match fragment.kind {
+        FragmentKind::File => FILE_LINES_MIN,
+        FragmentKind::Guide => GUIDE_LINES_MIN,
+        _ => return None,
+    };
     let lines: Vec<_> = fragment.text.lines().collect();
     let closing = lines.last().copied().filter(|l| l.starts_with("```"));
     let with = |count: usize| {
@@ -106,7 +115,7 @@ fn cut(fragment: &Fragment, free: usize, counter: &dyn TokenCounter) -> Option<F
         let middle = (low + high).div_ceil(2);
         if counter.count(&with(middle)) <= free { low = middle } else { high = middle - 1 }
     }
-    if low < FILE_LINES_MIN {
+    if low < lines_min {
         return None;
     }
     let text = with(low);
@@ -128,7 +137,8 @@ mod tests {
         }
     }
 
-    const KINDS: [FragmentKind; 9] = [
+    const KINDS: [FragmentKind; 10] = [
+        FragmentKind::Guide,
         FragmentKind::System,
         FragmentKind::Domain,
         FragmentKind::Task,
@@ -179,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_over_never_silent(spec in prop::collection::vec((0usize..9, 0usize..40), 0..20), window in 0usize..600) {
+        fn never_over_never_silent(spec in prop::collection::vec((0usize..10, 0usize..40), 0..20), window in 0usize..600) {
             let parts: Vec<_> = spec.iter().enumerate()
                 .map(|(n, (kind, lines))| fragment(KINDS[*kind], format!("f{n}"), *lines)).collect();
             let budget = budget(window);

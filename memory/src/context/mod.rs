@@ -22,6 +22,8 @@ pub enum FragmentKind {
     Domain,
     /// The task in the user's words, and its requirements.
     Task,
+    /// What the project says to those who work on it.
+    Guide,
     /// The program: all instructions, one line each.
     Program,
     /// The listing of the file store.

@@ -66,6 +66,8 @@ pub trait MemoryIndex: Send + Sync {
     async fn sync(&self, store: &dyn FileStoreView, tree: &TreeId) -> Result<(), IndexError>;
     /// The best pieces for `query` in the synced tree, best first, at most `hits_max`, skipping `exclude`d files.
     async fn search(&self, query: &str, hits_max: usize, exclude: &[String]) -> Result<Vec<Hit>, IndexError>;
+    /// The best pieces of one file.
+    async fn search_in(&self, path: &str, query: &str, hits_max: usize) -> Result<Vec<Hit>, IndexError>;
 }
 
 /// Reading access to trees that may cross threads.

@@ -26,6 +26,8 @@ const QUERY_WORDS_MAX: usize = 48;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Pieces embedded at once.
 const EMBED_BATCH: usize = 16;
+/// Of a tree with more pieces, only those that words find are compared by meaning: embedding all of them would take minutes.
+const EMBEDDED_MAX: usize = 2000;
 
 /// A [`MemoryIndex`] in one SQLite file. It is derived: deleting it loses nothing.
 pub struct SqliteIndex {
@@ -33,7 +35,24 @@ pub struct SqliteIndex {
     embedder: Option<Arc<dyn Embedder>>,
     /// Under which name the embedder's vectors are kept; found out at its first use.
     model: OnceLock<String>,
-    synced: Mutex<Option<TreeId>>,
+    synced: Mutex<Synced>,
+}
+
+/// What is in the tables.
+#[derive(Default)]
+struct Synced {
+    /// The tree; none while it is not whole.
+    tree: Option<TreeId>,
+    /// Its files' contents.
+    files: BTreeMap<String, Digest>,
+    pieces: usize,
+}
+
+/// Which pieces are ranked.
+#[derive(Clone, Copy)]
+enum Scope<'a> {
+    Others { than: &'a [String] },
+    File(&'a str),
 }
 
 fn sql(context: &str) -> impl FnOnce(sqlx::Error) -> IndexError + '_ {
@@ -62,7 +81,7 @@ impl SqliteIndex {
         ] {
             sqlx::query(statement).execute(&pool).await.map_err(sql("preparing the index"))?;
         }
-        Ok(Self { pool, embedder, model: OnceLock::new(), synced: Mutex::new(None) })
+        Ok(Self { pool, embedder, model: OnceLock::new(), synced: Mutex::default() })
     }
 
     /// The model's name and the length of its vectors: one that gives no name is told from others at least by that.
@@ -112,12 +131,15 @@ impl SqliteIndex {
     }
 
     /// Rows of the best pieces by words.
-    async fn by_words(&self, query: &str) -> Result<Vec<i64>, IndexError> {
+    async fn by_words(&self, query: &str, scope: Scope<'_>) -> Result<Vec<i64>, IndexError> {
         let Some(expression) = fts_expression(query) else { return Ok(Vec::new()) };
         let rows = sqlx::query(
-            "SELECT rowid FROM piece WHERE piece MATCH ? ORDER BY bm25(piece, 3.0, 2.0, 1.0), rowid LIMIT ?",
+            "SELECT rowid FROM piece WHERE piece MATCH ? AND (? IS NULL OR path = ?)
+             ORDER BY bm25(piece, 3.0, 2.0, 1.0), rowid LIMIT ?",
         )
         .bind(expression)
+        .bind(scope.file())
+        .bind(scope.file())
         .bind(i64::from(RANKS_MAX))
         .fetch_all(&self.pool)
         .await
@@ -126,13 +148,16 @@ impl SqliteIndex {
     }
 
     /// Rows of the best pieces by meaning.
-    async fn by_meaning(&self, query: &str) -> Result<Vec<i64>, IndexError> {
+    async fn by_meaning(&self, query: &str, scope: Scope<'_>) -> Result<Vec<i64>, IndexError> {
         let Some(embedder) = &self.embedder else { return Ok(Vec::new()) };
         let wanted = embedder.embed(&[query]).map_err(IndexError::Embed)?.pop().unwrap_or_default();
         let rows = sqlx::query(
-            "SELECT piece.rowid, vector FROM piece JOIN embedding USING (digest) WHERE model = ? ORDER BY piece.rowid",
+            "SELECT piece.rowid, vector FROM piece JOIN embedding USING (digest)
+             WHERE model = ? AND (? IS NULL OR path = ?) ORDER BY piece.rowid",
         )
         .bind(self.model(embedder.as_ref())?)
+        .bind(scope.file())
+        .bind(scope.file())
         .fetch_all(&self.pool)
         .await
         .map_err(sql("reading vectors"))?;
@@ -177,52 +202,95 @@ fn fts_expression(query: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" OR "))
 }
 
-#[async_trait]
-impl MemoryIndex for SqliteIndex {
-    async fn sync(&self, store: &dyn FileStoreView, tree: &TreeId) -> Result<(), IndexError> {
-        let mut synced = self.synced.lock().await;
-        if synced.as_ref() == Some(tree) {
-            return Ok(());
+impl Scope<'_> {
+    fn file(&self) -> Option<&str> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Others { .. } => None,
         }
-        *synced = None;
-        let mut texts = BTreeMap::new();
+    }
+
+    fn has(&self, path: &str) -> bool {
+        match self {
+            Self::File(own) => *own == path,
+            Self::Others { than } => !than.iter().any(|other| other == path),
+        }
+    }
+}
+
+impl SqliteIndex {
+    /// Puts the pieces of files that are new or other into the table, and takes out those of files that are not there any
+    /// more.
+    async fn update(
+        &self,
+        synced: &mut Synced,
+        store: &dyn FileStoreView,
+        tree: &TreeId,
+    ) -> Result<(), IndexError> {
+        let mut files = BTreeMap::new();
         let mut transaction = self.pool.begin().await.map_err(sql("updating the index"))?;
-        sqlx::query("DELETE FROM piece")
-            .execute(&mut *transaction)
-            .await
-            .map_err(sql("updating the index"))?;
         for (path, bytes) in store.list(tree)? {
             if bytes > FILE_BYTES_MAX {
                 continue;
             }
             let Ok(text) = String::from_utf8(store.read(tree, &path)?) else { continue };
-            for chunk in chunks(&path, &text) {
-                let digest = Digest::of(chunk.text.as_bytes()).0;
-                sqlx::query(
-                    "INSERT INTO piece (path, symbol, text, first, last, digest) VALUES (?, ?, ?, ?, ?, ?)",
-                )
-                .bind(&path)
-                .bind(&chunk.symbol)
-                .bind(&chunk.text)
-                .bind(chunk.line_first)
-                .bind(chunk.line_last)
-                .bind(&digest)
-                .execute(&mut *transaction)
-                .await
-                .map_err(sql("indexing a piece"))?;
-                texts.insert(digest, chunk.text);
+            let digest = Digest::of(text.as_bytes());
+            let known = synced.files.remove(&path);
+            if known.as_ref() != Some(&digest) {
+                if known.is_some() {
+                    forget(&mut transaction, &path).await?;
+                }
+                for chunk in chunks(&path, &text) {
+                    sqlx::query(
+                        "INSERT INTO piece (path, symbol, text, first, last, digest) VALUES (?, ?, ?, ?, ?, ?)",
+                    )
+                    .bind(&path)
+                    .bind(&chunk.symbol)
+                    .bind(&chunk.text)
+                    .bind(chunk.line_first)
+                    .bind(chunk.line_last)
+                    .bind(Digest::of(chunk.text.as_bytes()).0)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(sql("indexing a piece"))?;
+                }
             }
+            files.insert(path, digest);
         }
+        for path in std::mem::take(&mut synced.files).into_keys() {
+            forget(&mut transaction, &path).await?;
+        }
+        let count = sqlx::query("SELECT count(*) FROM piece").fetch_one(&mut *transaction).await;
+        let pieces: i64 = count.map_err(sql("counting pieces"))?.get(0);
         transaction.commit().await.map_err(sql("updating the index"))?;
-        self.embed_missing(&texts).await?;
-        *synced = Some(tree.clone());
+        synced.files = files;
+        synced.pieces = usize::try_from(pieces).unwrap_or(usize::MAX);
         Ok(())
     }
 
-    async fn search(&self, query: &str, hits_max: usize, exclude: &[String]) -> Result<Vec<Hit>, IndexError> {
-        let _held = self.synced.lock().await;
-        let words = self.by_words(query).await?;
-        let meaning = self.by_meaning(query).await?;
+    /// Embeds all pieces, or those of `rows` where there are too many.
+    async fn embed(&self, synced: &Synced, rows: &[i64]) -> Result<(), IndexError> {
+        let all = "SELECT digest, text FROM piece";
+        let found = if synced.pieces <= EMBEDDED_MAX {
+            sqlx::query(all).fetch_all(&self.pool).await
+        } else {
+            let rows = serde_json::to_string(rows).unwrap_or_default();
+            sqlx::query("SELECT digest, text FROM piece WHERE rowid IN (SELECT value FROM json_each(?))")
+                .bind(rows)
+                .fetch_all(&self.pool)
+                .await
+        };
+        let found = found.map_err(sql("reading pieces"))?;
+        self.embed_missing(&found.iter().map(|row| (row.get(0), row.get(1))).collect()).await
+    }
+
+    async fn ranked(&self, query: &str, hits_max: usize, scope: Scope<'_>) -> Result<Vec<Hit>, IndexError> {
+        let synced = self.synced.lock().await;
+        let words = self.by_words(query, scope).await?;
+        if synced.pieces > EMBEDDED_MAX && self.embedder.is_some() {
+            self.embed(&synced, &words).await?;
+        }
+        let meaning = self.by_meaning(query, scope).await?;
         let mut fused: HashMap<i64, (f64, Vec<String>)> = HashMap::new();
         for (name, ranking) in [("words", words), ("meaning", meaning)] {
             for (row, rank) in ranking.into_iter().zip(1u32..) {
@@ -239,11 +307,47 @@ impl MemoryIndex for SqliteIndex {
                 break;
             }
             let hit = self.hit(row, score, reasons.join(", ")).await?;
-            if !exclude.contains(&hit.path) {
+            if scope.has(&hit.path) {
                 hits.push(hit);
             }
         }
         Ok(hits)
+    }
+}
+
+async fn forget(transaction: &mut sqlx::SqliteConnection, path: &str) -> Result<(), IndexError> {
+    let done = sqlx::query("DELETE FROM piece WHERE path = ?").bind(path).execute(transaction).await;
+    done.map(drop).map_err(sql("updating the index"))
+}
+
+#[async_trait]
+impl MemoryIndex for SqliteIndex {
+    async fn sync(&self, store: &dyn FileStoreView, tree: &TreeId) -> Result<(), IndexError> {
+        let mut synced = self.synced.lock().await;
+        if synced.tree.as_ref() == Some(tree) {
+            return Ok(());
+        }
+        let mut next = std::mem::take(&mut *synced);
+        next.tree = None;
+        if let Err(error) = self.update(&mut next, store, tree).await {
+            // What the tables hold now is not known any more.
+            let emptied = sqlx::query("DELETE FROM piece").execute(&self.pool).await;
+            return emptied.map_err(sql("updating the index")).and(Err(error));
+        }
+        *synced = next;
+        if synced.pieces <= EMBEDDED_MAX {
+            self.embed(&synced, &[]).await?;
+        }
+        synced.tree = Some(tree.clone());
+        Ok(())
+    }
+
+    async fn search(&self, query: &str, hits_max: usize, exclude: &[String]) -> Result<Vec<Hit>, IndexError> {
+        self.ranked(query, hits_max, Scope::Others { than: exclude }).await
+    }
+
+    async fn search_in(&self, path: &str, query: &str, hits_max: usize) -> Result<Vec<Hit>, IndexError> {
+        self.ranked(query, hits_max, Scope::File(path)).await
     }
 }
 
@@ -297,6 +401,70 @@ mod tests {
         assert_eq!((hits[0].path.as_str(), hits[0].symbol.as_deref()), ("store.py", Some("save_items")));
         assert_eq!(hits[0].reason, "words 1");
         assert!(index.search("save json", 5, &["store.py".into()]).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_file_is_searched_by_itself() {
+        let (index, _dir) = index(Some(Arc::new(Letters))).await;
+        let hits = index.search_in("cli.py", "save the items to json", 5).await.unwrap();
+        assert!(hits.iter().all(|hit| hit.path == "cli.py") && hits.len() == 1, "{hits:?}");
+        assert!(index.search_in("none.py", "save", 5).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn another_tree_changes_what_differs() {
+        let mut store = GitStore::ram().unwrap();
+        let write = |path: &str, content: &str| Edit::Write { path: path.into(), content: content.into() };
+        let empty = store.empty_tree().unwrap();
+        let one =
+            store.apply(&empty, &[write("a.py", "def apple():\n"), write("b.py", "def pear():\n")]).unwrap();
+        let edits = [
+            write("a.py", "def plum():\n"),
+            Edit::Delete { path: "b.py".into() },
+            write("c.py", "def fig():\n"),
+        ];
+        let two = store.apply(&one, &edits).unwrap();
+        let view: StdMutex<Box<dyn FileStore>> = StdMutex::new(Box::new(store));
+        let dir = tempfile::tempdir().unwrap();
+        let index = SqliteIndex::open(&dir.path().join("i"), None).await.unwrap();
+        let found = async |tree: &TreeId| {
+            index.sync(&view, tree).await.unwrap();
+            let hits = index.search("apple pear plum fig", 9, &[]).await.unwrap();
+            let mut found: Vec<_> = hits.into_iter().filter_map(|hit| hit.symbol).collect();
+            found.sort();
+            found.join(" ")
+        };
+        assert_eq!(found(&one).await, "apple pear");
+        assert_eq!(found(&two).await, "fig plum");
+        assert_eq!(found(&one).await, "apple pear");
+    }
+
+    /// Counts what it is asked for.
+    struct Counting(Arc<std::sync::atomic::AtomicUsize>);
+    impl Embedder for Counting {
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+            self.0.fetch_add(texts.len(), std::sync::atomic::Ordering::SeqCst);
+            Letters.embed(texts)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_too_many_pieces_only_those_that_words_find_are_embedded() {
+        let mut store = GitStore::ram().unwrap();
+        let write =
+            |n: usize| Edit::Write { path: format!("f{n}.md"), content: format!("# Part {n}\ntext\n") };
+        let empty = store.empty_tree().unwrap();
+        let tree = store.apply(&empty, &(0..=EMBEDDED_MAX).map(write).collect::<Vec<_>>()).unwrap();
+        let view: StdMutex<Box<dyn FileStore>> = StdMutex::new(Box::new(store));
+        let dir = tempfile::tempdir().unwrap();
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let embedder: Arc<dyn Embedder> = Arc::new(Counting(Arc::clone(&asked)));
+        let index = SqliteIndex::open(&dir.path().join("i"), Some(embedder)).await.unwrap();
+        index.sync(&view, &tree).await.unwrap();
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
+        let hits = index.search("77", 3, &[]).await.unwrap();
+        assert_eq!(hits[0].path, "f77.md");
+        assert!(asked.load(std::sync::atomic::Ordering::SeqCst) <= RANKS_MAX as usize + 2);
     }
 
     #[tokio::test]

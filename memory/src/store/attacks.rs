@@ -78,7 +78,7 @@ impl Ground {
 }
 
 fn open(dir: &Path) -> Result<GitStore, StoreError> {
-    GitStore::open(&dir.join("git"), Some(&dir.join("work")))
+    GitStore::open(&dir.join("git"), Some(&dir.join("work")), None)
 }
 
 fn run(program: &str, args: &[&str], dir: &Path) {
@@ -276,7 +276,7 @@ fn a_race_with_a_link() {
             }
             if number % 100 == 0 {
                 // Either it is written where it belongs, or not at all.
-                let _ = root.write("d/new.txt", b"new");
+                let _ = root.write("d/new.txt", b"new", false);
                 let _ = root.walk();
             }
             if number % TRIES == TRIES / 2 {

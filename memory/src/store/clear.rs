@@ -7,37 +7,42 @@
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::StoreError;
-use super::beneath::{Root, io};
+use super::beneath::{Root, as_path, io};
 
 /// Most names that are removed in one go; a working tree with more is not cleared but reported.
 const NAMES_MAX: usize = 2_000_000;
 
 impl Root {
     /// Removes every name below the root that is neither in `keep` nor a directory on the way to one of them. The
-    /// root's own `.git` stays.
-    pub fn retain<'a>(&self, keep: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
-        let keep: BTreeSet<&str> = keep.collect();
-        let dirs: BTreeSet<&str> =
-            keep.iter().flat_map(|p| p.match_indices('/').map(|(at, _)| &p[..at])).collect();
-        let mut open = vec![String::new()];
+    /// root's own `.git` stays, and so does a directory that is in `keep` itself, with everything in it.
+    pub fn retain<'a>(&self, keep: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
+        let keep: BTreeSet<&[u8]> = keep.collect();
+        let mut dirs: BTreeSet<&[u8]> = BTreeSet::new();
+        for path in &keep {
+            dirs.extend((0..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..at]));
+        }
+        let mut open = vec![Vec::new()];
         while let Some(dir) = open.pop() {
-            let at = if dir.is_empty() { "." } else { &dir };
-            let fd =
-                self.open_at(at, OFlags::DIRECTORY | OFlags::RDONLY).map_err(io(format!("listing {at}")))?;
+            let at = if dir.is_empty() { Path::new(".") } else { as_path(&dir) };
+            let fd = self
+                .open_at(at, OFlags::DIRECTORY | OFlags::RDONLY)
+                .map_err(io(format!("listing {}", at.display())))?;
             for (name, is_dir) in entries(&fd)? {
-                let path = name.to_str().ok().map(|name| match dir.as_str() {
-                    "" => name.to_owned(),
-                    dir => format!("{dir}/{name}"),
-                });
-                match path {
-                    Some(path) if path == ".git" => {}
-                    Some(path) if is_dir && dirs.contains(path.as_str()) => open.push(path),
-                    Some(path) if !is_dir && keep.contains(path.as_str()) => {}
+                let bytes = name.to_bytes();
+                let path = match dir.as_slice() {
+                    b"" => bytes.to_owned(),
+                    dir => [dir, b"/", bytes].concat(),
+                };
+                match path.as_slice() {
+                    b".git" => {}
+                    path if keep.contains(path) => {}
+                    path if is_dir && dirs.contains(path) => open.push(path.to_owned()),
                     _ if is_dir => self.discard(&fd, &name)?,
                     _ => unlink(&fd, &name)?,
                 }

@@ -12,7 +12,7 @@ struct Fixture {
 
 fn both() -> [Fixture; 2] {
     let dir = tempfile::tempdir().unwrap();
-    let disk = GitStore::open(&dir.path().join("git"), Some(&dir.path().join("work"))).unwrap();
+    let disk = GitStore::open(&dir.path().join("git"), Some(&dir.path().join("work")), None).unwrap();
     [Fixture { store: GitStore::ram().unwrap(), dir: None }, Fixture { store: disk, dir: Some(dir) }]
 }
 
@@ -276,7 +276,7 @@ fn a_torn_index_is_made_anew() {
     for torn in ["", "no index at all, but long enough"] {
         store.check_out(&tree).unwrap();
         std::fs::write(dir.path().join("git/index"), torn).unwrap();
-        store = GitStore::open(&dir.path().join("git"), Some(&dir.path().join("work"))).unwrap();
+        store = GitStore::open(&dir.path().join("git"), Some(&dir.path().join("work")), None).unwrap();
         store.check_out(&tree).unwrap();
     }
 }

@@ -5,11 +5,38 @@ use super::StoreError;
 /// Least similarity of a line to the search text's first line for it to be worth a hint.
 const HINT_PREFIX_CHARS: usize = 6;
 
-/// Replaces the only occurrence of `search`.
+/// A byte order mark, which some editors begin a file with.
+const MARK: char = '\u{feff}';
+
+/// `new` with the line ends and the byte order mark of what stands there before: models write neither.
+pub fn in_form_of(old: Option<&str>, new: &str) -> String {
+    let old = old.unwrap_or_default();
+    let text = if has_crlf(old) { to_crlf(new) } else { new.to_owned() };
+    if old.starts_with(MARK) && !text.starts_with(MARK) { format!("{MARK}{text}") } else { text }
+}
+
+/// Whether all lines of a text end with a carriage return and a line feed.
+fn has_crlf(text: &str) -> bool {
+    text.contains('\n') && text.matches('\n').count() == text.matches("\r\n").count()
+}
+
+fn to_crlf(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\n', "\r\n")
+}
+
+/// Replaces the only occurrence of `search`. In a file whose lines end with a carriage return and a line feed, those of the
+/// search text and of the new text do so, too.
 ///
 /// Where it occurs nowhere, lines are compared without their trailing spaces before giving up: models lose those.
 /// Any other difference is refused with the nearest line, since guessing could change the wrong place.
 pub fn replace(path: &str, content: &str, search: &str, replacement: &str) -> Result<String, StoreError> {
+    if has_crlf(content) {
+        return replace_as_is(path, content, &to_crlf(search), &to_crlf(replacement));
+    }
+    replace_as_is(path, content, search, replacement)
+}
+
+fn replace_as_is(path: &str, content: &str, search: &str, replacement: &str) -> Result<String, StoreError> {
     let found = if search.is_empty() { 0 } else { content.matches(search).count() };
     if found == 1 {
         return Ok(content.replacen(search, replacement, 1));
@@ -38,9 +65,11 @@ pub fn replace_lines(
     old: &str,
     new: &str,
 ) -> Result<String, StoreError> {
+    let as_there = |text: &str| if has_crlf(content) { to_crlf(text) } else { text.to_owned() };
+    let (old, new) = (as_there(old), as_there(new));
     let before = line_first.checked_sub(1);
     let start = before.map(|lines| content.split_inclusive('\n').take(lines).map(str::len).sum::<usize>());
-    match start.and_then(|start| Some((&content[..start], content[start..].strip_prefix(old)?))) {
+    match start.and_then(|start| Some((&content[..start], content[start..].strip_prefix(old.as_str())?))) {
         Some((head, tail)) => Ok(format!("{head}{new}{tail}")),
         None => Err(StoreError::SearchMismatch {
             path: path.to_owned(),
@@ -87,7 +116,7 @@ fn hint(content: &str, search: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{replace, replace_lines};
+    use super::{in_form_of, replace, replace_lines};
 
     #[test]
     fn exactly_once() {
@@ -111,6 +140,17 @@ mod tests {
         assert_eq!(replace("f", "one  \ntwo\nthree\n", "one\ntwo", "1\n2").unwrap(), "1\n2\nthree\n");
         assert_eq!(replace("f", "one  \ntwo\nthree\n", "one\ntwo\n", "1\n").unwrap(), "1\nthree\n");
         assert!(replace("f", "one \none \n", "one  ", "1").is_err(), "twice is still ambiguous");
+    }
+
+    #[test]
+    fn line_ends_stay_as_they_are() {
+        let windows = "one\r\ntwo\r\nthree\r\n";
+        assert_eq!(replace("f", windows, "two\n", "2\nzwei\n").unwrap(), "one\r\n2\r\nzwei\r\nthree\r\n");
+        assert_eq!(replace_lines("f", windows, 2, "two\n", "2\n").unwrap(), "one\r\n2\r\nthree\r\n");
+        assert_eq!(in_form_of(Some(windows), "a\nb\n"), "a\r\nb\r\n");
+        assert_eq!(in_form_of(Some("\u{feff}a\n"), "b\n"), "\u{feff}b\n");
+        assert_eq!(in_form_of(Some("a\r\nb\n"), "b\n"), "b\n", "mixed ones have no form");
+        assert_eq!(in_form_of(None, "b\n"), "b\n");
     }
 
     #[test]

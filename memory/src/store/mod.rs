@@ -6,9 +6,16 @@ mod beneath;
 mod clear;
 #[cfg(test)]
 mod contract;
+mod draft;
 mod edit;
 mod git;
+mod origin;
+#[cfg(test)]
+mod origin_tests;
+mod patch;
 pub mod path;
+mod tree;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -17,12 +24,13 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CommitId, TreeId};
 
 pub use git::GitStore;
+pub use origin::{Found, Origin, OriginError, look};
 
 /// Most bytes one file may have.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
-/// Most files one tree may have.
+/// Most files one tree may have, besides those that were there before the run.
 pub const FILES_MAX: usize = 20_000;
-/// Most bytes one tree may have.
+/// Most bytes one tree may have, besides those that were there before the run.
 pub const TREE_BYTES_MAX: u64 = 256 << 20;
 
 /// One change to the store, as an agent asked for it.
@@ -110,6 +118,12 @@ pub enum StoreError {
         /// The nearest text that does occur, where nothing matched; empty otherwise.
         hint: String,
     },
+    /// An edit of what is no text, or would put text in its place.
+    #[error("{path} is not a text file; it stays as it is")]
+    NotText {
+        /// The file.
+        path: String,
+    },
     /// A cap of this module.
     #[error("{what} is over the limit of {limit}")]
     TooLarge {
@@ -184,6 +198,9 @@ pub trait FileStore: Send {
     fn changed(&self, from: &TreeId, to: &TreeId) -> Result<Vec<String>, StoreError>;
     /// All files of a tree: path to size in bytes, sorted.
     fn list(&self, tree: &TreeId) -> Result<BTreeMap<String, u64>, StoreError>;
+    /// What is in a tree besides: symbolic links, submodules, files with names that no path may have. Nobody changes them,
+    /// and trees made of this one have them as they are.
+    fn others(&self, tree: &TreeId) -> Result<Vec<String>, StoreError>;
     /// One file of a tree.
     fn read(&self, tree: &TreeId, path: &str) -> Result<Vec<u8>, StoreError>;
     /// Writes a commit object. Durable, but no reference points at it yet.

@@ -1,5 +1,7 @@
 //! `runs`, `status`, `show`, `logs`, `diff`, `context`: views of the journal.
 
+use std::io::Write as _;
+
 use edvac_memory::context::{Fitted, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::journal::RecordKind;
@@ -308,6 +310,10 @@ fn in_words(event: &Event) -> String {
         }
         Event::Overflowed { prompt_tokens, .. } => format!("{prompt_tokens} tokens do not fit the window"),
         Event::PlanRefused { problems, .. } => format!("plan refused: {}", problems.join("; ")),
+        Event::Surveyed { survey } => {
+            let tests = survey.standing().unwrap_or_else(|| "none that can be run".to_owned());
+            format!("{} files were there; tests: {tests}", survey.files.len())
+        }
         Event::ProgramAdopted { program, version, why } => {
             format!("program version {version} of {} steps, {why}", program.instructions.len())
         }
@@ -372,13 +378,16 @@ pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
     has_step(&state, step)?;
     let mut store = GitStore::view(&dir.git_dir()).map_err(|e| Failure::machine(e.to_string()))?;
     let machine = |e: edvac_memory::store::StoreError| Failure::machine(e.to_string());
-    let empty = store.empty_tree().map_err(machine)?;
+    let begin = match state.origin() {
+        Some(origin) => store.tree_of(&origin.base).map_err(machine)?,
+        None => store.empty_tree().map_err(machine)?,
+    };
     let (from, to) = match step {
-        None => (empty, state.tree.clone()),
+        None => (begin, state.tree.clone()),
         Some(step) => {
             let id = InstructionId(step);
             let after = state.settled.get(&id).map(|s| s.tree.clone());
-            (before(&state, id).unwrap_or(empty), after)
+            (before(&state, id).unwrap_or(begin), after)
         }
     };
     let Some(to) = to else {
@@ -403,6 +412,34 @@ fn before(state: &RunState, id: InstructionId) -> Option<TreeId> {
     let at = steps.iter().position(|i| i.id == id)?;
     let previous = at.checked_sub(1).and_then(|n| steps.get(n))?;
     state.settled.get(&previous.id).map(|s| s.tree.clone())
+}
+
+/// What a run changed as mails.
+pub async fn patch(config: &Config, one: &OneRun) -> Outcome {
+    let (dir, step) = find(config, one)?;
+    if step.is_some() {
+        return Err(Failure::usage(
+            "a step has no patch of its own",
+            format!("`edvac diff {}/{}` shows what it changed.", dir.id, step.unwrap_or_default()),
+        ));
+    }
+    let state = dir.state().await?;
+    let base = state.origin().map(|origin| &origin.base);
+    let Some(head) = state.head.as_ref().filter(|head| Some(*head) != base) else {
+        return Err(Failure::usage("nothing is committed yet", "`edvac status` shows how far the run is."));
+    };
+    let machine = |e: edvac_memory::store::StoreError| Failure::machine(e.to_string());
+    let store = GitStore::view(&dir.git_dir()).map_err(machine)?;
+    let mails = store.patch(base, head).map_err(machine)?;
+    if one.json.json {
+        return Ok(print_json(&json!({
+            "schema_version": SCHEMA_VERSION, "run": dir.id, "from": base, "to": head,
+            "patch": String::from_utf8_lossy(&mails),
+        })));
+    }
+    // A reader that went away wanted no more of it.
+    let _ = std::io::stdout().write_all(&mails);
+    Ok(0)
 }
 
 pub async fn context(config: &Config, args: &Context) -> Outcome {

@@ -21,7 +21,7 @@ pub async fn memory(config: &Config, memory: Memory) -> Outcome {
         ));
     };
     let machine = |e: &dyn std::fmt::Display| Failure::machine(e.to_string());
-    let store = GitStore::open(&dir.git_dir(), None).map_err(|e| machine(&e))?;
+    let store = GitStore::view(&dir.git_dir()).map_err(|e| machine(&e))?;
     let store = Mutex::new(Box::new(store) as Box<dyn FileStore>);
     // An index of its own: the run's may be in use.
     let scratch = tempfile::tempdir().map_err(|e| machine(&e))?;

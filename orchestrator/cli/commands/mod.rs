@@ -60,6 +60,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Show(one) => inspect::show(&config, &one).await,
         Command::Logs(one) => inspect::logs(&config, &one).await,
         Command::Diff(one) => inspect::diff(&config, &one).await,
+        Command::Patch(one) => inspect::patch(&config, &one).await,
         Command::Context(args) => inspect::context(&config, &args).await,
         Command::Models(models) => models::models(&config, models).await,
         Command::Kv(command) => kv::kv(&config, command).await,

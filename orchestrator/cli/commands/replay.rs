@@ -35,7 +35,7 @@ pub async fn replay(config: &Config, args: &Replay) -> Outcome {
     let templates = Templates::load(config.templates_dir().as_deref()).map_err(RunError::from)?;
     let domain = Domain::load(&start.domain, &templates).map_err(RunError::from)?;
     let records: Vec<_> = dir.history().await?.into_iter().map(|(record, _)| record).collect();
-    let replayed = replay::replay(&records, &Rules { domain: &domain }, args.out.as_deref())
+    let replayed = replay::replay(&records, &Rules { domain: &domain }, &dir.git_dir(), args.out.as_deref())
         .map_err(|e| Failure::machine(e.to_string()))?;
     let code = u8::from(!replayed.is_same());
     if args.run.json.json {

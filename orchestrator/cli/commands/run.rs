@@ -8,6 +8,7 @@ use edvac_agents::client::ModelClient;
 use edvac_memory::program::{Program, exchange};
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{RunState, StopReason};
+use edvac_orchestrator::existing::Existing;
 use edvac_orchestrator::guess::domain_of;
 use edvac_orchestrator::notice::Notice;
 use edvac_orchestrator::place::RunDir;
@@ -144,6 +145,9 @@ async fn begin(
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
     let prepared = machine.prepare(order).await?;
+    for note in prepared.notes() {
+        eprintln!("{note}");
+    }
     let client: Arc<dyn ModelClient> = models::open_client(config).await?;
     let handle = machine.start(prepared, client, models::open_embedder(config)).await?;
     let run = handle.dir.id.to_string();
@@ -171,9 +175,13 @@ fn order(
             "Leave --domain out, or plan the task in that domain.",
         ));
     }
+    let existing = task.existing.clone().map(|path| Existing { path, include_changes: task.include_changes });
+    // Whatever the task speaks of, what is in a repository is most likely a program.
+    let guessed = || if existing.is_some() { "codebase".to_owned() } else { domain_of(&text).to_owned() };
     let planned_in = || program.as_ref().map(|p| p.domain.clone());
     Ok(Order {
-        domain: task.domain.clone().or_else(planned_in).unwrap_or_else(|| domain_of(&text).to_owned()),
+        domain: task.domain.clone().or_else(planned_in).unwrap_or_else(guessed),
+        existing,
         task: text,
         name: task.name.clone(),
         plan_only,

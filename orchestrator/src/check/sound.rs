@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use edvac_agents::roles::reviewer::{GivenUp, Opinion};
 use edvac_memory::ids::TreeId;
@@ -12,8 +13,9 @@ use edvac_memory::store::StoreError;
 use edvac_memory::store::path::is_test;
 use edvac_memory::verdict::{Outcome, Verdict};
 
-use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory, TestFacts, last_part};
+use super::integrity::{Breach, BreachKind, FILE_BYTES_MAX, Inventory, TestFacts, last_part, speaks};
 use super::{Found, Ground};
+use crate::survey::Before;
 
 /// Breaches that a reason names; the others are counted.
 const NAMED_MAX: usize = 2;
@@ -32,6 +34,8 @@ pub struct Counted {
     pub kept: Vec<GivenUp>,
     /// Why it did not.
     pub objection: Option<String>,
+    /// What was so before anybody worked on the project.
+    pub before: Before,
 }
 
 impl Counted {
@@ -39,6 +43,7 @@ impl Counted {
     pub fn of(
         committed: &Inventory,
         failing: &BTreeMap<String, TreeId>,
+        inventories: &Inventories,
         store: &dyn FileStoreView,
         runner: &str,
     ) -> Result<Self, StoreError> {
@@ -46,7 +51,9 @@ impl Counted {
         for (name, tree) in failing {
             by_tree.entry(tree).or_default().insert(name.clone());
         }
-        let failed = by_tree.into_iter().map(|(tree, names)| Ok((inventory(store, tree, runner)?, names)));
+        let failed = by_tree
+            .into_iter()
+            .map(|(tree, names)| Ok((Inventory::clone(&*inventories.of(store, tree, runner)?), names)));
         let failed = failed.collect::<Result<_, StoreError>>()?;
         Ok(Self { committed: committed.clone(), failed, ..Self::default() })
     }
@@ -122,10 +129,40 @@ impl Counted {
     }
 }
 
-/// The inventory of a tree's tests, which `runner` runs. Reads every file of text; linear in their bytes.
-pub fn inventory(store: &dyn FileStoreView, tree: &TreeId, runner: &str) -> Result<Inventory, StoreError> {
+/// Trees whose inventories are kept.
+const TAKEN_MAX: usize = 4;
+
+/// Inventories of the last few trees. A tree never changes, and taking one takes seconds where there are thousands of files.
+#[derive(Debug, Default)]
+pub struct Inventories(Mutex<Vec<(TreeId, String, Arc<Inventory>)>>);
+
+impl Inventories {
+    /// The inventory of a tree's tests, which `runner` runs.
+    pub fn of(
+        &self,
+        store: &dyn FileStoreView,
+        tree: &TreeId,
+        runner: &str,
+    ) -> Result<Arc<Inventory>, StoreError> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(of, by, _): &&(TreeId, String, _)| of == tree && by == runner;
+        if let Some((.., inventory)) = taken.iter().find(is_it) {
+            return Ok(Arc::clone(inventory));
+        }
+        let inventory = Arc::new(inventory(store, tree, runner)?);
+        taken.truncate(TAKEN_MAX - 1);
+        taken.insert(0, (tree.clone(), runner.to_owned(), Arc::clone(&inventory)));
+        Ok(inventory)
+    }
+}
+
+/// The inventory of a tree's tests. Reads every file of text; linear in their bytes.
+fn inventory(store: &dyn FileStoreView, tree: &TreeId, runner: &str) -> Result<Inventory, StoreError> {
     let mut files = Vec::new();
-    for path in store.list(tree)?.into_keys() {
+    for (path, bytes) in store.list(tree)? {
+        if bytes > FILE_BYTES_MAX as u64 {
+            continue;
+        }
         if let Ok(text) = String::from_utf8(store.read(tree, &path)?) {
             files.push((path, text));
         }
@@ -153,7 +190,8 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
         Ok(None) => {}
         Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
     }
-    let now = match inventory(ground.store, ground.tree, ground.domain.runner(ground.language)) {
+    let runner = ground.domain.runner(ground.language);
+    let now = match ground.inventories.of(ground.store, ground.tree, runner) {
         Ok(now) => now,
         Err(error) => return Found::nothing(format!("the tests cannot be looked at: {error}")),
     };
@@ -162,6 +200,7 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
     }
     let mut breaches = now.tampering().to_vec();
     breaches.extend(ground.counted.breaches(&now).into_iter().filter(|b| !now.tampering().contains(b)));
+    breaches.retain(|breach| !ground.counted.before.tampering.contains(breach));
     if let Some(mut reason) = reason(&breaches) {
         if let Some(objection) = &ground.counted.objection {
             let _ = write!(reason, "; the reviewer did not agree to it: {objection}");
@@ -184,7 +223,10 @@ pub(super) fn weighed(mut found: Found, ground: &Ground<'_>) -> Found {
 /// A file of tests that is not looked into.
 fn too_large(ground: &Ground<'_>) -> Result<Option<String>, StoreError> {
     let all = ground.store.list(ground.tree)?;
-    let large = |(path, bytes): &(String, u64)| is_test(path) && *bytes > FILE_BYTES_MAX as u64;
+    let runner = ground.domain.runner(ground.language);
+    let large = |(path, bytes): &(String, u64)| {
+        is_test(path) && speaks(path, runner) && *bytes > FILE_BYTES_MAX as u64
+    };
     Ok(all.into_iter().find(large).map(|(path, _)| path))
 }
 

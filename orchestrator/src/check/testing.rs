@@ -9,7 +9,7 @@ use edvac_memory::program::{Check, CheckKind};
 use edvac_memory::store::{Edit, FileStore, GitStore};
 use edvac_memory::verdict::CheckReport;
 
-use super::{Counted, Ground, run_check};
+use super::{Counted, Ground, Inventories, run_check};
 use crate::dependencies::Supply;
 use crate::domain::Domain;
 use crate::sandbox::{self, Sandbox, Toolchains};
@@ -84,6 +84,7 @@ async fn report_in(
         export: &export,
         scratch: scratch.path(),
         counted,
+        inventories: &Inventories::default(),
         supply: &Supply::default(),
         domain: &domain,
     };

@@ -15,6 +15,7 @@ use super::bench::{Bench, OUT, not_of_the_project};
 use super::text::{DETAIL_LINES_MAX, some_lines, steady};
 use super::{Found, Ground};
 use crate::sandbox::{Job, Outcome as Ran};
+use crate::survey::Before;
 
 /// Wall time of a whole test run.
 const TESTS_MS_MAX: u64 = 180_000;
@@ -101,7 +102,14 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
         Ok(tried) => tried,
         Err(reason) => return Found::nothing(reason),
     };
-    let results = runner.read(&ran, &bench.out);
+    let mut results = runner.read(&ran, &bench.out);
+    let mut ran = ran;
+    let faults = results.faults.iter().map(|fault| known_by(fault)).collect();
+    let failed_before = results.take_failed_before(&ground.counted.before);
+    if !failed_before.is_empty() && ran.exit_status.is_some() {
+        // The runner says that something failed; whether anything else did is said by the rest.
+        ran.exit_status = Some(0);
+    }
     let causes = causes(&results);
     let run_by = runner.run_by().unwrap_or_else(|| ground.domain.tests_run_by(ground.language));
     let command = run_by.split_whitespace().map(str::to_owned).collect();
@@ -117,9 +125,45 @@ pub(super) async fn tests(ground: &Ground<'_>) -> Found {
             .tests
             .into_iter()
             .map(|t| (plain_name(&t.name), t.outcome))
-            .map(|(name, outcome)| TestOutcome { covers: named_in(&name), name, outcome, flaw: None })
+            .map(|(name, outcome)| {
+                // A test that was there before shows nothing of what was asked for since.
+                let is_old = ground.counted.before.tests.contains(&name);
+                let covers = if is_old { Vec::new() } else { named_in(&name) };
+                TestOutcome { covers, name, outcome, flaw: None }
+            })
             .collect(),
+        faults,
     }
+}
+
+impl Results {
+    /// Takes out what failed before anybody worked on the project and still does, and says what that was.
+    fn take_failed_before(&mut self, before: &Before) -> Vec<String> {
+        let mut taken = Vec::new();
+        self.tests.retain(|test| {
+            let name = plain_name(&test.name);
+            let is_old = test.outcome == Outcome::Failed && before.failing.contains(&name);
+            if is_old {
+                taken.push(name);
+            }
+            !is_old
+        });
+        self.faults.retain(|fault| {
+            let known = known_by(fault);
+            let is_old = before.faults.contains(&known);
+            if is_old {
+                taken.push(known);
+            }
+            !is_old
+        });
+        taken
+    }
+}
+
+/// The line by which a fault is known again: the one that names its file, or the error, which is the last.
+fn known_by(fault: &str) -> String {
+    let first = fault.lines().next().unwrap_or_default().trim();
+    if first.ends_with(':') { first.to_owned() } else { first_line(fault) }
 }
 
 /// A test's name as one line that says nothing to a terminal.

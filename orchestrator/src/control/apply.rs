@@ -83,12 +83,15 @@ impl RunState {
                 plan_only,
                 seed,
                 tree,
+                origin,
                 edvac: _,
             } => {
                 self.unsafe_no_sandbox = *unsafe_no_sandbox;
                 self.may_install(*allow_install);
                 self.tree = Some(tree.clone());
+                self.head = origin.as_ref().map(|origin| origin.base.clone());
                 self.start = Some(Start {
+                    origin: origin.clone(),
                     run: run.clone(),
                     task: task.clone(),
                     domain: domain.clone(),
@@ -142,6 +145,12 @@ impl RunState {
                     turn.answer = Some(answer.clone());
                     turn.answer_tokens = *answer_tokens;
                 }
+            }
+            Event::Surveyed { survey } => {
+                self.surveys += 1;
+                self.inventory = survey.inventory.clone();
+                self.needs.clone_from(&survey.needs);
+                self.survey = Some(survey.clone());
             }
             Event::ProgramAdopted { program, version, why: _ } => self.adopt(program, *version),
             Event::Amended { program, version, stale, why: _ } => {

@@ -26,6 +26,9 @@ const INSTALL_TRIES_MAX: u32 = 2;
 /// Different lists of packages that a run installs; a model that asks for others every time comes to an end.
 const INSTALLS_MAX: usize = 32;
 
+/// How often what was there is looked at; packages that are installed and not found let it be looked at in vain.
+const SURVEYS_MAX: u32 = 4;
+
 /// What decisions depend on besides the state; the same for the whole run.
 pub struct Rules<'a> {
     /// The run's domain.
@@ -43,6 +46,9 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
             return last_of_several(state, start, &why);
         }
         return vec![at_cap(state, start, why)];
+    }
+    if let Some(effect) = next_of_survey(state, start) {
+        return vec![effect];
     }
     vec![if state.program.is_none() {
         next_of_planning(state, start, rules)
@@ -65,8 +71,26 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
     }]
 }
 
+/// Before anything else, what was there is looked at; once more where the packages that its tests need were installed since.
+fn next_of_survey(state: &RunState, start: &Start) -> Option<Effect> {
+    let tree = start.origin.as_ref().and(state.tree.as_ref())?;
+    let look = Effect::Survey { tree: tree.clone(), number: state.surveys + 1 };
+    let Some(survey) = &state.survey else { return Some(look) };
+    // What was changed since is not what was there.
+    if !state.settled.is_empty() || survey.tree != *tree {
+        return None;
+    }
+    let install = install(state, survey.needs.as_ref());
+    let is_new = survey.needs.as_ref().is_some_and(|needs| {
+        !survey.had_packages && state.installs.get(&needs.digest).is_some_and(|install| install.done)
+    });
+    install.or((is_new && state.surveys < SURVEYS_MAX).then_some(look))
+}
+
 fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effect {
-    let understood = |draft, is_last| plan::program(draft, &start.task, rules.domain, &start.limits, is_last);
+    let understood = |draft, is_last| {
+        plan::program(draft, &start.task, rules.domain, &start.limits, state.survey.as_ref(), is_last)
+    };
     if let Some(draft) = planner::settled(&start.task).filter(|_| !rules.domain.prose)
         && let Ok(program) = understood(draft, true)
     {
@@ -141,6 +165,7 @@ fn next_of_control(
                     id,
                     rules.domain,
                     &start.limits,
+                    state.survey.as_ref(),
                     is_last,
                 )
             })

@@ -11,6 +11,7 @@ use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::{CommitId, InstructionId, TreeId};
 use edvac_memory::journal::{Record, RecordKind};
 use edvac_memory::program::{Check, CheckKind, Found};
+use edvac_memory::store::Origin;
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use proptest::prelude::*;
 
@@ -21,6 +22,7 @@ use crate::control::Event;
 use crate::control::event::{Clash, Conflict, Limits};
 use crate::dependencies::{Needs, Wanted};
 use crate::ledger::Ledger;
+use crate::survey::Survey;
 
 /// Effects a run of these limits can have at most; a run that needs more does not end.
 pub(crate) const EFFECTS_MAX: usize = 2000;
@@ -63,8 +65,39 @@ pub(crate) fn started_with(limits: Limits, allow_install: bool) -> Event {
         plan_only: false,
         seed: 0,
         tree: "empty".into(),
+        origin: None,
         edvac: "0".into(),
     }
+}
+
+fn survey(tree: &TreeId, needs: Option<Needs>, had_packages: bool) -> Survey {
+    Survey {
+        tree: tree.clone(),
+        language: "python".into(),
+        files: ["a.py".to_owned()].into(),
+        others: vec![],
+        inventory: Inventory::default(),
+        tests: None,
+        faults: std::collections::BTreeSet::new(),
+        needs,
+        had_packages,
+    }
+}
+
+/// A run that goes on from a repository.
+pub(crate) fn started_on_existing(allow_install: bool) -> Event {
+    let mut event = started_with(Limits::default(), allow_install);
+    if let Event::RunStarted { origin, .. } = &mut event {
+        *origin = Some(Origin {
+            path: "/theirs".into(),
+            head: "h".into(),
+            base: "b".into(),
+            branch: "edvac/s".into(),
+            included: vec![],
+            untracked: vec![],
+        });
+    }
+    event
 }
 
 fn given_up() -> GivenUp {
@@ -132,6 +165,9 @@ impl World {
 
     pub(crate) fn perform(&mut self, effect: &Effect, state: &RunState) -> Event {
         match effect {
+            Effect::Survey { tree, number } => {
+                Event::Surveyed { survey: survey(tree, self.needs(), *number > 1) }
+            }
             Effect::Assemble { purpose } => Event::Assembled { purpose: *purpose, fitted: Fitted::default() },
             Effect::Call { purpose, turn, .. } => {
                 if self.throw().is_multiple_of(13) && *turn > 0 && matches!(purpose, Purpose::Work { .. }) {
@@ -467,7 +503,7 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
     let Some(work) = &mut state.work else { unreachable!() };
     work.needs = Some(needs("d"));
     state.program = planner::understand(PLAN, Finish::Stop, &[])
-        .and_then(|draft| plan::program(draft, "t", &domain, &Limits::default(), true))
+        .and_then(|draft| plan::program(draft, "t", &domain, &Limits::default(), None, true))
         .ok();
     let key = |effect: Effect| effect.key(0).0;
     assert_ne!(next(&state).name(), "install", "nobody allowed it");
@@ -590,4 +626,40 @@ proptest! {
         records.iter().try_for_each(|r| again.apply_record(r)).unwrap();
         prop_assert_eq!(again, state);
     }
+}
+
+#[test]
+fn what_exists_is_looked_at_before_anything_else() {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let rules = Rules { domain: &domain };
+    let next = |state: &RunState| decide(state, &rules).remove(0).key(state.epoch).0;
+    let mut state = RunState::default();
+    state.apply(&started_on_existing(true));
+    assert_eq!(state.head, Some("b".into()), "the first commit comes behind what was there");
+    assert_eq!(next(&state), "survey/1");
+    let needs = Needs {
+        runner: "python".into(),
+        digest: "d".into(),
+        wanted: vec![Wanted { name: "rich".into(), spec: "rich".into() }],
+        refused: vec![],
+    };
+    state.apply(&Event::Surveyed { survey: survey(&"empty".into(), Some(needs.clone()), false) });
+    assert_eq!(next(&state), "install/d/1", "its tests need packages");
+    let installed = |fault: Option<&str>| Event::Installed {
+        needs: needs.clone(),
+        packages: vec![],
+        command: vec![],
+        exit_status: None,
+        duration_ms: 1,
+        output: String::new(),
+        fault: fault.map(str::to_owned),
+    };
+    let mut failed = state.clone();
+    failed.apply(&installed(Some("no network")));
+    failed.apply(&installed(Some("no network")));
+    assert_eq!(next(&failed), "plan/assemble", "what cannot be installed holds nobody");
+    state.apply(&installed(None));
+    assert_eq!(next(&state), "survey/2", "with them the tests are run once more");
+    state.apply(&Event::Surveyed { survey: survey(&"empty".into(), Some(needs), true) });
+    assert_eq!(next(&state), "plan/assemble");
 }

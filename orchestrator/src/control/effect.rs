@@ -125,6 +125,13 @@ pub fn phase_of(key: &EffectKey) -> Phase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
 pub enum Effect {
+    /// Look at what was there before the run, and run its tests.
+    Survey {
+        /// The files.
+        tree: TreeId,
+        /// Counted through the run, from 1: packages that are installed for the tests let them be run again.
+        number: u32,
+    },
     /// Put a prompt together from the state and the tree.
     Assemble {
         /// For what.
@@ -286,6 +293,7 @@ impl Effect {
 
     fn key_in_epoch(&self) -> String {
         match self {
+            Self::Survey { number, .. } => format!("survey/{number}"),
             Self::Assemble { purpose } => format!("{purpose}/assemble"),
             Self::Call { purpose, turn, .. } => format!("{purpose}/t{turn}/call"),
             Self::RefusePlan { purpose, turn, .. } => format!("{purpose}/t{turn}/refuse"),
@@ -316,6 +324,7 @@ impl Effect {
     /// Its kind in one word, for the journal's intents and for people.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Survey { .. } => "survey",
             Self::Assemble { .. } => "assemble",
             Self::Call { .. } => "call",
             Self::RefusePlan { .. } => "refuse_plan",

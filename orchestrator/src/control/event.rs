@@ -9,6 +9,7 @@ use edvac_memory::fault::Fault;
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
 use edvac_memory::journal::Seq;
 use edvac_memory::program::{Found, Program};
+use edvac_memory::store::Origin;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::control::budget::{Cap, Tariff};
 use crate::control::effect::Purpose;
 use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
+use crate::survey::Survey;
 
 /// Bounds of a run, fixed when it starts and raised only by resuming with larger ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,8 +305,11 @@ pub enum Event {
         seed: u64,
         /// Stop once the program is adopted.
         plan_only: bool,
-        /// The empty tree the run starts from.
+        /// The tree the run starts from: an empty one, unless it goes on from what was there.
         tree: TreeId,
+        /// The repository that it goes on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
         /// The version that started it.
         edvac: String,
     },
@@ -365,6 +370,11 @@ pub enum Event {
         answer: String,
         /// Its tokens.
         answer_tokens: usize,
+    },
+    /// What was there before the run was looked at, and its tests were run.
+    Surveyed {
+        /// What was found.
+        survey: Survey,
     },
     /// The program is in force.
     ProgramAdopted {

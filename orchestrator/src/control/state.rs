@@ -8,6 +8,7 @@ use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
 use edvac_memory::journal::Seq;
 use edvac_memory::program::{Found, Instruction, Program};
+use edvac_memory::store::Origin;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ use crate::control::parallel::{Course, Open};
 use crate::control::review::{Retired, Review};
 use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
+use crate::survey::Survey;
 
 /// Everything `decide` may look at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +44,10 @@ pub struct RunState {
     pub needs: Option<Needs>,
     /// How often a person took the run back or changed its program.
     pub epoch: u32,
+    /// What was there before the run, where it goes on from something.
+    pub survey: Option<Survey>,
+    /// How often that was looked at.
+    pub surveys: u32,
     /// The planner's conversation, of the first plan or the present one.
     pub planning: Conversation,
     /// What that conversation is for.
@@ -141,6 +147,8 @@ pub struct Start {
     pub plan_only: bool,
     /// When the run started.
     pub time_ms: i64,
+    /// The repository that it goes on from.
+    pub origin: Option<Origin>,
 }
 
 /// A prompt and what followed it.
@@ -469,6 +477,11 @@ impl RunState {
     /// What was used so far, by what is there and what was taken back.
     pub fn spent(&self) -> Totals {
         self.totals.plus(self.taken_back)
+    }
+
+    /// The repository that the run goes on from.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.start.as_ref()?.origin.as_ref()
     }
 
     /// The program's next instruction that has not ended.

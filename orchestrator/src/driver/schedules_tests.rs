@@ -2,6 +2,7 @@
 //! Effects are really performed, by a scripted model over a store in memory, and nothing waits for a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use edvac_agents::client::scripted::ScriptedClient;
@@ -14,6 +15,7 @@ use edvac_memory::program::exchange;
 use edvac_memory::store::{FileStore, GitStore};
 use tokio::sync::watch;
 
+use crate::check::Inventories;
 use crate::control::decide::tests::started;
 use crate::control::event::{Clash, Limits};
 use crate::control::parallel::next_to_begin;
@@ -191,7 +193,7 @@ impl Dice {
     }
 }
 
-async fn performer(dir: &std::path::Path, client: Arc<ScriptedClient>, domain: Arc<Domain>) -> Performer {
+async fn performer(dir: &Path, client: Arc<ScriptedClient>, domain: Arc<Domain>) -> Performer {
     let store = Box::new(GitStore::ram().unwrap()) as Box<dyn FileStore>;
     let why = "none is needed".to_owned();
     Performer {
@@ -202,6 +204,7 @@ async fn performer(dir: &std::path::Path, client: Arc<ScriptedClient>, domain: A
         domain,
         sandbox: Err(Refusal { fix: why.clone(), why }),
         shelf: Shelf::below(dir),
+        inventories: Inventories::default(),
         there: There::default(),
         scratch: dir.join("scratch"),
         asking: tokio::sync::Mutex::default(),
@@ -314,7 +317,7 @@ async fn a_hundred_schedules_give_the_same_tree() {
             .collect();
         assert_eq!(commits, [1, 2, 3, 4, 5, 6, 7, 8], "seed {seed}");
         assert_eq!(RunState::of(&ran.records).unwrap(), ran.state, "seed {seed}");
-        let replayed = replay(&ran.records, &rules, None).unwrap();
+        let replayed = replay(&ran.records, &rules, Path::new(""), None).unwrap();
         assert!(replayed.is_same() && replayed.commits == 8, "seed {seed}: {replayed:?}");
         let keys = ran.records.iter().filter(|r| r.kind == RecordKind::Result).map(|r| r.key.clone());
         orders.insert(keys.collect::<Vec<_>>());

@@ -15,6 +15,10 @@ use crate::control::{Event, Purpose, RunState};
 
 /// Questions of one reply that are answered; the others are named.
 const QUESTIONS_MAX: usize = 4;
+/// The share of the window that the lines of one answer may have.
+const READ_SHARE: usize = 8;
+/// Bytes that a token of code has, about.
+const TOKEN_BYTES: usize = 4;
 /// Pieces a search answers with.
 const HITS_MAX: usize = 4;
 
@@ -69,7 +73,7 @@ impl Performer {
         for unknown in instruction.retires.iter().filter(|r| !known(r)) {
             self.note(format!("the step may give up {}, and no earlier test is called that", unknown.test));
         }
-        let now = check::inventory(self.files.as_ref(), tree, runner)?;
+        let now = self.inventories.of(self.files.as_ref(), tree, runner)?;
         Ok(self.counted(state)?.given_up(&now, &instruction.retires))
     }
 
@@ -93,7 +97,10 @@ impl Performer {
             }
             match question {
                 Action::Read { path, lines } => match self.read(tree, path) {
-                    Ok(text) => answers.push(feedback::read(&self.templates, path, &text, *lines)?),
+                    Ok(text) => {
+                        let bytes_max = self.client.info().window_tokens / READ_SHARE * TOKEN_BYTES;
+                        answers.push(feedback::read(&self.templates, path, &text, *lines, bytes_max)?);
+                    }
                     Err(error @ StoreError::Io { .. }) => return Err(error.into()),
                     Err(mistake) => problems.push(format!("{mistake}.")),
                 },
@@ -114,13 +121,17 @@ impl Performer {
             said.push(feedback::not_done(&self.templates, &problems)?);
         }
         if said.is_empty() {
-            said.push(feedback::idle(&self.templates, &instruction_of(purpose, state)?.writes)?);
+            // Files that were there before are not to be written whole.
+            let writes = &instruction_of(purpose, state)?.writes;
+            let writes = if state.origin().is_some() { &[] } else { writes.as_slice() };
+            said.push(feedback::idle(&self.templates, writes)?);
         }
         Ok(said)
     }
 
     fn read(&self, tree: &TreeId, path: &str) -> Result<String, StoreError> {
-        Ok(String::from_utf8_lossy(&self.files().read(tree, path)?).into_owned())
+        let bytes = self.files().read(tree, path)?;
+        String::from_utf8(bytes).map_err(|_| StoreError::NotText { path: path.to_owned() })
     }
 
     async fn run(&self, tree: &TreeId, command: &str, state: &RunState) -> Result<String, Trouble> {

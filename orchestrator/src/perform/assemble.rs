@@ -1,11 +1,10 @@
 //! Putting a prompt together. It is journaled as fragments, so that every later turn, every resume and
 //! `edvac context` sees the very same text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use edvac_agents::roles::planner::PlanRules;
-use edvac_agents::roles::worker::FileView;
-use edvac_agents::roles::{packages, planner, repairer, reviewer, summariser, worker, writer};
+use edvac_agents::roles::{guide, packages, planner, repairer, reviewer, summariser, worker, writer};
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::index::pack;
@@ -21,6 +20,8 @@ use crate::dependencies::manifest_of;
 const BEFORE_WORDS: usize = 60;
 /// The listing's share of the window.
 const LISTING_SHARE: usize = 12;
+/// The share of what the project says to those who work on it.
+const GUIDE_SHARE: usize = 10;
 /// The share of all retrieved pieces.
 const RETRIEVED_SHARE: usize = 10;
 /// The share of a transcript that is summed up.
@@ -34,10 +35,7 @@ impl Performer {
     pub(super) async fn assemble(&self, purpose: Purpose, state: &RunState) -> Result<Event, Trouble> {
         let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
         let mut fragments = match purpose {
-            Purpose::Plan => {
-                let rules = self.plan_rules(state);
-                planner::fragments(&start.task, &rules, &self.templates, &self.counter())?
-            }
+            Purpose::Plan => self.planner_fragments(state, start).await?,
             Purpose::Replan { instruction, .. } => self.replanner_fragments(instruction, state, start)?,
             Purpose::Work { attempt, .. } => self.worker_fragments(purpose, attempt, state, start).await?,
             Purpose::Repair { .. } => self.repairer_fragments(purpose, state)?,
@@ -45,6 +43,14 @@ impl Performer {
             Purpose::Review { .. } => self.reviewer_fragments(purpose, state, start)?,
         };
         self.tell_of_packages(purpose, state, &mut fragments)?;
+        match purpose {
+            Purpose::Plan | Purpose::Replan { .. } => fragments.extend(self.guides(&[], state)?),
+            Purpose::Work { .. } => {
+                let Instruction { reads, writes, .. } = instruction_of(purpose, state)?;
+                fragments.extend(self.guides(&[reads.as_slice(), writes].concat(), state)?);
+            }
+            _ => {}
+        }
         Ok(Event::Assembled { purpose, fitted: self.fit(fragments, start)? })
     }
 
@@ -72,16 +78,32 @@ impl Performer {
     }
 
     fn fit(&self, fragments: Vec<Fragment>, start: &Start) -> Result<Fitted, Trouble> {
-        let window_tokens = start.model.window_tokens;
-        let budget = ContextBudget {
-            window_tokens,
-            reply_tokens: start.limits.reply_tokens_max as usize,
-            caps: BTreeMap::from([
-                (FragmentKind::Listing, window_tokens / LISTING_SHARE),
-                (FragmentKind::Retrieved, window_tokens / RETRIEVED_SHARE),
-            ]),
-        };
-        Ok(budget.fit(fragments, &self.counter())?)
+        let mut fitted = budget(start).fit(fragments, &self.counter())?;
+        // The nearest guide has the first claim on the room, and the root's, which all steps share, is read first.
+        fitted.fragments.sort_by_key(|f| {
+            let depth = if f.kind == FragmentKind::Guide { guide::depth(&f.source) } else { 0 };
+            (f.kind, depth)
+        });
+        Ok(fitted)
+    }
+
+    /// What the planner is told; of a project that is there already, also its files, what it says of itself, and what in it
+    /// the task may be about.
+    async fn planner_fragments(&self, state: &RunState, start: &Start) -> Result<Vec<Fragment>, Trouble> {
+        let counter = self.counter();
+        let rules = self.plan_rules(state);
+        let mut fragments = planner::fragments(&start.task, &rules, &self.templates, &counter)?;
+        if start.origin.is_some() {
+            let tree = tree_of(state)?;
+            let readme = self.readme(&tree)?;
+            let hits = self.search(&tree, &start.task, HITS_MAX, &self.shown_anyway(&tree)?).await?;
+            let relevant: Vec<_> = hits.iter().map(|hit| hit.path.clone()).collect();
+            let listing = self.listing(state, start, &relevant)?;
+            fragments.push(worker::listing(&listing, &self.templates, &counter)?);
+            fragments.extend(readme);
+            fragments.extend(pack(&hits, start.model.window_tokens / RETRIEVED_SHARE, &counter));
+        }
+        Ok(fragments)
     }
 
     fn replanner_fragments(
@@ -93,7 +115,7 @@ impl Performer {
         let program = program_of(state)?;
         let done: Vec<_> =
             program.instructions.iter().filter(|i| state.settled.contains_key(&i.id)).collect();
-        let listing = self.listing(state, start)?;
+        let listing = self.listing(state, start, &[])?;
         let reason =
             state.answer.as_ref().filter(|a| a.instruction == asks).map_or("", |a| a.reason.as_str());
         let view = planner::AgainView { program, done: &done, listing: &listing, reason };
@@ -104,7 +126,8 @@ impl Performer {
     /// The domain's rules, with what the task settles itself.
     pub(super) fn plan_rules(&self, state: &RunState) -> PlanRules {
         let task = state.start.as_ref().map_or("", |start| start.task.as_str());
-        self.domain.plan_rules(self.client.info().window_tokens).with(planner::given(task))
+        let rules = self.domain.plan_rules(self.client.info().window_tokens).with(planner::given(task));
+        on_existing(rules, state)
     }
 
     /// The domain's rules, with no more steps than the instruction allows that asks for them.
@@ -118,14 +141,15 @@ impl Performer {
             Some(Control::Replan { steps_max }) => rules.steps_max.min(*steps_max as usize),
             _ => rules.steps_max,
         };
-        PlanRules { steps_max, ..rules }
+        on_existing(PlanRules { steps_max, ..rules }, state)
     }
 
     /// The files of the last tree, within their share of the window.
-    fn listing(&self, state: &RunState, start: &Start) -> Result<String, Trouble> {
+    fn listing(&self, state: &RunState, start: &Start, relevant: &[String]) -> Result<String, Trouble> {
         // A little less than the cap, for the words around it.
         let tokens_max = (start.model.window_tokens / LISTING_SHARE).saturating_sub(32);
-        Ok(listing(self.files.as_ref(), &tree_of(state)?, &touched(state), tokens_max, &self.counter())?)
+        let (tree, touched) = (tree_of(state)?, touched(state));
+        Ok(listing(self.files.as_ref(), &tree, &touched, relevant, tokens_max, &self.counter())?)
     }
 
     async fn worker_fragments(
@@ -143,14 +167,13 @@ impl Performer {
         let tree = tree_of(state)?;
         let counter = self.counter();
         let window = start.model.window_tokens;
-        let files = self.files_shown(instruction, &tree)?;
-        let retrieved = {
-            let shown: Vec<_> = files.iter().map(|f| f.path.clone()).collect();
-            let query = format!("{} {}", instruction.title, instruction.text);
-            let hits = self.search(&tree, &query, HITS_MAX, &shown).await?;
-            pack(&hits, window / RETRIEVED_SHARE, &counter)
-        };
-        let listing = self.listing(state, start)?;
+        let own: Vec<_> = instruction.reads.iter().chain(&instruction.writes).cloned().collect();
+        let query = format!("{} {}", instruction.title, instruction.text);
+        let anyway = if start.origin.is_some() { self.shown_anyway(&tree)? } else { Vec::new() };
+        let hits = self.search(&tree, &query, HITS_MAX, &[own.as_slice(), &anyway].concat()).await?;
+        let retrieved = pack(&hits, window / RETRIEVED_SHARE, &counter);
+        let relevant: Vec<_> = own.iter().cloned().chain(hits.into_iter().map(|hit| hit.path)).collect();
+        let listing = self.listing(state, start, &relevant)?;
         let view = worker::WorkerView {
             task: &start.task,
             program,
@@ -160,11 +183,19 @@ impl Performer {
             can_run: self.sandbox.is_ok() && self.domain.runs_commands(),
             tests_run_by: self.domain.tests_run_by(&program.language),
             listing: &listing,
-            files: &files,
+            files: &[],
+            existing: start.origin.is_some(),
             retrieved: &retrieved,
             summary: state.work.as_ref().and_then(|w| w.summary.as_deref()),
         };
-        Ok(worker::fragments(&view, &self.templates, &counter)?)
+        // Files have what the rest leaves: what goes before them is what a worker cannot do without.
+        let rest = worker::fragments(&view, &self.templates, &counter)?;
+        let rest: usize = rest.iter().map(|fragment| fragment.tokens).sum();
+        let guides: usize = self.guides(&own, state)?.iter().map(|fragment| fragment.tokens).sum();
+        let taken = rest + guides.min(window / GUIDE_SHARE);
+        let room = budget(start).available().saturating_sub(taken);
+        let files = self.files_shown(instruction, &tree, room).await?;
+        Ok(worker::fragments(&worker::WorkerView { files: &files, ..view }, &self.templates, &counter)?)
     }
 
     fn writer_fragments(
@@ -210,25 +241,6 @@ impl Performer {
             grammar: self.client.info().grammar,
         };
         Ok(writer::fragments(&view, &self.templates, &self.counter())?)
-    }
-
-    /// Files the instruction reads, and those it writes that are there already.
-    fn files_shown(&self, instruction: &Instruction, tree: &TreeId) -> Result<Vec<FileView>, Trouble> {
-        let store = self.files();
-        let known = store.list(tree)?;
-        let mut seen = BTreeSet::new();
-        let mut views = Vec::new();
-        let reads = instruction.reads.iter().map(|path| (path, "the step reads it"));
-        let writes = instruction.writes.iter().map(|path| (path, "the step writes it"));
-        for (path, reason) in reads.chain(writes) {
-            if known.contains_key(path) && seen.insert(path) {
-                let bytes = store.read(tree, path)?;
-                if let Ok(text) = String::from_utf8(bytes) {
-                    views.push(FileView::whole(path.clone(), text, reason));
-                }
-            }
-        }
-        Ok(views)
     }
 
     fn repairer_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
@@ -284,8 +296,32 @@ impl Performer {
     }
 }
 
+/// The window of the run's model, and who may have how much of it.
+fn budget(start: &Start) -> ContextBudget {
+    let window_tokens = start.model.window_tokens;
+    ContextBudget {
+        window_tokens,
+        reply_tokens: start.limits.reply_tokens_max as usize,
+        caps: BTreeMap::from([
+            (FragmentKind::Guide, window_tokens / GUIDE_SHARE),
+            (FragmentKind::Listing, window_tokens / LISTING_SHARE),
+            (FragmentKind::Retrieved, window_tokens / RETRIEVED_SHARE),
+        ]),
+    }
+}
+
+/// Rules for planning changes of what was there, where anything was.
+fn on_existing(rules: PlanRules, state: &RunState) -> PlanRules {
+    let Some(survey) = &state.survey else { return rules };
+    let tests = survey.standing().map_or(String::new(), |standing| format!("Its tests: {standing}."));
+    let known = [survey.language.clone()].into_iter().filter(|language| !language.is_empty());
+    let languages: Vec<_> = known.collect();
+    let languages = if languages.is_empty() { rules.languages.clone() } else { languages };
+    PlanRules { languages, existing: Some(planner::Existing { tests }), ..rules }
+}
+
 /// The tree that the next prompt speaks of: of the work in progress, or the last committed one.
-fn tree_of(state: &RunState) -> Result<TreeId, Trouble> {
+pub(super) fn tree_of(state: &RunState) -> Result<TreeId, Trouble> {
     let work = state.work.as_ref().map(|w| w.tree.clone());
     work.or_else(|| state.tree.clone()).ok_or(Trouble::Misfit("there is no tree"))
 }

@@ -113,15 +113,27 @@ impl Performer {
         let mut writes = instruction.writes.clone();
         let mut edits = false;
         let mut reads = Vec::new();
+        let mut long = Vec::new();
         if let Some(work) = &state.work {
             let store = self.files();
             let present = store.list(&work.tree)?;
             (writes, each) = writes.into_iter().partition(|path| present.contains_key(path));
             // Tests of other steps are not its business: what it may change of them, it says as a repair.
             let others = |path: &String| path::is_test(path) && !instruction.writes.contains(path);
+            // Of many files, only the step's own are looked into.
+            let is_many = present.len() > FILES_MAX;
+            let looked_into = |path: &String| !is_many || instruction.writes.contains(path);
+            edits |= state.origin().is_some();
             for path in present.into_keys() {
+                if !looked_into(&path) {
+                    reads.push(path);
+                    continue;
+                }
                 let lines = store.read(&work.tree, &path)?.split(|byte| *byte == b'\n').count() - 1;
                 edits |= lines > REWRITTEN_LINES_MAX;
+                if lines > REWRITTEN_LINES_MAX {
+                    long.push(path.clone());
+                }
                 if lines <= REWRITTEN_LINES_MAX
                     && !others(&path)
                     && !writes.contains(&path)
@@ -135,6 +147,10 @@ impl Performer {
         let chapter = self.chapter(instruction, state)?;
         if edits || chapter.is_some() {
             writes.retain(|path| instruction.writes.contains(path));
+        }
+        if state.origin().is_some() {
+            // A file that was there is changed where it has to be.
+            writes.retain(|path| long.iter().all(|other| other != path));
         }
         if instruction.section().is_some() {
             // It comes behind what is there, once.

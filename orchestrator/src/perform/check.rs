@@ -1,11 +1,13 @@
 //! Executing checks, and saying what they found.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use edvac_agents::roles::feedback;
 use edvac_agents::roles::reviewer::{GivenUp, Opinion};
 use edvac_memory::ids::{RequirementId, TreeId};
 use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::store::StoreError;
 use edvac_memory::verdict::{CheckReport, TestOutcome};
 
 use super::{Performer, Trouble, instruction_of, program_of};
@@ -14,6 +16,7 @@ use crate::check::{Counted, Ground, run_check, with_history};
 use crate::control::{Event, Purpose, RunState};
 use crate::dependencies::Supply;
 use crate::ledger::{describe, shows};
+use crate::survey::{Before, Survey};
 
 impl Performer {
     pub(super) async fn check(
@@ -55,7 +58,8 @@ impl Performer {
         let runner = self.domain.runner(&program_of(state)?.language);
         let nothing = BTreeMap::new();
         let failing = state.work.as_ref().map_or(&nothing, |work| &work.failing);
-        let counted = Counted::of(&state.inventory, failing, self.files.as_ref(), runner)?;
+        let counted = Counted::of(&state.inventory, failing, &self.inventories, self.files.as_ref(), runner)?;
+        let counted = Counted { before: before(state), ..counted };
         Ok(match &state.work {
             Some(work) => counted.without(work.review.agreed.iter().map(|r| &r.test)),
             None => counted,
@@ -73,13 +77,39 @@ impl Performer {
             }
         }
         let retired = state.settled.values().flat_map(|settled| &settled.retired).map(|r| &r.test);
-        let counted = Counted { committed: state.inventory.clone(), ..Counted::default() }.without(retired);
+        let counted =
+            Counted { committed: state.inventory.clone(), before: before(state), ..Counted::default() };
+        let counted = counted.without(retired);
         let supply = self.supply(tree, state).await?;
         let mut reports = self.run_all(&checks, tree, &program.language, &counted, &supply).await?;
         for report in &mut reports {
             with_history(report, state.settled.values().flat_map(|settled| &settled.reports));
         }
         Ok(Event::FinalChecked { reports })
+    }
+
+    /// What checks of a tree stand on.
+    pub(super) fn ground<'a>(
+        &'a self,
+        tree: &'a TreeId,
+        language: &'a str,
+        counted: &'a Counted,
+        supply: &'a Supply,
+        export: &'a (dyn Fn(&Path) -> Result<(), StoreError> + Send + Sync),
+    ) -> Result<Ground<'a>, Trouble> {
+        std::fs::create_dir_all(&self.scratch).map_err(|e| Trouble::System(e.to_string()))?;
+        Ok(Ground {
+            store: self.files.as_ref(),
+            tree,
+            language,
+            sandbox: self.sandbox.as_ref().map(AsRef::as_ref),
+            export,
+            scratch: &self.scratch,
+            counted,
+            inventories: &self.inventories,
+            supply,
+            domain: &self.domain,
+        })
     }
 
     pub(super) async fn run_all(
@@ -90,19 +120,8 @@ impl Performer {
         counted: &Counted,
         supply: &Supply,
     ) -> Result<Vec<CheckReport>, Trouble> {
-        std::fs::create_dir_all(&self.scratch).map_err(|e| Trouble::System(e.to_string()))?;
-        let export = |dir: &std::path::Path| self.files().export(tree, dir);
-        let ground = Ground {
-            store: self.files.as_ref(),
-            tree,
-            language,
-            sandbox: self.sandbox.as_ref().map(AsRef::as_ref),
-            export: &export,
-            scratch: &self.scratch,
-            counted,
-            supply,
-            domain: &self.domain,
-        };
+        let export = |dir: &Path| self.files().export(tree, dir);
+        let ground = self.ground(tree, language, counted, supply, &export)?;
         let mut reports = Vec::with_capacity(checks.len());
         for check in checks {
             let _running = self.running.lock().await;
@@ -111,6 +130,11 @@ impl Performer {
         }
         Ok(reports)
     }
+}
+
+/// What was so before anybody worked on the project.
+pub(super) fn before(state: &RunState) -> Before {
+    state.survey.as_ref().map(Survey::before).unwrap_or_default()
 }
 
 fn given_up(state: &RunState) -> Vec<GivenUp> {

@@ -1,10 +1,9 @@
 //! Making an instruction's tree a commit that says where it is from.
 
 use edvac_memory::ids::{CommitId, InstructionId, TreeId};
-use edvac_memory::store::{CommitParts, FileStore, StoreError};
+use edvac_memory::store::CommitParts;
 
 use super::{Performer, Trouble, program_of};
-use crate::check::inventory;
 use crate::control::budget::Cap;
 use crate::control::event::Settlement;
 use crate::control::{Event, RunState};
@@ -32,7 +31,7 @@ impl Performer {
         let commit = self.files().commit(&commit_parts(parts, state)?)?;
         let needs = self.needs(parts.tree, state).await?;
         let runner = self.domain.runner(&program_of(state)?.language);
-        let inventory = inventory(self.files.as_ref(), parts.tree, runner)?;
+        let inventory = self.inventories.of(self.files.as_ref(), parts.tree, runner)?.as_ref().clone();
         Ok(Event::Committed {
             instruction: parts.instruction,
             settlement: parts.settlement,

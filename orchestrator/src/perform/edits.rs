@@ -12,6 +12,9 @@ use super::Files;
 use crate::check;
 use crate::control::RunState;
 
+/// Lines up to which a file may be written again with less in it.
+const REWRITTEN_LINES_MAX: usize = 120;
+
 /// What came of a reply's edits.
 pub(crate) struct Edited {
     /// The tree after them.
@@ -52,6 +55,9 @@ pub(crate) fn edited(
         return Ok(out);
     }
     out.refused = edits.iter().filter_map(|edit| left_out(files, base, edit)).collect();
+    if state.origin().is_some() {
+        out.refused.extend(edits.iter().filter_map(|edit| lost(files, base, edit)));
+    }
     if !out.refused.is_empty() {
         return Ok(out);
     }
@@ -79,6 +85,20 @@ fn left_out(files: &Files, base: &TreeId, edit: &Edit) -> Option<String> {
     let before = files.read(base, path).unwrap_or_default();
     let (_, line) = check::elided(path, text, &String::from_utf8_lossy(&before))?;
     Some(format!("{path} leaves code out ({line}). Write all of the code; nothing is put in its place."))
+}
+
+/// What is said of a file that was there before, is long, and is written again without most of it: whoever was shown a part of
+/// it wrote that part.
+fn lost(files: &Files, base: &TreeId, edit: &Edit) -> Option<String> {
+    let Edit::Write { path, content } = edit else { return None };
+    let before = files.read(base, path).ok()?;
+    let (before, after) = (String::from_utf8_lossy(&before).lines().count(), content.lines().count());
+    (before > REWRITTEN_LINES_MAX && after * 2 < before).then(|| {
+        format!(
+            "{path} has {before} lines, and `@@ write` would leave {after} of them. Change the lines that have to change \
+             with `@@ edit`."
+        )
+    })
 }
 
 /// Puts right in the changed files what has one right answer, and says so.

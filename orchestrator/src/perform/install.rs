@@ -12,7 +12,11 @@ use crate::sandbox::Level;
 impl Performer {
     /// What a tree asks for that is not there by itself.
     pub(super) async fn needs(&self, tree: &TreeId, state: &RunState) -> Result<Option<Needs>, Trouble> {
-        let language = &program_of(state)?.language;
+        self.needs_of(&program_of(state)?.language, tree).await
+    }
+
+    /// The same for a language.
+    pub(super) async fn needs_of(&self, language: &str, tree: &TreeId) -> Result<Option<Needs>, Trouble> {
         let sandbox = self.sandbox.as_ref().ok().map(AsRef::as_ref);
         let (runner, allowed) = (self.domain.runner(language), self.domain.packages(language));
         let needs = self.there.needs(runner, allowed, self.files.as_ref(), tree, sandbox, &self.scratch);
@@ -36,7 +40,17 @@ impl Performer {
 
     /// What commands on a tree have of what it asks for. Only what this run installed counts, whatever lies on the shelf.
     pub(super) async fn supply(&self, tree: &TreeId, state: &RunState) -> Result<Supply, Trouble> {
-        let Some(needs) = self.needs(tree, state).await? else { return Ok(Supply::default()) };
+        self.supply_of(&program_of(state)?.language, tree, state).await
+    }
+
+    /// The same for a language.
+    pub(super) async fn supply_of(
+        &self,
+        language: &str,
+        tree: &TreeId,
+        state: &RunState,
+    ) -> Result<Supply, Trouble> {
+        let Some(needs) = self.needs_of(language, tree).await? else { return Ok(Supply::default()) };
         let known = state.installs.get(&needs.digest);
         let stock = known.filter(|install| install.fault.is_none()).and_then(|_| self.shelf.find(&needs));
         let stock = stock.map(|(stock, _)| stock);

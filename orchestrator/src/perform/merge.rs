@@ -3,6 +3,7 @@
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::store::{Merge, StoreError};
 
+use super::check::before;
 use super::{Files, Performer, Trouble, locked, program_of};
 use crate::check::Counted;
 use crate::control::event::{Clash, Conflict, Ended};
@@ -67,7 +68,8 @@ impl Performer {
         let language = program_of(state)?.language.as_str();
         let instruction =
             state.instruction(id).ok_or(Trouble::Misfit("the program has no such instruction"))?;
-        let counted = Counted { committed: state.inventory.clone(), ..Counted::default() };
+        let committed = state.inventory.clone();
+        let counted = Counted { committed, before: before(state), ..Counted::default() };
         let supply = self.supply(tree, state).await?;
         let reports = self.run_all(&instruction.checks, tree, language, &counted, &supply).await?;
         Ok(Event::MergeChecked { instruction: id, reports })

@@ -9,6 +9,8 @@ pub(crate) mod commit;
 pub(crate) mod edits;
 mod install;
 pub(crate) mod merge;
+mod shown;
+mod survey;
 mod weigh;
 mod written;
 
@@ -25,6 +27,7 @@ use edvac_memory::journal::JournalError;
 use edvac_memory::program::{Instruction, Program};
 use edvac_memory::store::{FileStore, StoreError};
 
+use crate::check::Inventories;
 use crate::control::state::Work;
 use crate::control::{Effect, Event, Purpose, RunState, StopReason};
 use crate::dependencies::{Shelf, There};
@@ -113,6 +116,8 @@ pub struct Performer {
     pub domain: Arc<Domain>,
     /// Where code runs; the reason why it cannot, otherwise.
     pub sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    /// The tests of the last few trees.
+    pub inventories: Inventories,
     /// Packages that were installed, by this run or another.
     pub shelf: Shelf,
     /// Packages that need not be.
@@ -133,6 +138,7 @@ impl Performer {
     /// Performs `effect`. Performing it again gives the same result, or one that is as good.
     pub async fn perform(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
         match effect {
+            Effect::Survey { tree, .. } => self.survey(tree, state).await,
             Effect::Assemble { purpose } => self.assemble(*purpose, state).await,
             Effect::Call { purpose, turn, .. } => self.call(*purpose, *turn, state).await,
             Effect::RefusePlan { problems, .. } => {
@@ -195,6 +201,19 @@ impl Performer {
         let _asking = self.asking.lock().await;
         self.index.sync(self.files.as_ref(), tree).await?;
         self.index.search(query, hits_max, exclude).await
+    }
+
+    /// The best pieces of one file of it.
+    async fn search_in(
+        &self,
+        tree: &TreeId,
+        path: &str,
+        query: &str,
+        hits_max: usize,
+    ) -> Result<Vec<Hit>, IndexError> {
+        let _asking = self.asking.lock().await;
+        self.index.sync(self.files.as_ref(), tree).await?;
+        self.index.search_in(path, query, hits_max).await
     }
 
     fn counter(&self) -> Counter {

@@ -1,13 +1,15 @@
 //! Putting a draft right where there is one right answer.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_agents::roles::planner::{Given, PlanDraft, StepDraft};
 use edvac_memory::ids::RequirementId;
 use edvac_memory::store::path::file_name;
 use regex::{NoExpand, Regex};
 use similar::TextDiff;
+
+use super::place;
 
 /// Most lines of a step that was put together of several.
 pub(super) const STEP_LINES_MAX: usize = 30;
@@ -21,8 +23,15 @@ const ALIKE_WORDS_MIN: usize = 6;
 /// earlier one, whose worker would have to write them anew, and a manifest that nobody writes.
 ///
 /// What the task names itself keeps its name, and requirements that it lists itself stay as they are.
-pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>, task: &str, given: &Given) {
-    rename_files(draft, language, task);
+pub(super) fn tidy(
+    draft: &mut PlanDraft,
+    language: &str,
+    manifest: Option<&str>,
+    task: &str,
+    given: &Given,
+    there: Option<&BTreeSet<String>>,
+) {
+    name_files(draft, language, task, there);
     if given.requirements.is_empty() {
         merge_alike(draft);
     } else {
@@ -30,17 +39,31 @@ pub(super) fn tidy(draft: &mut PlanDraft, language: &str, manifest: Option<&str>
     }
     join_steps(draft);
     write_given(draft, &given.files);
-    drop_reads(draft);
-    if let Some(name) = manifest {
+    drop_reads(draft, there);
+    // A project that is there has one, or does without.
+    if let Some(name) = manifest.filter(|_| there.is_none()) {
         begin_with(draft, name);
     }
 }
 
 /// The same for steps that follow others: requirements and manifest are settled.
-pub(super) fn tidy_steps(draft: &mut PlanDraft, language: &str, task: &str) {
-    rename_files(draft, language, task);
+pub(super) fn tidy_steps(
+    draft: &mut PlanDraft,
+    language: &str,
+    task: &str,
+    there: Option<&BTreeSet<String>>,
+) {
+    name_files(draft, language, task, there);
     join_steps(draft);
-    drop_reads(draft);
+    drop_reads(draft, there);
+}
+
+fn name_files(draft: &mut PlanDraft, language: &str, task: &str, there: Option<&BTreeSet<String>>) {
+    match there {
+        // A project that is there has names of its own.
+        Some(there) => place::place(draft, there),
+        None => rename_files(draft, language, task),
+    }
 }
 
 fn rename_files(draft: &mut PlanDraft, language: &str, task: &str) {
@@ -79,12 +102,15 @@ fn drop_tests(draft: &mut PlanDraft) {
     }
 }
 
-/// A file that only a later step writes is not there to be read.
-fn drop_reads(draft: &mut PlanDraft) {
+/// A file that only a later step writes is not there to be read, unless it was there before.
+fn drop_reads(draft: &mut PlanDraft, there: Option<&BTreeSet<String>>) {
     let writes: Vec<Vec<String>> = draft.steps.iter().map(|step| step.writes.clone()).collect();
     for (at, step) in draft.steps.iter_mut().enumerate() {
         let is_written = |range: &[Vec<String>], path: &String| range.iter().any(|w| w.contains(path));
-        step.reads.retain(|path| is_written(&writes[..=at], path) || !is_written(&writes[at..], path));
+        let was_there = |path: &String| there.is_some_and(|there| there.contains(path));
+        step.reads.retain(|path| {
+            was_there(path) || is_written(&writes[..=at], path) || !is_written(&writes[at..], path)
+        });
     }
 }
 
@@ -298,7 +324,7 @@ mod tests {
         };
         let first_writes = |steps: Vec<StepDraft>, manifest| {
             let mut draft = PlanDraft { steps, ..PlanDraft::default() };
-            tidy(&mut draft, "rust", manifest, "A tool.", &Given::default());
+            tidy(&mut draft, "rust", manifest, "A tool.", &Given::default(), None);
             draft.steps[0].writes.join(" ")
         };
         let manifest = Some("Cargo.toml");
@@ -360,7 +386,7 @@ mod tests {
             }],
             ..PlanDraft::default()
         };
-        tidy(&mut draft, "javascript", None, task, &given);
+        tidy(&mut draft, "javascript", None, task, &given, None);
         assert_eq!(draft.steps[0].writes, ["todo-app.js"]);
         assert_eq!(draft.steps[0].text, "Write todo-app.js.\n- `add` returns nothing.");
         assert_eq!(

@@ -256,13 +256,15 @@ fn wants_pytest(path: &str, text: &str) -> bool {
         || speaks(path, "python") && (text.contains("import pytest") || text.contains("from pytest"))
 }
 
-fn speaks(path: &str, language: &str) -> bool {
+/// Whether a file is code of a language.
+pub fn speaks(path: &str, language: &str) -> bool {
     let ending = path.rsplit_once('.').map(|(_, e)| e).unwrap_or_default();
     match language {
         "python" => ending == "py",
         "javascript" => matches!(ending, "js" | "mjs" | "cjs" | "ts" | "mts" | "cts"),
         "rust" => ending == "rs",
-        _ => ending == "go",
+        "go" => ending == "go",
+        _ => false,
     }
 }
 

@@ -132,7 +132,10 @@ def modules():
 
 
 def suite_of(path):
-    sys.path[:0] = [p for p in (ROOT, os.path.dirname(os.path.join(ROOT, path))) if p not in sys.path]
+    wanted = [ROOT, os.path.dirname(os.path.join(ROOT, path))]
+    if os.path.isdir(os.path.join(ROOT, "src")):
+        wanted.insert(1, os.path.join(ROOT, "src"))
+    sys.path[:0] = [p for p in wanted if p not in sys.path]
     name = path[:-3].replace(os.sep, ".")
     module = importlib.import_module(name)
     suite = unittest.defaultTestLoader.loadTestsFromModule(module)
