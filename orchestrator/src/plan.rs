@@ -48,7 +48,8 @@ pub fn program(
     }
     if !domain.runner(&language).is_empty() && !given.requirements.is_empty() {
         coverage::narrow(&mut draft, !given.steps.is_empty());
-        coverage::with_tests(&mut draft, &language);
+        let shown = planner::examples(task).into_iter().filter_map(|example| example.of).collect();
+        coverage::with_tests(&mut draft, &language, &shown);
         if limits.parallel > 1 && planner::settled(task).is_some() {
             reads::narrow(&mut draft, task);
         }

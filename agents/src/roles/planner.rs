@@ -11,6 +11,7 @@ use crate::templates::{TemplateError, Templates};
 mod examples;
 mod given;
 mod grammar;
+mod texts;
 mod understand;
 
 pub use examples::{Example, commands, examples};

@@ -168,9 +168,10 @@ fn last_named(steps: &[StepDraft], text: &str) -> Option<usize> {
     steps.iter().rposition(|step| step.writes.iter().any(|path| named(path)))
 }
 
-/// Lets a step that writes nothing which is tested write a test of what it covers.
-pub(super) fn with_tests(draft: &mut PlanDraft, language: &str) {
-    for step in draft.steps.iter_mut().filter(|step| !step.covers.is_empty()) {
+/// Lets a step that writes nothing which is tested write a test of what it covers, where that is not `shown` otherwise.
+pub(super) fn with_tests(draft: &mut PlanDraft, language: &str, shown: &BTreeSet<RequirementId>) {
+    let is_open = |step: &&mut StepDraft| step.covers.iter().any(|id| !shown.contains(id));
+    for step in draft.steps.iter_mut().filter(is_open) {
         if !step.writes.iter().all(|path| is_text(path)) {
             continue;
         }
@@ -285,7 +286,9 @@ mod tests {
     #[test]
     fn a_text_is_tested_too() {
         let mut draft = draft(&SEVEN, vec![step(&["README.md"], &["R7"]), step(&["NOTES.md"], &[])]);
-        with_tests(&mut draft, "python");
+        with_tests(&mut draft, "python", &BTreeSet::from(["R7".into()]));
+        assert_eq!(draft.steps[0].writes, ["README.md"], "its own words are looked for in it");
+        with_tests(&mut draft, "python", &BTreeSet::new());
         assert_eq!(draft.steps[0].writes, ["README.md", "test_readme.py"]);
         assert_eq!(draft.steps[1].writes, ["NOTES.md"], "nobody asks what stands there");
     }

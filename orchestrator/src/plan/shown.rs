@@ -5,8 +5,8 @@ use edvac_memory::program::{Check, CheckKind, Instruction, Requirement};
 use edvac_memory::store::path::is_text;
 
 /// Gives each step that changes code the task's examples of what is there by then, and lets every command line of the task
-/// start. They go before the tests: nothing that a test asks matters before they hold. Where steps are carried out beside one
-/// another, only what a step writes or reads itself is there.
+/// start. They go before the tests: nothing that a test asks matters before they hold. A step that writes a text has what the
+/// task wants to read in it. Where steps are carried out beside one another, only what a step writes or reads itself is there.
 pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &[Requirement], beside: bool) {
     let commands = planner::commands(task);
     let examples = planner::examples(task);
@@ -16,16 +16,17 @@ pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &
             written = step.reads.clone();
         }
         written.extend(step.writes.iter().cloned());
-        if step.writes.iter().all(|path| is_text(path)) {
-            continue;
-        }
+        let is_of_texts = step.writes.iter().all(|path| is_text(path));
         let mut shown = Vec::new();
-        let lines = commands.iter().filter(|(file, _)| written.contains(file));
+        let lines = commands.iter().filter(|(file, _)| written.contains(file) && !is_of_texts);
         let lines: Vec<_> = lines.map(|(_, line)| line.clone()).collect();
         if !lines.is_empty() {
             shown.push(Check { kind: CheckKind::Starts { commands: lines }, covers: Vec::new() });
         }
-        for example in examples.iter().filter(|example| written.contains(&example.file)) {
+        let is_there = |file: &String| {
+            if is_text(file) { step.writes.contains(file) } else { !is_of_texts && written.contains(file) }
+        };
+        for example in examples.iter().filter(|example| is_there(&example.file)) {
             let is_known = |id: &&_| requirements.iter().any(|r| r.id == **id);
             let covers = example.of.iter().filter(is_known).cloned().collect();
             shown.push(Check { kind: example.check.clone(), covers });
@@ -40,7 +41,7 @@ pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &
 mod tests {
     use super::*;
 
-    const TASK: &str = "Files:\n- `expr.py`: the function `value`\n- `calc.py`: run as `python3 calc.py`\n- `README.md`\n\nR1: `value('1')` is `1`.\nR2: `python3 calc.py 1` prints `1`.\n";
+    const TASK: &str = "Files:\n- `expr.py`: the function `value`\n- `calc.py`: run as `python3 calc.py`\n- `README.md`\n\nR1: `value('1')` is `1`.\nR2: `python3 calc.py 1` prints `1`.\nR3: `README.md` speaks of `calc.py`.\n";
 
     #[test]
     fn a_step_is_held_against_what_is_there_by_then() {
@@ -69,7 +70,7 @@ mod tests {
             (told(&steps[1]), told(&steps[3])),
             (all.map(str::to_owned).to_vec(), all.map(str::to_owned).to_vec())
         );
-        assert_eq!(told(&steps[2]), ["Tests"]);
+        assert_eq!(told(&steps[2]), ["runs 0", "Tests"]);
         assert_eq!((told(&beside[1]).len(), told(&beside[3])), (3, vec!["runs 1".into(), "Tests".into()]));
     }
 }

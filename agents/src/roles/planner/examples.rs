@@ -9,6 +9,7 @@ use edvac_memory::store::path::{file_name, is_test};
 use regex::Regex;
 
 use super::given::{files, language_of, numbered_line};
+use super::texts;
 
 /// Most examples that are taken from a task, the first ones.
 const EXAMPLES_MAX: usize = 24;
@@ -33,14 +34,21 @@ pub struct Example {
 /// - `` `python3 a.py add 1 2` prints `3` `` of a command that runs one of the files, without words in capitals, which stand for
 ///   something else;
 /// - `` the input `a`, `b` prints `x`, `y` `` line by line, where the task names one command without arguments;
-/// - fenced lines that begin with `$ ` and run one of the files, with what they print below them.
+/// - fenced lines that begin with `$ ` and run one of the files, with what they print below them;
+/// - names in backticks that a requirement wants in a text ([`texts::shown`]).
 ///
 /// What is said in other words is not found.
 pub fn examples(task: &str) -> Vec<Example> {
     let place = Place::of(task);
+    let mut run: Vec<_> = commands(task).into_iter().map(|(file, _)| file).collect();
+    run.dedup();
     let mut found: Vec<_> = place.transcripts(task);
     for line in outside_of_fences(task) {
         let of = numbered_line(line);
+        if let Some((file, check)) = texts::shown(line, &run).filter(|_| of.is_some()) {
+            found.push(Example { of, file, check });
+            continue;
+        }
         let file = place.named(line);
         let parts: Vec<_> = line.split('`').collect();
         for at in (1..parts.len().saturating_sub(2)).step_by(2) {
