@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::control::apply::{FoldError, restored_to};
 use crate::control::{Effect, Event, Rules, RunState, decide};
 use crate::ledger::Ledger;
-use crate::perform::commit::{Parts, commit_parts};
+use crate::perform::commit::{Parts, commit_parts, tree_of_end};
 use crate::perform::edits::edited;
 use crate::perform::merge::{self, merged};
 use crate::perform::{Files, Trouble, locked};
@@ -177,6 +177,8 @@ impl Again<'_> {
             ) => {
                 let parent = parent.as_ref();
                 let parts = Parts { instruction, attempt, settlement, cut, parent, tree: &tree, time_s };
+                let tree = tree_of_end(files, &parts, state)?;
+                let parts = Parts { tree: &tree, ..parts };
                 let now = locked(files).commit(&commit_parts(&parts, state)?)?;
                 if now != *commit {
                     replayed.differ(record, format!("the commit was {commit}, and is {now} now"));

@@ -25,7 +25,7 @@ use crate::domain::{Domain, DomainError};
 use crate::driver::embedded::{DriveError, Wish, drive, fold};
 use crate::existing::{self, Existing, ExistingError};
 use crate::notice::Notices;
-use crate::perform::Performer;
+use crate::perform::{Left, Performer};
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
 use crate::sandbox::{self, NoSandbox, Refusal, Sandbox};
@@ -428,6 +428,7 @@ impl Machine {
             domain,
             sandbox,
             inventories: Inventories::default(),
+            left: Left::default(),
             shelf: Shelf::below(&self.state_dir),
             there: There::default(),
             scratch: scratch.clone(),

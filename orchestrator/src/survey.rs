@@ -73,9 +73,15 @@ impl Survey {
         let tests = || self.tests.iter().flat_map(|report| &report.tests);
         Before {
             tests: names(&mut tests()),
-            failing: names(&mut tests().filter(|t| matches!(t.outcome, Outcome::Failed | Outcome::Flaky))),
+            failing: failing(tests()),
             faults: self.faults.clone(),
             tampering: self.inventory.tampering().to_vec(),
         }
     }
+}
+
+/// The names of tests that did not pass.
+pub fn failing<'a>(tests: impl IntoIterator<Item = &'a TestOutcome>) -> BTreeSet<String> {
+    let failed = tests.into_iter().filter(|t| matches!(t.outcome, Outcome::Failed | Outcome::Flaky));
+    failed.map(|t| t.name.clone()).collect()
 }

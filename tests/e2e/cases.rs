@@ -94,6 +94,7 @@ cases! {
     control: "control",
     examples: "examples",
     hollow: "hollow",
+    left: "left",
     retired: "retired",
     red: "red",
     repaired: "repaired",

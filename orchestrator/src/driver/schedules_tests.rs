@@ -23,7 +23,7 @@ use crate::control::{Effect, Event, Rules, RunState, decide};
 use crate::dependencies::{Shelf, There};
 use crate::domain::Domain;
 use crate::notice::Notices;
-use crate::perform::{Performer, locked};
+use crate::perform::{Left, Performer, locked};
 use crate::replay::replay;
 use crate::sandbox::Refusal;
 
@@ -205,6 +205,7 @@ async fn performer(dir: &Path, client: Arc<ScriptedClient>, domain: Arc<Domain>)
         sandbox: Err(Refusal { fix: why.clone(), why }),
         shelf: Shelf::below(dir),
         inventories: Inventories::default(),
+        left: Left::default(),
         there: There::default(),
         scratch: dir.join("scratch"),
         asking: tokio::sync::Mutex::default(),

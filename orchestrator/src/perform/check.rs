@@ -29,7 +29,8 @@ impl Performer {
         let program = program_of(state)?;
         let instruction = instruction_of(purpose, state)?;
         let language = program.language.as_str();
-        let counted = self.counted(state)?.judged(&given_up(state), opinion);
+        let before = self.before(instruction, state).await?;
+        let counted = Counted { before, ..self.counted(state)? }.judged(&given_up(state), opinion);
         let supply = self.supply(tree, state).await?;
         let reports = self.run_all(&instruction.checks, tree, language, &counted, &supply).await?;
         // A step that runs no tests cannot be asked for one.
@@ -59,7 +60,6 @@ impl Performer {
         let nothing = BTreeMap::new();
         let failing = state.work.as_ref().map_or(&nothing, |work| &work.failing);
         let counted = Counted::of(&state.inventory, failing, &self.inventories, self.files.as_ref(), runner)?;
-        let counted = Counted { before: before(state), ..counted };
         Ok(match &state.work {
             Some(work) => counted.without(work.review.agreed.iter().map(|r| &r.test)),
             None => counted,
@@ -77,8 +77,11 @@ impl Performer {
             }
         }
         let retired = state.settled.values().flat_map(|settled| &settled.retired).map(|r| &r.test);
-        let counted =
-            Counted { committed: state.inventory.clone(), before: before(state), ..Counted::default() };
+        let counted = Counted {
+            committed: state.inventory.clone(),
+            before: before_the_run(state),
+            ..Counted::default()
+        };
         let counted = counted.without(retired);
         let supply = self.supply(tree, state).await?;
         let mut reports = self.run_all(&checks, tree, &program.language, &counted, &supply).await?;
@@ -133,7 +136,7 @@ impl Performer {
 }
 
 /// What was so before anybody worked on the project.
-pub(super) fn before(state: &RunState) -> Before {
+pub(super) fn before_the_run(state: &RunState) -> Before {
     state.survey.as_ref().map(Survey::before).unwrap_or_default()
 }
 

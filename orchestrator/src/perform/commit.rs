@@ -1,9 +1,11 @@
 //! Making an instruction's tree a commit that says where it is from.
 
 use edvac_memory::ids::{CommitId, InstructionId, TreeId};
-use edvac_memory::store::CommitParts;
+use edvac_memory::program::CheckKind;
+use edvac_memory::store::path::is_test;
+use edvac_memory::store::{CommitParts, Edit, FileStore, StoreError};
 
-use super::{Performer, Trouble, program_of};
+use super::{Files, Performer, Trouble, locked, program_of};
 use crate::control::budget::Cap;
 use crate::control::event::Settlement;
 use crate::control::{Event, RunState};
@@ -24,6 +26,8 @@ pub(crate) struct Parts<'a> {
 
 impl Performer {
     pub(super) async fn commit(&self, parts: &Parts<'_>, state: &RunState) -> Result<Event, Trouble> {
+        let tree = &tree_of_end(&self.files, parts, state)?;
+        let parts = &Parts { tree, ..*parts };
         let touched = match &state.tree {
             Some(before) => changed(self.files().as_ref(), before, parts.tree)?,
             None => Vec::new(),
@@ -43,6 +47,41 @@ impl Performer {
             inventory,
         })
     }
+}
+
+/// The tree that a step leaves. One that was to write tests, and ended unfinished, leaves the code as it was: nothing says that
+/// what it changed there for tests that do not pass is any better. What of its tests does not even parse it does not leave.
+pub(crate) fn tree_of_end(files: &Files, parts: &Parts<'_>, state: &RunState) -> Result<TreeId, Trouble> {
+    let instruction =
+        state.instruction(parts.instruction).ok_or(Trouble::Misfit("the program has no such instruction"))?;
+    let is_of_tests = !instruction.writes.is_empty() && instruction.writes.iter().all(|path| is_test(path));
+    let (Settlement::Unfinished, true, Some(before)) = (parts.settlement, is_of_tests, &state.tree) else {
+        return Ok(parts.tree.clone());
+    };
+    let work = state.open.get(&instruction.id).and_then(|open| open.work.as_ref()).or(state.work.as_ref());
+    let reports = work.and_then(|work| work.best.as_ref()).map(|best| best.reports.as_slice());
+    let unreadable: Vec<_> = reports
+        .unwrap_or_default()
+        .iter()
+        .filter(|report| !report.verdict.is_passed())
+        .filter_map(|report| match &report.check.kind {
+            CheckKind::Parses { path } => Some(path),
+            _ => None,
+        })
+        .collect();
+    let mut store = locked(files);
+    let there = store.list(parts.tree)?;
+    let had = store.list(before)?;
+    let mut edits = Vec::new();
+    for path in &instruction.writes {
+        if there.contains_key(path) && !unreadable.contains(&path) {
+            let content = String::from_utf8_lossy(&store.read(parts.tree, path)?).into_owned();
+            edits.push(Edit::Write { path: path.clone(), content });
+        } else if had.contains_key(path) {
+            edits.push(Edit::Delete { path: path.clone() });
+        }
+    }
+    Ok(store.apply(before, &edits)?)
 }
 
 /// What the commit is made of. The same state gives the same commit.

@@ -3,7 +3,6 @@
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::store::{Merge, StoreError};
 
-use super::check::before;
 use super::{Files, Performer, Trouble, locked, program_of};
 use crate::check::Counted;
 use crate::control::event::{Clash, Conflict, Ended};
@@ -69,7 +68,8 @@ impl Performer {
         let instruction =
             state.instruction(id).ok_or(Trouble::Misfit("the program has no such instruction"))?;
         let committed = state.inventory.clone();
-        let counted = Counted { committed, before: before(state), ..Counted::default() };
+        let before = self.before(instruction, state).await?;
+        let counted = Counted { committed, before, ..Counted::default() };
         let supply = self.supply(tree, state).await?;
         let reports = self.run_all(&instruction.checks, tree, language, &counted, &supply).await?;
         Ok(Event::MergeChecked { instruction: id, reports })

@@ -8,11 +8,14 @@ mod check;
 pub(crate) mod commit;
 pub(crate) mod edits;
 mod install;
+mod left;
 pub(crate) mod merge;
 mod shown;
 mod survey;
 mod weigh;
 mod written;
+
+pub use left::Left;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,6 +121,8 @@ pub struct Performer {
     pub sandbox: Result<Arc<dyn Sandbox>, Refusal>,
     /// The tests of the last few trees.
     pub inventories: Inventories,
+    /// What unfinished steps left failing.
+    pub left: Left,
     /// Packages that were installed, by this run or another.
     pub shelf: Shelf,
     /// Packages that need not be.
