@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use edvac_orchestrator::price::Amount;
 
@@ -62,6 +62,8 @@ pub enum Command {
     Diff(OneRun),
     /// What a run changed as mails, one for each commit, for `git am` and `git apply`
     Patch(OneRun),
+    /// A book as one file for readers: an EPUB, or a page of HTML
+    Export(Export),
     /// What was in a step's prompts, by kind, with tokens and the reason
     Context(Context),
     /// Carry a run out again from its journal alone, without a model, and compare decisions, files, commits and the ledger
@@ -128,6 +130,28 @@ pub struct Replay {
     /// Write the files that come out into this directory, which must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// `edvac export`
+#[derive(Args, Debug)]
+pub struct Export {
+    #[command(flatten)]
+    pub run: OneRun,
+    /// As what
+    #[arg(long, value_enum, default_value = "epub")]
+    pub format: BookFormat,
+    /// The file to write; named after the book when absent
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Forms of a book for readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BookFormat {
+    /// For e-readers
+    Epub,
+    /// For a browser, in one page that needs nothing else
+    Html,
 }
 
 /// `edvac init`

@@ -13,6 +13,7 @@ pub mod dependencies;
 pub mod domain;
 pub mod driver;
 pub mod existing;
+pub mod export;
 pub mod forecast;
 pub mod fork;
 pub mod guess;

@@ -7,6 +7,7 @@ mod cases;
 mod commands;
 mod crash;
 mod existing;
+mod export;
 mod home;
 mod install;
 #[cfg(feature = "model-tests")]

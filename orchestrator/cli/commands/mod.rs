@@ -3,6 +3,7 @@
 mod bench;
 mod configure;
 mod doctor;
+mod export;
 mod forecast;
 mod inspect;
 mod kv;
@@ -61,6 +62,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Logs(one) => inspect::logs(&config, &one).await,
         Command::Diff(one) => inspect::diff(&config, &one).await,
         Command::Patch(one) => inspect::patch(&config, &one).await,
+        Command::Export(args) => export::export(&config, &args).await,
         Command::Context(args) => inspect::context(&config, &args).await,
         Command::Models(models) => models::models(&config, models).await,
         Command::Kv(command) => kv::kv(&config, command).await,
