@@ -10,6 +10,7 @@ use crate::control::budget::Cap;
 use crate::control::event::{Clash, Conflict, EXIT_LIMIT, Settlement, StopReason};
 use crate::control::review::Retired;
 use crate::control::state::{RunState, Totals};
+use crate::control::stuck::Stuck;
 use crate::dependencies::Package;
 use crate::ledger::{Ledger, Standing, describe};
 use crate::price::amount;
@@ -89,6 +90,9 @@ pub struct InstructionLine {
     pub attempts: u32,
     /// Its commit.
     pub commit: Option<String>,
+    /// Attempts that were stopped before their turns were used up, and what for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
     /// Why it was carried out once more, where others were carried out beside it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
@@ -135,6 +139,7 @@ impl Report {
                         cut: settled.and_then(|s| s.cut),
                         attempts: settled.map_or(0, |s| s.attempts),
                         commit: settled.map(|s| s.commit.to_string()),
+                        stopped: settled.map(|s| stopped_lines(&s.stopped)).unwrap_or_default(),
                         conflicts: settled.map(|s| s.conflicts.clone()).unwrap_or_default(),
                         undeclared: settled.map(|s| s.undeclared.clone()).unwrap_or_default(),
                     }
@@ -332,6 +337,9 @@ impl Report {
                 paths => format!("; it also changed {}", paths.join(", ")),
             };
             let _ = writeln!(out, "{}. {}: {word}{tries}{cut}{commit}{beside}{again}", step.id, step.title);
+            for line in &step.stopped {
+                let _ = writeln!(out, "   - {line}");
+            }
         }
     }
 
@@ -391,6 +399,11 @@ fn go_on(state: &RunState) -> Option<String> {
         matches!(&state.stopped, Some(why) if why.resumable() && !matches!(why, StopReason::Approval { .. }));
     let plain = || state.start.as_ref().map(|start| format!("edvac resume {}", start.run));
     raise::command(state).or_else(|| plain().filter(|_| is_stopped && !state.is_over()))
+}
+
+/// What attempts were stopped for, a line each.
+fn stopped_lines(stopped: &[(u32, Stuck)]) -> Vec<String> {
+    stopped.iter().map(|(attempt, stuck)| format!("attempt {attempt} was stopped: {stuck}")).collect()
 }
 
 /// Why a step was carried out once more, as one line.

@@ -187,6 +187,11 @@ pub fn idle(templates: &Templates, writes: &[String]) -> Text {
     templates.render("prompts/feedback/idle.md", &json!({ "writes": writes }))
 }
 
+/// So many replies in a row changed no file. `writes` are the step's.
+pub fn unchanged(templates: &Templates, replies: usize, writes: &[String]) -> Text {
+    templates.render("prompts/feedback/unchanged.md", &json!({ "replies": replies, "writes": writes }))
+}
+
 /// A plan that cannot be used, one sentence for each thing that is wrong.
 pub fn plan_refused(templates: &Templates, problems: &[String]) -> Text {
     templates.render("prompts/feedback/plan_refused.md", &json!({ "problems": first_problems(problems) }))

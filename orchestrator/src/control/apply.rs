@@ -11,11 +11,12 @@ use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 use crate::check::integrity::Inventory;
 use crate::control::budget::{Tariff, Used};
 use crate::control::effect::Purpose;
-use crate::control::event::{Event, StopReason};
+use crate::control::event::{Event, Settlement, StopReason};
 use crate::control::review::{Retired, Review};
 use crate::control::state::{
     Answer, Best, Conversation, Ending, Install, Repair, RunState, Settled, Start, Totals, Turn, Work,
 };
+use crate::control::stuck::{self, Stuck};
 use crate::dependencies::Package;
 
 /// Why a journal cannot be folded.
@@ -210,8 +211,8 @@ impl RunState {
             }
             Event::Committed { instruction, settlement, cut, commit, tree, touched, needs, inventory } => {
                 self.needs.clone_from(needs);
-                let Conclusion { attempts, reports, rewritten, retired } =
-                    self.work.take().map(Work::conclude).unwrap_or_default();
+                let Conclusion { attempts, reports, rewritten, retired, stopped } =
+                    self.work.take().map(|work| work.conclude(*settlement)).unwrap_or_default();
                 let (settlement, cut, touched) = (*settlement, *cut, touched.clone());
                 let (commit, tree) = (commit.clone(), tree.clone());
                 let settled = Settled {
@@ -224,6 +225,7 @@ impl RunState {
                     reports,
                     rewritten,
                     retired,
+                    stopped,
                     conflicts: Vec::new(),
                     undeclared: Vec::new(),
                 };
@@ -366,6 +368,7 @@ impl RunState {
                 let work = self.work.get_or_insert_with(new);
                 // The next candidate is told nothing of this one.
                 if is_candidate && attempt > work.attempt {
+                    work.stopped_for();
                     work.begin_anew(base);
                 }
                 work.talk = Conversation { context: Some(fitted.clone()), turns: Vec::new() };
@@ -430,6 +433,7 @@ impl Turn {
             usage: reply.usage,
             acted: false,
             refused: false,
+            changed: false,
             checked: false,
             answer: None,
             answer_tokens: 0,
@@ -444,6 +448,7 @@ struct Conclusion {
     reports: Vec<CheckReport>,
     rewritten: BTreeSet<String>,
     retired: Vec<Retired>,
+    stopped: Vec<(u32, Stuck)>,
 }
 
 impl Work {
@@ -474,19 +479,24 @@ impl Work {
             review: Review::default(),
             summing: None,
             best: None,
+            stopped: Vec::new(),
             began,
             used: Used::default(),
         }
     }
 
-    fn conclude(self) -> Conclusion {
-        let attempts = self.attempt;
+    fn conclude(mut self, settlement: Settlement) -> Conclusion {
+        if settlement == Settlement::Unfinished {
+            self.stopped_for();
+        }
+        let (attempts, stopped) = (self.attempt, self.stopped);
         match self.best {
             Some(Best { reports, rewritten, retired, .. }) => {
-                Conclusion { attempts, reports, rewritten, retired }
+                Conclusion { attempts, reports, rewritten, retired, stopped }
             }
             None => Conclusion {
                 attempts,
+                stopped,
                 reports: self.reports,
                 rewritten: self.rewritten,
                 retired: self.review.agreed,
@@ -500,11 +510,18 @@ impl Work {
         self.summary = Some(summary.to_owned());
         self.summing = None;
         self.overflowed = false;
+        self.stopped_for();
         self.talk = Conversation::default();
         match ending {
             Ending::Full => self.restart += 1,
             Ending::Exhausted => self.begin_anew(base.clone()),
         }
+    }
+
+    /// Notes what the attempt was stopped for, if it was.
+    fn stopped_for(&mut self) {
+        let stuck = stuck::of(&self.talk.turns).filter(|_| self.repair.is_none());
+        self.stopped.extend(stuck.map(|stuck| (self.attempt, stuck)));
     }
 
     /// The next attempt, on the tree that the step began with.
@@ -580,6 +597,7 @@ impl Work {
     }
 
     fn acted(&mut self, tree: &TreeId, refused: bool, answer: Option<&str>, answer_tokens: usize) {
+        let changed = *tree != self.tree;
         self.tree = tree.clone();
         // A repair that is answered was not checked: its reply could not be used.
         if self.repair.is_some() && answer.is_some() {
@@ -588,6 +606,7 @@ impl Work {
         if let Some(turn) = self.talk.turns.last_mut() {
             turn.acted = true;
             turn.refused = refused;
+            turn.changed = changed;
         }
         self.answered(answer, answer_tokens);
     }

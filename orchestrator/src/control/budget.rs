@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use edvac_agents::client::Usage;
 use edvac_memory::ids::{EffectKey, InstructionId};
 use edvac_memory::journal::Record;
+use edvac_memory::program::Instruction;
 use serde::{Deserialize, Serialize};
 
 use crate::control::event::{Limits, StopReason};
@@ -301,15 +302,40 @@ impl Cap {
     }
 }
 
-/// The limit whose share a step has used: of what was left when it began, as much as each of the steps left then. Without
-/// shares, a run could end in the middle of a first step that cannot be done.
-pub fn share_used(began: &Used, now: &Used, limits: &Limits, steps_left: u64) -> Option<Cap> {
+/// Shares that a step whose code is asked for alone has: it is written several times over, and all that comes after stands on it.
+const CODE_SHARES: u64 = 3;
+
+/// The shares that steps have in what is left of a limited run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Of this step.
+    pub own: u64,
+    /// Of all steps that have not ended, with it.
+    pub left: u64,
+}
+
+impl Share {
+    /// The share of a step in what is left.
+    pub fn of(state: &RunState, id: InstructionId) -> Self {
+        let all = state.program.iter().flat_map(|program| &program.instructions);
+        let shares = |i: &Instruction| if i.candidates { CODE_SHARES } else { 1 };
+        let left = || all.clone().filter(|i| !state.settled.contains_key(&i.id));
+        let own = left().find(|i| i.id == id).map_or(1, shares);
+        Self { own, left: left().map(shares).sum::<u64>().max(own) }
+    }
+}
+
+/// The limit whose share a step has used, of what was left when it began. Without shares, a run could end in the middle of a
+/// first step that cannot be done.
+pub fn share_used(began: &Used, now: &Used, limits: &Limits, share: Share) -> Option<Cap> {
     let is_used = |cap: &Cap| {
         let (began, now) = (cap.of(began), cap.of(now));
-        let share = cap.limit(limits).map(|limit| limit.saturating_sub(began) / steps_left.max(1));
-        share.is_some_and(|share| now.saturating_sub(began) >= share)
+        let of = |limit: u64| {
+            u128::from(limit.saturating_sub(began)) * u128::from(share.own) / u128::from(share.left)
+        };
+        cap.limit(limits).is_some_and(|limit| u128::from(now.saturating_sub(began)) >= of(limit))
     };
-    Cap::ALL.into_iter().find(|cap| steps_left > 1 && is_used(cap))
+    Cap::ALL.into_iter().find(|cap| share.left > share.own && is_used(cap))
 }
 
 /// Why a call may not be sent: together with what was used and with the other calls in flight it could pass a limit. Of calls

@@ -262,16 +262,19 @@ fn tokens(tokens: u64) -> Used {
 #[test]
 fn a_step_has_its_share_of_a_limited_run() {
     let limits = Limits { tokens_max: Some(10_000), calls_max: Some(100), ..Limits::default() };
-    let share = |now, steps_left| share_used(&tokens(2_000), &tokens(now), &limits, steps_left);
+    let of = |left| Share { own: 1, left };
+    let share = |now, left| share_used(&tokens(2_000), &tokens(now), &limits, of(left));
     assert_eq!(share(3_999, 4), None);
     assert_eq!(share(4_000, 4), Some(Cap::Tokens), "a quarter of the 8,000 that were left");
     assert_eq!(share(9_999, 1), None, "the last one has what is left");
-    assert_eq!(share_used(&tokens(0), &tokens(9_999), &Limits::default(), 4), None, "nothing is limited");
+    let code = |now| share_used(&tokens(2_000), &tokens(now), &limits, Share { own: 3, left: 4 });
+    assert_eq!((code(7_999), code(8_000)), (None, Some(Cap::Tokens)), "three shares of four");
+    assert_eq!(share_used(&tokens(0), &tokens(9_999), &Limits::default(), of(4)), None, "nothing is limited");
     let calls = Used { calls: 25, ..Used::default() };
-    assert_eq!(share_used(&Used::default(), &calls, &limits, 4), Some(Cap::Calls));
+    assert_eq!(share_used(&Used::default(), &calls, &limits, of(4)), Some(Cap::Calls));
     let mut work = checked_once(2, 4).work.unwrap();
     work.turns_used = 0;
-    assert_eq!(work.share_used(&tokens(9_999), &limits, 4), None, "it was not asked yet");
+    assert_eq!(work.share_used(&tokens(9_999), &limits, of(4)), None, "it was not asked yet");
 }
 
 /// A run of two steps, the first of which has used its share.

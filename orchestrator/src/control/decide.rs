@@ -9,7 +9,7 @@ use edvac_memory::ids::InstructionId;
 use edvac_memory::program::validate::validate;
 use edvac_memory::program::{Control, Instruction, Program, Requirement};
 
-use crate::control::budget::{self, Cap};
+use crate::control::budget::{self, Cap, Share};
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
 use crate::control::parallel::{last_of_several, next_of_several};
@@ -212,7 +212,7 @@ pub(super) fn next_of_work(state: &RunState, start: &Start, instruction: &Instru
         return commit(state, work, Settlement::Finished, None);
     }
     let limits = state.limits_for(work, &start.limits);
-    if let Some(cap) = work.share_used(&state.used_for(work), &limits, state.steps_left()) {
+    if let Some(cap) = work.share_used(&state.used_for(work), &limits, Share::of(state, work.instruction)) {
         return if best_is_good(work) {
             commit(state, work, Settlement::Finished, None)
         } else {

@@ -20,6 +20,7 @@ use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::Event;
 use crate::control::event::{Clash, Conflict, Limits};
+use crate::control::state::Turn;
 use crate::dependencies::{Needs, Wanted};
 use crate::ledger::Ledger;
 use crate::survey::Survey;
@@ -550,10 +551,10 @@ fn a_task_that_is_its_own_plan_asks_no_planner() {
     };
     let steps: Vec<_> = program.instructions.iter().map(told).collect();
     let expected = [
-        ("sums.py", 0, true, 0),
-        ("calc.py", 0, true, 1),
-        ("test_sums.py", 1, false, 2),
-        ("test_calc.py", 1, false, 2),
+        ("sums.py", 0, true, 1),
+        ("calc.py", 0, true, 2),
+        ("test_sums.py", 1, false, 3),
+        ("test_calc.py", 1, false, 3),
     ];
     assert_eq!(
         steps,
@@ -572,7 +573,7 @@ fn a_candidate_is_followed_by_another_that_knows_nothing_of_it() {
     state.program.get_or_insert_default().instructions = vec![step];
     let used_up = |state: &mut RunState| {
         let work = state.work.as_mut().unwrap();
-        (work.is_candidate, work.turns_used) = (true, 2);
+        (work.is_candidate, work.turns_used) = (true, 4);
     };
     used_up(&mut state);
     let purpose = Purpose::Work { instruction: id, attempt: 2, restart: 0 };
@@ -584,6 +585,17 @@ fn a_candidate_is_followed_by_another_that_knows_nothing_of_it() {
     assert_eq!(next(&state).name(), "call");
     used_up(&mut state);
     assert_eq!(next(&state).name(), "commit", "the best one is kept");
+    // Between its first reply and its last it goes on, unless the same answer comes twice.
+    let reply =
+        ModelReply { text: String::new(), finish: Finish::Stop, usage: Usage::default(), model: "m".into() };
+    let mut with = |answers: [&str; 2]| {
+        let work = state.work.as_mut().unwrap();
+        let turn = |answer: &str| Turn { acted: true, answer: Some(answer.into()), ..Turn::new(&reply) };
+        work.turns_used = 2;
+        work.talk = Conversation { context: Some(Fitted::default()), turns: answers.map(turn).to_vec() };
+        next(&state).name()
+    };
+    assert_eq!((with(["a", "b"]), with(["a", "a"])), ("call", "commit"));
 }
 
 proptest! {

@@ -11,6 +11,7 @@ pub mod event;
 pub mod parallel;
 pub mod review;
 pub mod state;
+pub mod stuck;
 
 pub use decide::{Rules, decide};
 pub use effect::{Effect, Purpose};

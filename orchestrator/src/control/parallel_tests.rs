@@ -11,7 +11,7 @@ use edvac_memory::program::{Program, Requirement};
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::budget::Cap;
+use crate::control::budget::{Cap, Share};
 use crate::control::decide::tests::{EFFECTS_MAX, World, record, started_with};
 use crate::control::event::{Clash, Settlement};
 use crate::control::{Event, Purpose, Rules, StopReason, decide};
@@ -268,8 +268,12 @@ fn a_share_does_not_depend_on_what_others_use() {
     let share = later.limits_for(&own, &later.start.as_ref().unwrap().limits);
     assert_eq!(share.wall_ms_max, Some(1_400));
     let time_alone = Limits { tokens_max: None, ..share.clone() };
-    assert_eq!(own.share_used(&later.used_for(&own), &time_alone, 7), None);
-    assert_eq!(own.share_used(&later.used_for(&own), &share, 10), Some(Cap::Tokens), "a tenth of the tokens");
+    assert_eq!(own.share_used(&later.used_for(&own), &time_alone, Share { own: 1, left: 7 }), None);
+    assert_eq!(
+        own.share_used(&later.used_for(&own), &share, Share { own: 1, left: 10 }),
+        Some(Cap::Tokens),
+        "a tenth of the tokens"
+    );
 }
 
 #[test]

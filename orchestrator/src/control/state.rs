@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
-use crate::control::budget::{Bill, Cap, Tariff, Used, share_used};
+use crate::control::budget::{Bill, Cap, Share, Tariff, Used, share_used};
 use crate::control::effect::Purpose;
 use crate::control::event::{Conflict, Limits, Settlement, StopReason};
 use crate::control::parallel::{Course, Open};
 use crate::control::review::{Retired, Review};
+use crate::control::stuck::{self, Stuck};
 use crate::dependencies::{Needs, Package};
 use crate::ledger::Ledger;
 use crate::survey::Survey;
@@ -183,6 +184,8 @@ pub struct Turn {
     pub acted: bool,
     /// Whether that left something refused or broken.
     pub refused: bool,
+    /// Whether it changed any file.
+    pub changed: bool,
     /// Whether checks were executed after it.
     pub checked: bool,
     /// What the machine said back.
@@ -244,6 +247,8 @@ pub struct Work {
     pub summing: Option<Fitted>,
     /// The best tree any attempt had.
     pub best: Option<Best>,
+    /// Attempts that were stopped, and what for.
+    pub stopped: Vec<(u32, Stuck)>,
     /// What the run had used when it began.
     pub began: Used,
     /// What it used itself; not its time, which passes for others, too.
@@ -269,8 +274,8 @@ pub struct Repair {
     pub guessed: bool,
 }
 
-/// Replies that a candidate has: it is written, and what its checks found may be put right.
-const CANDIDATE_TURNS_MAX: u32 = 2;
+/// Replies that a candidate has: it is written, and what its checks found may be put right, one thing after the other.
+const CANDIDATE_TURNS_MAX: u32 = 4;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,8 +288,8 @@ pub enum Ending {
 
 impl Work {
     /// The limit of which it has used its share, once it was asked.
-    pub fn share_used(&self, used: &Used, limits: &Limits, steps_left: u64) -> Option<Cap> {
-        share_used(&self.began, used, limits, steps_left).filter(|_| self.turns_used > 0)
+    pub fn share_used(&self, used: &Used, limits: &Limits, share: Share) -> Option<Cap> {
+        share_used(&self.began, used, limits, share).filter(|_| self.turns_used > 0)
     }
 
     /// The purpose of its present conversation.
@@ -358,6 +363,12 @@ impl Work {
         (failed && self.repairs_used < limits.repairs_max).then_some(self.repairs_used + 1)
     }
 
+    /// Whether the last two replies came to the same answer.
+    fn stands_still(&self) -> bool {
+        let answers: Vec<_> = self.talk.turns.iter().rev().take(2).map(|turn| turn.answer.as_ref()).collect();
+        matches!(answers.as_slice(), [Some(last), Some(before)] if last == before)
+    }
+
     /// Whether, and why, the conversation cannot have another turn.
     pub fn ending(&self, limits: &Limits, window_tokens: usize) -> Option<Ending> {
         if self.repair.is_some() {
@@ -369,7 +380,11 @@ impl Work {
         let turns_max =
             if self.is_candidate { CANDIDATE_TURNS_MAX.min(limits.turns_max) } else { limits.turns_max };
         let is_spent = full && (self.is_candidate || self.restart >= limits.restarts_max);
-        if self.turns_used >= turns_max || is_spent {
+        if self.turns_used >= turns_max
+            || (self.is_candidate && self.stands_still())
+            || is_spent
+            || stuck::of(&self.talk.turns).is_some()
+        {
             Some(Ending::Exhausted)
         } else if full {
             Some(Ending::Full)
@@ -417,6 +432,8 @@ pub struct Settled {
     pub rewritten: BTreeSet<String>,
     /// Tests of earlier steps that it gave up, with the reviewer's consent.
     pub retired: Vec<Retired>,
+    /// Attempts that were stopped, and what for.
+    pub stopped: Vec<(u32, Stuck)>,
     /// Why it was carried out once more, where others were carried out beside it.
     pub conflicts: Vec<Conflict>,
     /// Files that it changed and does not declare, where others were carried out beside it.

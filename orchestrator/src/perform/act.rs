@@ -11,6 +11,7 @@ use super::edits::{Edited, edited, is_last_turn};
 use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check;
 use crate::control::decide::hands_in;
+use crate::control::stuck;
 use crate::control::{Event, Purpose, RunState};
 
 /// Questions of one reply that are answered; the others are named.
@@ -34,7 +35,7 @@ impl Performer {
         self.has_room(base, understood, state)?;
         let Edited { tree, applied, refused, idle } = edited(&self.files, base, understood, repeated, state)?;
         let bytes_written = self.bytes_written(base, &tree, understood)?;
-        let said = if !refused.is_empty() {
+        let mut said = if !refused.is_empty() {
             vec![feedback::refused(&self.templates, &refused)?]
         } else if idle {
             vec![feedback::repeated(&self.templates)?]
@@ -43,6 +44,12 @@ impl Performer {
         } else {
             Vec::new()
         };
+        if let Some(count) = state.work.as_ref().and_then(|work| stuck::idle(&work.talk.turns, tree != *base))
+            && !said.is_empty()
+        {
+            let writes = &instruction_of(purpose, state)?.writes;
+            said.push(feedback::unchanged(&self.templates, count, writes)?);
+        }
         // After the last turn nobody reads an answer: what is there is checked instead.
         let answer = (!said.is_empty() && !is_last_turn(state)).then(|| feedback::join(&said));
         let answer_tokens = answer.as_deref().map_or(0, |a| self.client.count_tokens(a));

@@ -98,7 +98,7 @@ impl Performer {
             let readme = self.readme(&tree)?;
             let hits = self.search(&tree, &start.task, HITS_MAX, &self.shown_anyway(&tree)?).await?;
             let relevant: Vec<_> = hits.iter().map(|hit| hit.path.clone()).collect();
-            let listing = self.listing(state, start, &relevant)?;
+            let listing = self.listing(&tree, state, start, &relevant)?;
             fragments.push(worker::listing(&listing, &self.templates, &counter)?);
             fragments.extend(readme);
             fragments.extend(pack(&hits, start.model.window_tokens / RETRIEVED_SHARE, &counter));
@@ -115,7 +115,7 @@ impl Performer {
         let program = program_of(state)?;
         let done: Vec<_> =
             program.instructions.iter().filter(|i| state.settled.contains_key(&i.id)).collect();
-        let listing = self.listing(state, start, &[])?;
+        let listing = self.listing(&tree_of(state)?, state, start, &[])?;
         let reason =
             state.answer.as_ref().filter(|a| a.instruction == asks).map_or("", |a| a.reason.as_str());
         let view = planner::AgainView { program, done: &done, listing: &listing, reason };
@@ -145,11 +145,17 @@ impl Performer {
     }
 
     /// The files of the last tree, within their share of the window.
-    fn listing(&self, state: &RunState, start: &Start, relevant: &[String]) -> Result<String, Trouble> {
+    fn listing(
+        &self,
+        tree: &TreeId,
+        state: &RunState,
+        start: &Start,
+        relevant: &[String],
+    ) -> Result<String, Trouble> {
         // A little less than the cap, for the words around it.
         let tokens_max = (start.model.window_tokens / LISTING_SHARE).saturating_sub(32);
-        let (tree, touched) = (tree_of(state)?, touched(state));
-        Ok(listing(self.files.as_ref(), &tree, &touched, relevant, tokens_max, &self.counter())?)
+        let touched = touched(state);
+        Ok(listing(self.files.as_ref(), tree, &touched, relevant, tokens_max, &self.counter())?)
     }
 
     async fn worker_fragments(
@@ -164,7 +170,7 @@ impl Performer {
         if instruction.section().is_some() {
             return self.writer_fragments(instruction, state, start);
         }
-        let tree = tree_of(state)?;
+        let tree = tree_for(attempt, state)?;
         let counter = self.counter();
         let window = start.model.window_tokens;
         let own: Vec<_> = instruction.reads.iter().chain(&instruction.writes).cloned().collect();
@@ -173,7 +179,7 @@ impl Performer {
         let hits = self.search(&tree, &query, HITS_MAX, &[own.as_slice(), &anyway].concat()).await?;
         let retrieved = pack(&hits, window / RETRIEVED_SHARE, &counter);
         let relevant: Vec<_> = own.iter().cloned().chain(hits.into_iter().map(|hit| hit.path)).collect();
-        let listing = self.listing(state, start, &relevant)?;
+        let listing = self.listing(&tree, state, start, &relevant)?;
         let view = worker::WorkerView {
             task: &start.task,
             program,
@@ -321,9 +327,19 @@ fn on_existing(rules: PlanRules, state: &RunState) -> PlanRules {
 }
 
 /// The tree that the next prompt speaks of: of the work in progress, or the last committed one.
-pub(super) fn tree_of(state: &RunState) -> Result<TreeId, Trouble> {
+fn tree_of(state: &RunState) -> Result<TreeId, Trouble> {
     let work = state.work.as_ref().map(|w| w.tree.clone());
     work.or_else(|| state.tree.clone()).ok_or(Trouble::Misfit("there is no tree"))
+}
+
+/// The tree that the prompt of an attempt speaks of. The next candidate is told nothing of the one before it, which is still the
+/// work in progress until the prompt is there.
+fn tree_for(attempt: u32, state: &RunState) -> Result<TreeId, Trouble> {
+    let begins = state.work.as_ref().is_some_and(|work| work.is_candidate && attempt > work.attempt);
+    match &state.tree {
+        Some(committed) if begins => Ok(committed.clone()),
+        _ => tree_of(state),
+    }
 }
 
 /// Which instruction changed a file last.

@@ -299,6 +299,7 @@ mod tests {
             finish,
             usage: edvac_agents::client::Usage::default(),
             acted: true,
+            changed: false,
             refused: true,
             checked: false,
             answer: None,

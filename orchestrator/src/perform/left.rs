@@ -10,7 +10,6 @@ use edvac_memory::program::{CheckKind, Instruction};
 use edvac_memory::store::Edit;
 use edvac_memory::store::path::is_test;
 
-use super::assemble::tree_of;
 use super::check::before_the_run;
 use super::{Performer, Trouble, program_of};
 use crate::check::{Counted, tests_as_they_are};
@@ -36,7 +35,9 @@ impl Performer {
         if !is_left || !runs_tests {
             return Ok(before);
         }
-        let tree = self.without_tests_of(instruction, &tree_of(state)?)?;
+        // The last committed tree: what the step itself breaks is its own.
+        let Some(committed) = &state.tree else { return Ok(before) };
+        let tree = self.without_tests_of(instruction, committed)?;
         let left = self.fails(&tree, &before, state).await?;
         Ok(Before {
             failing: before.failing.into_iter().chain(left.failing).collect(),
