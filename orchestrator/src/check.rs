@@ -17,6 +17,7 @@ mod straight;
 mod syntax;
 mod tests_run;
 mod text;
+mod undefined;
 
 use std::path::Path;
 use std::time::Instant;

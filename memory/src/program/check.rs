@@ -52,7 +52,8 @@ pub enum CheckKind {
         output: Expected,
     },
     /// No command line ends in an error that no input excuses: a file that does not parse, a module, a name or a method that
-    /// there is not. What is printed and the exit status are not looked at.
+    /// there is not. No file calls a function that it neither defines nor imports, none whose functions others are to use is
+    /// unknown to them, and of several command lines with arguments one prints something. What is printed and the exit status are not looked at.
     Starts {
         /// For `sh`, in the project's directory, one after the other.
         commands: Vec<String>,

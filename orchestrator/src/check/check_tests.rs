@@ -58,6 +58,12 @@ async fn a_program_starts_whatever_it_is_given() {
     assert!(with("def load(:\n").await.contains("SyntaxError"));
     let waits = "kind = 'starts'\ncommands = ['python3 -c \"import sys; print(sys.stdin.read())\"']";
     assert_eq!(verdict(waits, &[]).await, "passed", "there is no input");
+    let hidden = with("def load(number):\n    return number\n\ndef other():\n    return lost(1)\n").await;
+    assert_eq!(hidden, "failed: store.py calls `lost` in line 5, and it is not defined there, nor imported");
+    let mute = "kind = 'starts'\ncommands = ['python3 main.py a', 'python3 main.py b 1']";
+    let files = [("main.py", "import sys\n\ndef main():\n    print(sys.argv)\n")];
+    let said = verdict(mute, &files).await;
+    assert!(said.starts_with("failed: none of the 2 command lines prints anything"), "{said}");
     let none = "kind = 'starts'\ncommands = ['no-such-command']";
     assert!(verdict(none, &[]).await.starts_with("no evidence"));
 }

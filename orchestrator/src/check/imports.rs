@@ -139,7 +139,7 @@ pub(super) fn with_modules(path: &str, text: &str, language: &Language) -> Optio
 }
 
 /// The name behind a dot, which is of no concern to imports.
-fn is_member(node: Node<'_>) -> bool {
+pub(super) fn is_member(node: Node<'_>) -> bool {
     node.kind() == "property_identifier"
         || node.parent().is_some_and(|p| {
             p.kind() == "attribute" && p.child_by_field_name("attribute").is_some_and(|a| a == node)

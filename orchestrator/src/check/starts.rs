@@ -2,11 +2,15 @@
 
 use std::sync::LazyLock;
 
+use edvac_memory::store::StoreError;
+use edvac_memory::store::path::{is_test, stem};
 use edvac_memory::verdict::Verdict;
 use regex::Regex;
 
 use super::bench::{Bench, last_line, not_of_the_project};
 use super::command::{COMMAND_MS_MAX, NOT_FOUND_WORDS, of_command, shell};
+use super::integrity::speaks;
+use super::undefined::undefined;
 use super::{Found, Ground};
 
 /// Errors that no input excuses, as the language's runtime names them in the last lines of what it prints.
@@ -35,8 +39,18 @@ fn fatal<'a>(output: &'a str, runner: &str) -> Option<&'a str> {
     is_uncaught.then(|| found.as_str())
 }
 
+/// Files that are looked through for what they call.
+const FILES_MAX: usize = 200;
+/// How a line begins that others are to use.
+const DEFINES: [&str; 5] = ["def ", "class ", "export function ", "export class ", "export async function "];
+/// Files that others read without importing them.
+const SETTINGS: [&str; 3] = ["conftest", "setup", "__init__"];
+/// Fewest command lines with arguments of which one has to print something.
+const ARGUED_MIN: usize = 2;
+
 /// Runs command lines without input, one after the other in the same directory, until one ends in an error that is the
-/// program's own.
+/// program's own. Then two things are looked for that such runs do not reach: whether anything reads the command line at all,
+/// and functions that are called and not defined.
 pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
     let bench = match Bench::of(ground) {
         Ok(bench) => bench,
@@ -44,6 +58,7 @@ pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
     };
     let runner = ground.domain.runner(ground.language);
     let mut found = Found::nothing("no command was run");
+    let mut printed = String::new();
     for command in commands {
         let line = format!("{{ {command}\n}} < /dev/null");
         let ran = match bench.run(&bench.job(shell(&line), COMMAND_MS_MAX)).await {
@@ -57,17 +72,89 @@ pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
             None => accident.unwrap_or(Verdict::Passed),
         };
         let is_passed = verdict.is_passed();
+        printed.push_str(ran.output.trim());
         found = of_command(verdict, command, &ran);
         if !is_passed {
-            break;
+            return found;
         }
     }
-    found
+    let why = match unreachable_in(commands, ground, runner) {
+        Ok(Some(why)) => why,
+        Ok(None) if printed.is_empty() && argued(commands) >= ARGUED_MIN => format!(
+            "none of the {} command lines prints anything, neither a result nor an error: what reads the command line is not called",
+            commands.len()
+        ),
+        Ok(None) => return found,
+        Err(error) => return Found::nothing(error.to_string()),
+    };
+    Found { verdict: Verdict::Failed { reason: why }, ..found }
+}
+
+/// Command lines that say more than which file is run.
+fn argued(commands: &[String]) -> usize {
+    commands.iter().filter(|command| command.split_whitespace().count() > 2).count()
+}
+
+/// A function that a file of the project calls and nobody defines, or a file of functions that no other one imports, as a
+/// sentence.
+fn unreachable_in(
+    commands: &[String],
+    ground: &Ground<'_>,
+    runner: &str,
+) -> Result<Option<String>, StoreError> {
+    let mut texts = Vec::new();
+    let files = ground.store.list(ground.tree)?.into_keys();
+    for path in files.filter(|path| speaks(path, runner) && !is_test(path)).take(FILES_MAX) {
+        let text = String::from_utf8_lossy(&ground.store.read(ground.tree, &path)?).into_owned();
+        if let Some((name, line)) = undefined(&path, &text) {
+            let why =
+                format!("{path} calls `{name}` in line {line}, and it is not defined there, nor imported");
+            return Ok(Some(why));
+        }
+        texts.push((path, text));
+    }
+    Ok(unused(commands, &texts))
+}
+
+/// A file of functions, beside what is run, whose name stands in no other file.
+fn unused(commands: &[String], texts: &[(String, String)]) -> Option<String> {
+    let is_run = |path: &str| commands.iter().any(|line| line.split_whitespace().any(|word| word == path));
+    let run = texts.iter().find(|(path, _)| is_run(path))?;
+    let defines = |text: &str| text.lines().any(|line| DEFINES.iter().any(|begin| line.starts_with(begin)));
+    let is_unused = |(path, text): &&(String, String)| {
+        let named = |(other, text): &(String, String)| other != path && text.contains(stem(path));
+        !is_run(path) && defines(text) && !SETTINGS.contains(&stem(path)) && !texts.iter().any(named)
+    };
+    let (path, _) = texts.iter().find(is_unused)?;
+    Some(format!("nothing is imported from {path}; {} has to use what it has", run.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_that_nobody_can_reach() {
+        let with = |main: &str, lib: &str| {
+            let texts = [("lib/kv.py", lib), ("main.py", main), ("conftest.py", "def x():\n    pass\n")];
+            unused(
+                &["python3 main.py get KEY".into()],
+                &texts.map(|(path, text)| (path.to_owned(), text.to_owned())),
+            )
+        };
+        let lib = "class Store:\n    pass\n";
+        assert_eq!(
+            with("import sys\n", lib).as_deref(),
+            Some("nothing is imported from lib/kv.py; main.py has to use what it has")
+        );
+        assert_eq!(with("from lib import kv\n", lib), None);
+        assert_eq!(with("import sys\n", "LIMIT = 1\n"), None, "a list of values may be run by itself");
+        assert_eq!(
+            unused(&["make".into()], &[("kv.py".into(), lib.into())]),
+            None,
+            "nobody knows what is run"
+        );
+    }
 
     #[test]
     fn errors_that_no_input_excuses() {

@@ -1,11 +1,12 @@
 //! What small models write wrong again and again, also when they are shown the error, and what has one right answer, which is
 //! given here: a module of the language that is used and not imported; in JavaScript the types of a plan behind the names, a
-//! name exported twice or defined beside its import, a constant that is assigned, and imports of packages that are not used
-//! and not there.
+//! name exported twice or defined beside its import, a constant that is assigned, a module from which nothing can be imported, and
+//! imports of packages that are not used and not there.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use edvac_memory::store::path::is_test;
 use tree_sitter::{Language, Node};
 
 use super::imports;
@@ -36,7 +37,7 @@ pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>
     let language = language_of(path)?;
     let (mut text, mut done) = (text.to_owned(), Vec::new());
     if language == tree_sitter_javascript::LANGUAGE.into() {
-        text = as_node_takes_it(text, &language, &mut done);
+        text = as_node_takes_it(path, text, &language, &mut done);
     }
     if let Some(with) = imports::with_modules(path, &text, &language) {
         text = with;
@@ -45,7 +46,12 @@ pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>
     (!done.is_empty()).then_some((text, done))
 }
 
-fn as_node_takes_it(mut text: String, javascript: &Language, done: &mut Vec<&'static str>) -> String {
+fn as_node_takes_it(
+    path: &str,
+    mut text: String,
+    javascript: &Language,
+    done: &mut Vec<&'static str>,
+) -> String {
     if let Some(plain) = without_types(&text, javascript) {
         text = plain;
         done.push("types removed");
@@ -65,6 +71,16 @@ fn as_node_takes_it(mut text: String, javascript: &Language, done: &mut Vec<&'st
             done.push(what);
         }
     }
+    if path.ends_with(".mjs")
+        && !is_test(path)
+        && let Ok(tree) = tree(&text, javascript)
+        && let Some(places) = nothing_exported(tree.root_node())
+    {
+        for at in places.into_iter().rev() {
+            text.insert_str(at, "export ");
+        }
+        done.push("what a module defines exported");
+    }
     if let Ok(tree) = tree(&text, javascript) {
         let consts = assigned_constants(&text, tree.root_node());
         for const_word in consts.iter().rev() {
@@ -75,6 +91,23 @@ fn as_node_takes_it(mut text: String, javascript: &Language, done: &mut Vec<&'st
         }
     }
     text
+}
+
+/// Where a module that does nothing but define functions and classes, and exports none of them, defines them: as it is, nobody
+/// can use it.
+fn nothing_exported(root: Node<'_>) -> Option<Vec<usize>> {
+    let mut cursor = root.walk();
+    let mut places = Vec::new();
+    for node in root.children(&mut cursor) {
+        match node.kind() {
+            "function_declaration" | "generator_function_declaration" | "class_declaration" => {
+                places.push(node.start_byte());
+            }
+            "comment" | "import_statement" | "lexical_declaration" | "empty_statement" => {}
+            _ => return None,
+        }
+    }
+    (!root.has_error() && !places.is_empty()).then_some(places)
 }
 
 type Ranges = Vec<Range<usize>>;
@@ -266,6 +299,20 @@ mod tests {
     }
 
     #[test]
+    fn a_module_is_there_to_be_imported() {
+        let text =
+            "import fs from \"node:fs\";\n\n/** Reads. */\nfunction a() {}\nconst b = 1;\nclass C {}\n";
+        let with = text.replace("function a", "export function a").replace("class C", "export class C");
+        assert_eq!(straightened("a.mjs", text), Some((with.clone(), vec!["what a module defines exported"])));
+        assert_eq!(straightened("a.mjs", &with), None);
+        for does in ["a();\n", "export { a };\n", "if (b) a();\n"] {
+            assert_eq!(straightened("a.mjs", &format!("{text}{does}")), None, "{does}");
+        }
+        assert_eq!(straightened("a.test.mjs", text), None);
+        assert_eq!(straightened("a.js", text), None, "a page may use it as it is");
+    }
+
+    #[test]
     fn a_name_is_exported_once() {
         let straight = |end: &str| {
             let text = format!("export function a() {{}}\nexport const b = 1;\nfunction c() {{}}\n{end}");
@@ -279,26 +326,30 @@ mod tests {
 
     #[test]
     fn what_is_imported_is_not_defined_again() {
-        let file =
-            |middle: &str| format!("import {{ a, b as c }} from \"./a.mjs\";\n\n{middle}function d() {{}}\n");
+        let file = |middle: &str| {
+            format!("import {{ a, b as c }} from \"./a.mjs\";\n\n{middle}export function d() {{}}\n")
+        };
         let again = file("/** It. */\nexport function a(x) {\n  return a(x);\n}\nclass c {}\n");
         let (text, done) = straightened("b.mjs", &again).unwrap();
         assert_eq!(text, file("\n\n"));
         assert_eq!(done, ["a second definition of what is imported removed"]);
         assert_eq!(straightened("b.mjs", &file("function b() {}\n")), None, "its name here is another one");
-        assert_eq!(straightened("b.mjs", "import { test } from \"node:test\";\nfunction test() {}\n"), None);
+        assert_eq!(
+            straightened("b.mjs", "import { test } from \"node:test\";\nexport function test() {}\n"),
+            None
+        );
     }
 
     #[test]
     fn what_is_assigned_is_no_constant() {
         let file = |word: &str| {
             format!(
-                "function f(all) {{\n  {word} open = all;\n  const n = 1;\n  if (n) {{\n    open = [];\n  }}\n  return open;\n}}\n"
+                "export function f(all) {{\n  {word} open = all;\n  const n = 1;\n  if (n) {{\n    open = [];\n  }}\n  return open;\n}}\n"
             )
         };
         let (text, done) = straightened("b.mjs", &file("const")).unwrap();
         assert_eq!((text, done), (file("let"), vec!["a constant that is assigned made a variable"]));
-        let two = "const a = 1;\nfunction f() {\n  let a = 2;\n  a = 3;\n}\n";
+        let two = "const a = 1;\nexport function f() {\n  let a = 2;\n  a = 3;\n}\n";
         assert_eq!(straightened("b.mjs", two), None, "the other one is assigned");
         assert_eq!(straightened("b.mjs", "const a = {};\na.b = 1;\n"), None);
     }

@@ -64,13 +64,16 @@ mod tests {
             };
             step.checks.iter().map(kind).collect()
         };
-        assert_eq!(told(&steps[0]), ["runs 1", "Tests"]);
-        let all = ["python3 calc.py, python3 calc.py 1", "runs 1", "runs 0", "Tests"];
+        assert_eq!(told(&steps[0]), ["runs 0", "runs 1", "Tests"]);
+        let all = ["python3 calc.py, python3 calc.py 1", "runs 0", "runs 1", "runs 0", "Tests"];
         assert_eq!(
             (told(&steps[1]), told(&steps[3])),
             (all.map(str::to_owned).to_vec(), all.map(str::to_owned).to_vec())
         );
         assert_eq!(told(&steps[2]), ["runs 0", "Tests"]);
-        assert_eq!((told(&beside[1]).len(), told(&beside[3])), (3, vec!["runs 1".into(), "Tests".into()]));
+        assert_eq!(
+            (told(&beside[1]).len(), told(&beside[3])),
+            (3, vec!["runs 0".into(), "runs 1".into(), "Tests".into()])
+        );
     }
 }

@@ -35,6 +35,7 @@ pub struct Example {
 ///   something else;
 /// - `` the input `a`, `b` prints `x`, `y` `` line by line, where the task names one command without arguments;
 /// - fenced lines that begin with `$ ` and run one of the files, with what they print below them;
+/// - functions and classes that a file is said to have: they can be imported;
 /// - names in backticks that a requirement wants in a text ([`texts::shown`]).
 ///
 /// What is said in other words is not found.
@@ -42,7 +43,8 @@ pub fn examples(task: &str) -> Vec<Example> {
     let place = Place::of(task);
     let mut run: Vec<_> = commands(task).into_iter().map(|(file, _)| file).collect();
     run.dedup();
-    let mut found: Vec<_> = place.transcripts(task);
+    let mut found: Vec<_> = place.had();
+    found.extend(place.transcripts(task));
     for line in outside_of_fences(task) {
         let of = numbered_line(line);
         if let Some((file, check)) = texts::shown(line, &run).filter(|_| of.is_some()) {
@@ -110,6 +112,27 @@ impl Place {
         alone.dedup();
         place.alone = if alone.len() == 1 { alone.pop() } else { None };
         place
+    }
+
+    /// The functions and classes that files are said to have, in Python and JavaScript: `` the class `Store` ``, `` functions `a` and
+    /// `b` ``.
+    fn had(&self) -> Vec<Example> {
+        static HAS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            Regex::new(
+                r"\b(?:functions?|class(?:es)?) ((?:`[A-Za-z_]\w*(?:\([^`]*\))?`(?:, and |, | and )?)+)",
+            )
+            .ok()
+        });
+        let Some(has) = HAS.as_ref() else { return Vec::new() };
+        let of = |(file, about): &(String, String)| {
+            let lists = has.captures_iter(about).map(|found| found.get(1).map_or("", |list| list.as_str()));
+            let names = lists.flat_map(|list| list.split('`').skip(1).step_by(2));
+            let mut names: Vec<_> = names.map(|name| name.split('(').next().unwrap_or_default()).collect();
+            names.dedup();
+            let command = imports(file, &names).filter(|_| !names.is_empty())?;
+            Some(Example { of: None, file: file.clone(), check: runs(command, None, 0, Expected::default()) })
+        };
+        self.files.iter().filter_map(of).collect()
     }
 
     /// The file that a command line runs.
@@ -229,6 +252,22 @@ impl Place {
     }
 }
 
+/// The command that imports names from a file.
+fn imports(file: &str, names: &[&str]) -> Option<String> {
+    let names = names.join(", ");
+    match language_of(file)? {
+        "python" => {
+            let module = file.strip_suffix(".py")?.replace('/', ".");
+            Some(format!("python3 -c {}", shlex::try_quote(&format!("from {module} import {names}")).ok()?))
+        }
+        "javascript" => {
+            let code = format!("import {{ {names} }} from './{file}';");
+            Some(format!("node --input-type=module -e {}", shlex::try_quote(&code).ok()?))
+        }
+        _ => None,
+    }
+}
+
 fn runs(command: String, input: Option<String>, exit_status: i32, output: Expected) -> CheckKind {
     CheckKind::Runs { command, input, exit_status, output }
 }
@@ -291,15 +330,37 @@ mod tests {
                 command.lines().last().unwrap_or_default()
             )
         };
-        all.iter().map(tell).collect()
+        let is_import = |told: &String| told.ends_with("from expr import tokenize, evaluate'");
+        all.iter().map(tell).filter(|told| !is_import(told)).collect()
+    }
+
+    #[test]
+    fn what_a_file_is_said_to_have_can_be_imported() {
+        let commands = |files: &str| -> Vec<String> {
+            let all = examples(&format!("# X\n\nFiles:\n\n{files}\n\nR1: It works.\n"));
+            let command = |example: Example| match example.check {
+                CheckKind::Runs { command, .. } => format!("{}: {command}", example.file),
+                other => format!("{other:?}"),
+            };
+            all.into_iter().map(command).collect()
+        };
+        assert_eq!(
+            commands(
+                "- `lib/kv.py`: the class `Store` and the functions `load(path)`, `save`, for `kv.py`\n- `a.mjs`: exports the function `parse`\n                 - `b.mjs`: run as `node b.mjs`\n- `c.py`: uses `json`"
+            ),
+            [
+                "lib/kv.py: python3 -c 'from lib.kv import Store, load, save'",
+                "a.mjs: node --input-type=module -e \"import { parse } from './a.mjs';\"",
+            ]
+        );
     }
 
     #[test]
     fn a_session_is_an_example() {
         assert_eq!(shown(""), ["- calc.py 1+1\\nx\\n 0 \"2\\nerror: x\" python3 calc.py"]);
         assert_eq!(shown("`python3 calc.py --all` lists."), shown(""), "one command stands alone");
-        assert!(examples(&TASK.replace("run as", "")).len() == 1);
-        assert!(examples(&TASK.replace("`python3 calc.py`", "it")).is_empty(), "no command");
+        assert!(examples(&TASK.replace("run as", "")).len() == 2);
+        assert_eq!(examples(&TASK.replace("`python3 calc.py`", "it")).len(), 1, "no command");
     }
 
     #[test]
