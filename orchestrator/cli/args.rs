@@ -255,6 +255,9 @@ pub enum Bench {
     Functions(BenchTasks),
 }
 
+/// Most runs at the same time.
+const JOBS_MAX: i64 = 64;
+
 /// `edvac bench tasks`, `edvac bench functions`
 #[derive(Args, Debug)]
 pub struct BenchTasks {
@@ -273,6 +276,10 @@ pub struct BenchTasks {
     /// Runs of each task and arm
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
+    /// Runs at the same time. Their replies are computed together, so that all are done sooner and each takes longer: its
+    /// seconds are not those of a run alone
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=JOBS_MAX))]
+    pub jobs: u16,
     /// A line for each result; what is in it already is not done again
     #[arg(long, value_name = "FILE", default_value = "bench.jsonl")]
     pub out: PathBuf,

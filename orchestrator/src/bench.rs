@@ -182,6 +182,30 @@ pub fn read(dir: &Path) -> std::result::Result<Vec<Task>, TaskError> {
     Ok(tasks)
 }
 
+/// A run that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// Who works on it.
+    pub arm: Arm,
+    /// Its seed.
+    pub seed: u64,
+}
+
+/// The runs of every task, arm (all of them where none is named) and seed that are not among the results: seed by seed, so that a
+/// measurement that is broken off has all tasks before it has any twice.
+pub fn open<'a>(tasks: &'a [Task], arms: &[String], seeds: u64, known: &[Result]) -> Vec<Open<'a>> {
+    let is_asked = |arm: &Arm| arms.is_empty() || arms.iter().any(|name| name == arm.name());
+    let arms: Vec<_> = Arm::ALL.into_iter().filter(is_asked).collect();
+    let of_task = |task, seed| arms.iter().map(move |&arm| Open { task, arm, seed });
+    let all = (1..=seeds).flat_map(|seed| tasks.iter().flat_map(move |task| of_task(task, seed)));
+    let is_known = |open: &Open<'_>| {
+        known.iter().any(|r| (&r.task, r.arm, r.seed) == (&open.task.name, open.arm, open.seed))
+    };
+    all.filter(|open| !is_known(open)).collect()
+}
+
 /// The order by which an arm works on a task. All have the same tokens; the plain arms are programs of one step without checks.
 pub fn order(task: &Task, arm: Arm, seed: u64, domain: &Domain, limits: &Limits) -> Order {
     let plain = |turns_max, reply_tokens_max| {

@@ -97,6 +97,25 @@ fn three_arms_and_hidden_checks() {
         .expect(0)
         .stdout;
     assert!(table.contains("| edvac | 1 | 100.0 % | 1 | 2 of 2 |"), "{table}");
+    // Several runs at the same time find the same, and only what is missing is done.
+    let args = [
+        "bench",
+        "tasks",
+        "tasks",
+        "--seeds",
+        "2",
+        "--jobs",
+        "3",
+        "--provider",
+        "scripted:script.toml",
+        "--json",
+    ];
+    let both = home.say(&args).expect(0);
+    assert!(both.stderr.contains("hello · edvac · seed 2: 2 of 2 requirements pass"), "{}", both.stderr);
+    let both = both.json();
+    assert_eq!((both["results"].as_array().unwrap().len(), home.run_dirs().len()), (6, 6));
+    let passed = |arm: usize| both["table"][arm]["passed_percent"].as_f64().unwrap();
+    assert_eq!([passed(0), passed(1), passed(2)], [50.0, 50.0, 100.0]);
     assert!(home.say(&["bench", "tasks", "nowhere"]).expect(2).stderr.contains("nowhere"));
 }
 

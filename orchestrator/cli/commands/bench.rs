@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edvac_agents::client::ModelClient;
-use edvac_orchestrator::bench::{self, Arm, Row, Task};
+use edvac_orchestrator::bench::{self, Arm, Open, Row, Task};
 use edvac_orchestrator::config::Config;
+use edvac_orchestrator::control::event::Limits;
 use edvac_orchestrator::domain::Domain;
-use edvac_orchestrator::run::{Machine, RunError};
-use edvac_orchestrator::sandbox;
+use edvac_orchestrator::run::{Machine, Order, RunError};
+use edvac_orchestrator::sandbox::{self, Refusal, Sandbox};
+use futures::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::{SCHEMA_VERSION, limit_flags, model_flags, models, print_json, run};
@@ -49,38 +51,23 @@ async fn measure(mut config: Config, args: BenchTasks, all: Vec<Task>) -> Outcom
     }
     let client = models::open_client(&config).await?;
     let limits = limit_flags(config.limits.limits(), &args.limits);
-    for seed in 1..=args.seeds {
-        for task in &all {
-            for arm in Arm::ALL
-                .into_iter()
-                .filter(|arm| args.arms.is_empty() || args.arms.contains(&arm.name().to_owned()))
-            {
-                if results.iter().any(|r| (r.task.as_str(), r.arm, r.seed) == (&task.name, arm, seed)) {
-                    continue;
-                }
-                eprintln!("{} · {} · seed {seed}", task.name, arm.name());
-                let order = bench::order(task, arm, seed, &domain, &limits);
-                let name = free_name(&config.workspaces_dir(), task, arm, seed);
-                let prepared =
-                    machine.prepare(edvac_orchestrator::run::Order { name: Some(name), ..order }).await?;
-                let client: Arc<dyn ModelClient> = Arc::clone(&client);
-                let handle = machine.start(prepared, client, models::open_embedder(&config)).await?;
-                let dir = handle.dir.clone();
-                let state = run::watch(handle, false).await?;
-                if let Some(why) = state.stopped.as_ref().filter(|why| why.exit_code() != 4) {
-                    return Err(Failure::machine(format!(
-                        "run {} stopped: {}",
-                        dir.id,
-                        edvac_orchestrator::report::sentence(why)
-                    )));
-                }
-                let judged = bench::judge(task, &dir, &state, &domain, sandbox).await?;
-                let result = bench::result(task, arm, seed, &state, judged);
-                keep(&args.out, &result)?;
-                results.push(result);
-            }
-        }
+    let bench = Running {
+        machine: &machine,
+        domain: &domain,
+        sandbox,
+        client: &client,
+        config: &config,
+        limits: &limits,
+        is_alone: args.jobs == 1,
+    };
+    let open = bench::open(&all, &args.arms, args.seeds, &results);
+    let mut running = stream::iter(open).map(|open| bench.run(open)).buffer_unordered(args.jobs.into());
+    while let Some(result) = running.next().await {
+        let result = result?;
+        keep(&args.out, &result)?;
+        results.push(result);
     }
+    drop(running);
     let rows = bench::table(&results);
     if args.json.json {
         return Ok(print_json(
@@ -89,6 +76,40 @@ async fn measure(mut config: Config, args: BenchTasks, all: Vec<Task>) -> Outcom
     }
     println!("{}", lines(&rows).join("\n"));
     Ok(0)
+}
+
+/// What all runs of a measurement share.
+struct Running<'a> {
+    machine: &'a Machine,
+    domain: &'a Domain,
+    sandbox: Result<&'a dyn Sandbox, &'a Refusal>,
+    client: &'a Arc<dyn ModelClient>,
+    config: &'a Config,
+    limits: &'a Limits,
+    /// Whether one run goes on at a time, and all of it can be watched.
+    is_alone: bool,
+}
+
+impl Running<'_> {
+    async fn run(&self, Open { task, arm, seed }: Open<'_>) -> Result<bench::Result, Failure> {
+        let name = format!("{} · {} · seed {seed}", task.name, arm.name());
+        eprintln!("{name}");
+        let order = bench::order(task, arm, seed, self.domain, self.limits);
+        let workspace = free_name(&self.config.workspaces_dir(), task, arm, seed);
+        let prepared = self.machine.prepare(Order { name: Some(workspace), ..order }).await?;
+        let embedder = models::open_embedder(self.config);
+        let mut handle = self.machine.start(prepared, Arc::clone(self.client), embedder).await?;
+        let dir = handle.dir.clone();
+        let state = if self.is_alone { run::watch(handle, false).await? } else { handle.join().await? };
+        if let Some(why) = state.stopped.as_ref().filter(|why| why.exit_code() != 4) {
+            let why = edvac_orchestrator::report::sentence(why);
+            return Err(Failure::machine(format!("run {} stopped: {why}", dir.id)));
+        }
+        let judged = bench::judge(task, &dir, &state, self.domain, self.sandbox).await?;
+        let passed = judged.iter().filter(|judged| judged.passed).count();
+        eprintln!("{name}: {passed} of {} requirements pass their hidden checks", judged.len());
+        Ok(bench::result(task, arm, seed, &state, judged))
+    }
 }
 
 fn lines(rows: &[Row]) -> Vec<String> {
