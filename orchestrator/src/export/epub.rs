@@ -60,5 +60,6 @@ mod tests {
         let bytes = epub(&book()).unwrap();
         assert_eq!(&bytes[30..58], b"mimetypeapplication/epub+zip", "the first entry, not compressed");
         assert_eq!(bytes, epub(&book()).unwrap(), "the same book, the same bytes");
+        assert_eq!(bytes[10..14], [0, 0, 0x21, 0], "1980-01-01: no clock is asked");
     }
 }
