@@ -66,10 +66,11 @@ impl Instruction {
     /// Whether its text, or a command of its checks, speaks of a file by its name.
     fn names(&self, path: &str) -> bool {
         let commands = self.checks.iter().flat_map(|check| match &check.kind {
-            CheckKind::Runs { command, .. } => std::slice::from_ref(command),
+            CheckKind::Runs { command, .. } | CheckKind::Golden { command: Some(command), .. } => {
+                std::slice::from_ref(command)
+            }
             CheckKind::Starts { commands } => commands,
             CheckKind::Http { start, .. } => std::slice::from_ref(start),
-            CheckKind::Golden { command: Some(command), .. } => std::slice::from_ref(command),
             _ => &[],
         });
         let mut texts = [&self.title, &self.text].into_iter().chain(commands);

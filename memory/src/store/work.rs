@@ -25,7 +25,7 @@ impl GitStore {
         let root = Root::open(dir)?;
         let there = there(&root, contents)?;
         self.set_aside(&root, &there, contents)?;
-        let files = contents.files.keys().map(|path| path.as_bytes());
+        let files = contents.files.keys().map(String::as_bytes);
         root.retain(files.chain(contents.kept.keys().map(Vec::as_slice)))?;
         self.lay_out(&root, contents, &there)
     }

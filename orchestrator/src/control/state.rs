@@ -173,6 +173,7 @@ impl Conversation {
 
 /// One reply and the machine's answer to it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "what happened to a reply, each by itself")]
 pub struct Turn {
     /// What the model wrote.
     pub reply: String,
