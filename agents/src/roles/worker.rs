@@ -120,7 +120,7 @@ const EXAMPLES_HOLD: &str = "every command line and every example of the task do
 const STEPS_SHOWN_MAX: usize = 16;
 
 /// Whether a step writes code that is a part of a program and not what is run. Shown the example of a whole program, small models
-/// write that program in its place, word for word.
+/// write that program in its place, word for word; where the program keeps something, its part that does so is what they need.
 fn is_part(view: &WorkerView<'_>) -> bool {
     let run = planner::commands(view.task);
     let is_run = |path: &String| run.iter().any(|(file, _)| file == path);
@@ -142,10 +142,11 @@ pub fn fragments(
     let (steps, left_out) = around(&program.instructions, instruction);
     // Measured for tasks that list their requirements, and only there: see `docs/log.md`.
     let fences = view.grammar && planner::is_listed(view.task);
-    let is_like = |of: fn(&str) -> bool| of(view.task) && !is_part(view);
+    let keeps = words::keeps_something(view.task);
+    let is_like = |of: fn(&str) -> bool| of(view.task) && (keeps || !is_part(view));
     let about = json!({
         "existing": view.existing, "tests_run_by": view.tests_run_by, "can_run": view.can_run, "grammar": view.grammar, "fences": fences, "language": program.language, "task": view.task.trim(),
-        "keeps": is_like(words::keeps_something), "lines": planner::is_listed(view.task) && is_like(words::reads_lines),
+        "keeps": keeps, "lines": planner::is_listed(view.task) && is_like(words::reads_lines),
         "exact": planner::is_listed(view.task) && is_like(words::is_exact), "story": words::is_story(view.task),
         "requirements": words::requirements(&program.requirements, None),
         "listed": planner::lists(view.task, &program.requirements), "steps": steps, "steps_left_out": left_out,
