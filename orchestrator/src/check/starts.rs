@@ -49,8 +49,8 @@ const SETTINGS: [&str; 3] = ["conftest", "setup", "__init__"];
 const ARGUED_MIN: usize = 2;
 
 /// Runs command lines without input, one after the other in the same directory, until one ends in an error that is the
-/// program's own. Then two things are looked for that such runs do not reach: whether anything reads the command line at all,
-/// and functions that are called and not defined.
+/// program's own. Then three things are looked for that such runs do not reach: functions that are called and not defined, files
+/// that nobody imports, and whether anything reads the command line at all.
 pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
     let bench = match Bench::of(ground) {
         Ok(bench) => bench,
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(fatal(syntax, "python"), Some("SyntaxError: invalid syntax"));
         let node = |error: &str| {
             format!(
-                "file:///work/a.mjs:1\nx\n^\n\n{error}\n    at file:///work/a.mjs:1:1\n\nNode.js v20.1.0\n"
+                "file:///project/a.mjs:1\nx\n^\n\n{error}\n    at file:///project/a.mjs:1:1\n\nNode.js v20.1.0\n"
             )
         };
         for error in [
