@@ -39,6 +39,24 @@ fn fatal<'a>(output: &'a str, runner: &str) -> Option<&'a str> {
     is_uncaught.then(|| found.as_str())
 }
 
+/// The error in which a program ended that nobody caught, whatever it is.
+fn crash<'a>(output: &'a str, runner: &str) -> Option<&'a str> {
+    never_right(runner)?;
+    let is_uncaught = UNCAUGHT_WORDS.iter().any(|words| output.contains(words));
+    let named = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default();
+        line.contains(": ") && name.ends_with("Error") && !name.contains(' ')
+    };
+    output.lines().rev().find(named).filter(|_| is_uncaught)
+}
+
+/// Whether a command line is what a user types, without words in capitals that stand for something else: such a one has to work
+/// as it is.
+fn is_literal(command: &str) -> bool {
+    let is_placeholder = |word: &str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+    !command.split(|c: char| !c.is_alphanumeric()).any(is_placeholder)
+}
+
 /// Files that are looked through for what they call.
 const FILES_MAX: usize = 200;
 /// How a line begins that others are to use.
@@ -67,7 +85,8 @@ pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
         };
         let is_missing = NOT_FOUND_WORDS.iter().any(|words| last_line(&ran.output).contains(words));
         let accident = not_of_the_project(&ran).filter(|_| ran.limit.is_some() || is_missing);
-        let verdict = match fatal(&ran.output, runner) {
+        let crash = || crash(&ran.output, runner).filter(|_| is_literal(command));
+        let verdict = match fatal(&ran.output, runner).or_else(crash) {
             Some(error) => Verdict::Failed { reason: format!("`{command}`: {error}") },
             None => accident.unwrap_or(Verdict::Passed),
         };
@@ -132,6 +151,22 @@ fn unused(commands: &[String], texts: &[(String, String)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_user_types_does_not_crash() {
+        let said = "file:///work/a.mjs:1\nx\n^\n\nTypeError: Cannot read properties of undefined (reading 'push')\n    at main\n\nNode.js v20.1.0\n";
+        assert_eq!(
+            crash(said, "javascript"),
+            Some("TypeError: Cannot read properties of undefined (reading 'push')")
+        );
+        assert_eq!(crash("error: TypeError: x\n", "javascript"), None, "it is said by the program");
+        let said = "Traceback (most recent call last):\n  File \"a.py\", line 1\nAttributeError: 'NoneType' object has no attribute 'x'\n";
+        assert_eq!(crash(said, "python"), Some("AttributeError: 'NoneType' object has no attribute 'x'"));
+        let literal =
+            ["node todo.mjs list --open", "python3 a.py", "python3 a.py add ID", "cargo run -- get KEY_1"]
+                .map(is_literal);
+        assert_eq!(literal, [true, true, false, false]);
+    }
 
     #[test]
     fn functions_that_nobody_can_reach() {

@@ -72,6 +72,26 @@ fn as_node_takes_it(
         }
     }
     if path.ends_with(".mjs")
+        && let Ok(tree) = tree(&text, javascript)
+    {
+        let places = of_scripts(&text, tree.root_node());
+        for (place, own) in places.iter().rev() {
+            text.replace_range(place.clone(), own);
+        }
+        if !places.is_empty() {
+            done.push("a name that only scripts have replaced by the module's own");
+        }
+    }
+    if let Ok(tree) = tree(&text, javascript) {
+        let places = of_no_script(&text, tree.root_node());
+        for at in places.iter().rev() {
+            text.insert_str(*at, " ?? \"\"");
+        }
+        if !places.is_empty() {
+            done.push("the question whether a module is run answered where nothing is run, too");
+        }
+    }
+    if path.ends_with(".mjs")
         && !is_test(path)
         && let Ok(tree) = tree(&text, javascript)
         && let Some(places) = nothing_exported(tree.root_node())
@@ -91,6 +111,41 @@ fn as_node_takes_it(
         }
     }
     text
+}
+
+/// What Node.js calls the file and its directory in a module, in the place of the names that only scripts have.
+fn of_scripts(text: &str, root: Node<'_>) -> Vec<(Range<usize>, &'static str)> {
+    const OWN: [(&str, &str); 2] =
+        [("__dirname", "import.meta.dirname"), ("__filename", "import.meta.filename")];
+    let names: Vec<_> = nodes(root).filter(|node| node.kind() == "identifier").collect();
+    let is_bound = |name: &str| {
+        let is_it = |node: &&Node<'_>| {
+            &text[node.byte_range()] == name
+                && node.parent().is_some_and(|p| p.kind() == "variable_declarator")
+        };
+        names.iter().any(|node| {
+            is_it(&node) && node.parent().and_then(|p| p.child_by_field_name("name")) == Some(*node)
+        })
+    };
+    let own = |node: &Node<'_>| {
+        let (name, own) = OWN.into_iter().find(|(name, _)| *name == &text[node.byte_range()])?;
+        (!is_bound(name)).then(|| (node.byte_range(), own))
+    };
+    if root.has_error() { Vec::new() } else { names.iter().filter_map(own).collect() }
+}
+
+/// Where a module asks for the URL of the script that is run, and crashes where it is imported and none is: behind the script's path.
+fn of_no_script(text: &str, root: Node<'_>) -> Vec<usize> {
+    let asks = |node: &Node<'_>| {
+        let of = |field| node.child_by_field_name(field).map(|part| &text[part.byte_range()]);
+        node.kind() == "call_expression"
+            && of("function").is_some_and(|name| name.rsplit('.').next() == Some("pathToFileURL"))
+            && of("arguments") == Some("(process.argv[1])")
+    };
+    if root.has_error() {
+        return Vec::new();
+    }
+    nodes(root).filter(asks).map(|call| call.end_byte() - 1).collect()
 }
 
 /// Where a module that does nothing but define functions and classes, and exports none of them, defines them: as it is, nobody
@@ -296,6 +351,26 @@ mod tests {
         assert_eq!(text, file(""));
         assert_eq!(straightened("a.mjs", &file("import { format } from \"date-fns\";")), None, "it is used");
         assert_eq!(straightened("a.mjs", &file("import { other } from \"./other.mjs\";")), None);
+    }
+
+    #[test]
+    fn a_module_has_its_own_name_for_where_it_is() {
+        let text = "import path from \"node:path\";\nexport const file = path.join(__dirname, \"a.json\");\n";
+        let (got, done) = straightened("a.mjs", text).unwrap();
+        assert_eq!(got, text.replace("__dirname", "import.meta.dirname"));
+        assert_eq!(done, ["a name that only scripts have replaced by the module's own"]);
+        let own = "import path from \"node:path\";\nconst __dirname = path.dirname(\"x\");\nexport const a = __dirname;\n";
+        assert_eq!(straightened("a.mjs", own), None);
+        assert_eq!(straightened("a.js", text), None);
+    }
+
+    #[test]
+    fn a_module_that_asks_whether_it_is_run_can_be_imported() {
+        let text = "import { pathToFileURL } from \"node:url\";\nif (import.meta.url === pathToFileURL(process.argv[1]).href) main();\n";
+        let (got, done) = straightened("a.mjs", text).unwrap();
+        assert_eq!(got, text.replace("argv[1])", "argv[1] ?? \"\")"));
+        assert_eq!(done, ["the question whether a module is run answered where nothing is run, too"]);
+        assert_eq!(straightened("a.mjs", &got), None);
     }
 
     #[test]
