@@ -178,6 +178,20 @@ pub struct ModelArgs {
     pub provider: Option<String>,
 }
 
+/// A model besides.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SecondArgs {
+    /// Another model, asked at a step where the first came to nothing
+    #[arg(long, value_name = "NAME")]
+    pub second_model: Option<String>,
+    /// Base URL of the endpoint where that one is asked
+    #[arg(long, value_name = "URL")]
+    pub second_base_url: Option<String>,
+    /// Its provider: local, openai, scripted:FILE or recorded:FILE
+    #[arg(long, value_name = "PROVIDER")]
+    pub second_provider: Option<String>,
+}
+
 /// Most steps at the same time.
 const PARALLEL_MAX: i64 = 64;
 
@@ -205,6 +219,9 @@ pub struct LimitArgs {
     /// Replies an attempt has
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub turns: Option<u32>,
+    /// How often what is left is planned again where not all requirements were met
+    #[arg(long, value_name = "N")]
+    pub replans: Option<u32>,
     /// Repairs of single functions an attempt has, after its tests failed
     #[arg(long, value_name = "N")]
     pub repairs: Option<u32>,
@@ -239,6 +256,8 @@ pub struct TaskArgs {
     pub seed: u64,
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub second: SecondArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
@@ -435,6 +454,8 @@ pub struct Fork {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
+    pub second: SecondArgs,
+    #[command(flatten)]
     pub limits: LimitArgs,
 }
 
@@ -486,6 +507,8 @@ pub struct Resume {
     pub said: SaidArgs,
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub second: SecondArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
 }

@@ -243,6 +243,10 @@ impl From<RunError> for Failure {
             RunError::OtherCurrency { priced, .. } => {
                 Self::usage(text, format!("Give a limit in {priced} with --max-cost; 0 is unlimited."))
             }
+            RunError::TwoCurrencies { .. } => Self::usage(
+                text,
+                "Price both models in one currency, or leave --max-cost and limits.cost_max out.",
+            ),
             RunError::NoSuchOperation { run, .. } => {
                 Self::usage(text, format!("`edvac op log {run}` lists its points."))
             }

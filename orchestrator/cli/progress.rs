@@ -371,7 +371,7 @@ fn control_lines(step: &Instruction, control: &Control, deep: usize, out: &mut V
             line(format!("while {}, at most {rounds_max} rounds", describe(condition)));
             vec![("", body)]
         }
-        Control::Replan { steps_max } => {
+        Control::Replan { steps_max, .. } => {
             line(format!("what is left is planned again, at most {steps_max} steps"));
             Vec::new()
         }

@@ -27,8 +27,22 @@ pub struct Account {
     pub used: Used,
     /// The limits.
     pub limits: Limits,
+    /// The second model and its replies, where the run has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<SecondUsed>,
     #[serde(skip)]
     provider: String,
+}
+
+/// What was asked of the second model.
+#[derive(Clone, Debug, Serialize)]
+pub struct SecondUsed {
+    /// Its name.
+    pub model: String,
+    /// What it costs.
+    pub tariff: Tariff,
+    /// Its replies.
+    pub calls: u64,
 }
 
 impl Account {
@@ -36,7 +50,7 @@ impl Account {
     pub fn of(state: &RunState) -> Option<Self> {
         let start = state.start.as_ref()?;
         let goes_on = state.stopped.is_none() && !state.is_over();
-        let bill = if goes_on { state.bill.clone() } else { state.bill.clone().given_up(&start.tariff) };
+        let bill = if goes_on { state.bill.clone() } else { state.bill.clone().given_up(start) };
         Some(Self {
             tariff: start.tariff.clone(),
             money: paid(&bill.paid, &start.tariff, &start.model.provider),
@@ -45,6 +59,11 @@ impl Account {
             used: state.used_with(&bill),
             limits: start.limits.clone(),
             provider: start.model.provider.clone(),
+            second: start.second.as_ref().map(|second| SecondUsed {
+                model: second.model.model.clone(),
+                tariff: second.tariff.clone(),
+                calls: bill.second_calls,
+            }),
             paid: bill.paid,
             unanswered: bill.unanswered,
         })
@@ -63,6 +82,9 @@ impl Account {
             lines.push(format!(
                 "{calls} model call(s) were begun and never answered: up to {tokens} tokens{cost}, which count as used"
             ));
+        }
+        if let Some(SecondUsed { model, calls, .. }) = &self.second {
+            lines.push(format!("second model: {model}, {calls} replies"));
         }
         if self.in_flight > 0 {
             lines.push(format!("{} model call(s) are begun and not answered yet", self.in_flight));
@@ -93,7 +115,8 @@ impl Account {
             Cap::Calls => format!("{used} of {limit} calls made"),
             Cap::Time => format!("{} of {} minutes worked", used / MINUTE_MS, limit / MINUTE_MS),
             Cap::Cost => {
-                let currency = self.tariff.currency().unwrap_or_default();
+                let second = self.second.as_ref().and_then(|second| second.tariff.currency());
+                let currency = self.tariff.currency().or(second).unwrap_or_default();
                 format!("{} of {} used", amount(used, ""), amount(limit, currency))
             }
         })

@@ -24,6 +24,9 @@ const WINDOW_TOKENS_MIN: usize = 1024;
 pub struct Config {
     /// Which model, and how it is reached.
     pub model: ModelConfig,
+    /// The model that is asked at a step where that one came to nothing; absent, nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_model: Option<ModelConfig>,
     /// What the local model remembers, so that no token is computed twice.
     pub kv: KvConfig,
     /// Bounds of a run.
@@ -109,6 +112,8 @@ pub struct LimitsConfig {
     pub restarts_max: u32,
     /// Repairs of single parts an attempt has, after its tests failed.
     pub repairs_max: u32,
+    /// How often what is left is planned again, where a program that a model planned did not meet all requirements.
+    pub replans_max: u32,
     /// Tokens a reply may have.
     pub reply_tokens_max: u32,
     /// Tokens a run may send and write; 0 is unlimited.
@@ -134,6 +139,7 @@ impl Default for LimitsConfig {
             turns_max: limits.turns_max,
             restarts_max: limits.restarts_max,
             repairs_max: limits.repairs_max,
+            replans_max: limits.replans_max,
             reply_tokens_max: limits.reply_tokens_max,
             tokens_max: 0,
             minutes_max: 0,
@@ -155,6 +161,7 @@ impl LimitsConfig {
             turns_max: self.turns_max.max(1),
             restarts_max: self.restarts_max,
             repairs_max: self.repairs_max,
+            replans_max: self.replans_max,
             reply_tokens_max: self.reply_tokens_max.max(1),
             tokens_max: limit(self.tokens_max),
             wall_ms_max: limit(self.minutes_max.saturating_mul(MINUTE_MS)),
@@ -267,6 +274,9 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("EDVAC_DEVICE", "model.device"),
     ("EDVAC_THREADS", "model.threads"),
     ("EDVAC_RECORD", "model.record"),
+    ("EDVAC_SECOND_PROVIDER", "second_model.provider"),
+    ("EDVAC_SECOND_MODEL", "second_model.name"),
+    ("EDVAC_SECOND_BASE_URL", "second_model.base_url"),
     ("EDVAC_KV_MEMORY_MIB", "kv.memory_mib"),
     ("EDVAC_KV_FORMAT", "kv.format"),
     ("EDVAC_KV_DISK_MIB", "kv.disk_mib"),
@@ -303,13 +313,15 @@ fn unusable(config: &Config) -> Result<(), ConfigError> {
         ("limits.parallel", parallel as usize, 1),
         ("model.window_tokens", config.model.window_tokens, WINDOW_TOKENS_MIN),
     ];
+    let second = config.second_model.as_ref().map(|second| second.window_tokens);
+    let second = second.map(|tokens| ("second_model.window_tokens", tokens, WINDOW_TOKENS_MIN));
     if config.kv.format == KvFormat::Q8 && config.model.device != "cpu" {
         return Err(ConfigError::Value {
             name: "kv.format".to_owned(),
             message: format!("\"q8_0\" needs model.device \"cpu\"; it is {:?}", config.model.device),
         });
     }
-    match least.into_iter().find(|(_, found, least)| found < least) {
+    match least.into_iter().chain(second).find(|(_, found, least)| found < least) {
         None => Ok(()),
         Some((name, found, least)) => Err(ConfigError::Value {
             name: name.to_owned(),

@@ -12,9 +12,9 @@ use serde::Serialize;
 use self::history::{History, Spent};
 pub use self::range::{Needs, Range};
 use crate::config::{MINUTE_MS, ModelConfig};
-use crate::control::RunState;
 use crate::control::budget::{Cap, Tariff};
 use crate::control::event::Limits;
+use crate::control::{RunState, once_more};
 use crate::domain::Domain;
 use crate::plan;
 use crate::price::amount;
@@ -83,6 +83,8 @@ pub struct Question<'a> {
     pub model: &'a ModelConfig,
     /// What that costs.
     pub tariff: &'a Tariff,
+    /// How often the run may plan again by itself what was not met.
+    pub replans_max: u32,
 }
 
 impl Question<'_> {
@@ -93,6 +95,8 @@ impl Question<'_> {
             Some(instructions) => steps_of(instructions.iter().copied()),
             None => Range::seen(history.steps_of_runs()).unwrap_or(STEPS_ASSUMED),
         };
+        let again = u64::from(self.replans_max) * u64::from(once_more::STEPS_MAX);
+        let steps = steps.plus(Range::new(0, 0, again));
         let seen = |spent: &[Spent]| Needs::seen(spent, self.tariff);
         let step = seen(&history.steps);
         let mut needs = step.unwrap_or_else(|| self.assumed(self.step_calls())).times(steps);
@@ -124,10 +128,9 @@ impl Question<'_> {
 
     /// How often something is planned.
     fn plans(&self) -> Range {
-        let Some(instructions) = self.instructions else { return Range::exactly(1) };
         let again = |i: &&&Instruction| matches!(i.control, Some(Control::Replan { .. }));
-        let count = instructions.iter().filter(again).count() as u64;
-        Range::exactly(count)
+        let count = self.instructions.map_or(1, |all| all.iter().filter(again).count() as u64);
+        Range::new(count, count, count + u64::from(self.replans_max))
     }
 
     /// Calls of one step: all its attempts with all their replies, repairs and summaries are the most.
@@ -253,7 +256,7 @@ fn steps_of<'a>(instructions: impl Iterator<Item = &'a Instruction>) -> Range {
                 let (a, b) = (body(then), body(otherwise));
                 Range::new(a.low.min(b.low), u64::midpoint(a.expected, b.expected), a.high.max(b.high))
             }
-            Some(Control::Replan { steps_max }) => most(*steps_max),
+            Some(Control::Replan { steps_max, .. }) => most(*steps_max),
             Some(Control::Approve { .. }) => Range::default(),
         };
         sum.plus(steps)
@@ -280,7 +283,10 @@ impl Machine {
         let tariff = self.tariff(model);
         let history = History::of(&self.runs(), model, &tariff).await;
         let limits = &prepared.order.limits;
-        Question { instructions: instructions.as_deref(), limits, model, tariff: &tariff }.forecast(&history)
+        // A plan that is given is not changed.
+        let replans_max = if instructions.is_some() { 0 } else { limits.replans_max };
+        Question { instructions: instructions.as_deref(), limits, model, tariff: &tariff, replans_max }
+            .forecast(&history)
     }
 
     /// What a run that was begun will still take, on the model that it has; none before it started.
@@ -298,6 +304,10 @@ impl Machine {
             limits: &start.limits,
             model: &start.reached,
             tariff: &start.tariff,
+            replans_max: match state.planning_for {
+                Some(_) => start.limits.replans_max.saturating_sub(state.replans),
+                None => 0,
+            },
         };
         Some(question.forecast(&history))
     }

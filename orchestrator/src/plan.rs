@@ -97,11 +97,27 @@ pub fn replanned(
     mend: bool,
 ) -> Result<Program, Vec<String>> {
     draft.requirements = program.requirements.iter().map(|r| (r.id.clone(), r.text.clone())).collect();
+    let asked_for = program.instructions.iter().find(|i| i.id == asks).and_then(|i| i.control.as_ref());
+    let unmet = match asked_for {
+        Some(Control::Replan { shortfall: Some(shortfall), .. }) => shortfall.requirements.as_slice(),
+        _ => &[],
+    };
     let covered = |i: &&Instruction| settled.contains(&i.id);
-    let done: BTreeSet<_> =
+    let mut done: BTreeSet<_> =
         program.instructions.iter().filter(covered).flat_map(|i| i.covers.iter().cloned()).collect();
+    done.retain(|id| !unmet.contains(id));
+    if !unmet.is_empty() {
+        // What is met needs no further tests.
+        draft.steps.iter_mut().for_each(|step| step.covers.retain(|id| unmet.contains(id)));
+    }
     if mend {
         coverage::mend(&mut draft, &done);
+    }
+    let left_out = unmet.iter().find(|id| !draft.steps.iter().any(|step| step.covers.contains(id)));
+    if let Some(id) = left_out {
+        return Err(vec![format!(
+            "{id}: It is not met, and no step covers it. Cover it by the step that meets it."
+        )]);
     }
     tidy::tidy_steps(&mut draft, &program.language, task, survey.map(|survey| &survey.files));
     let tested = asking_for_tests(&draft);

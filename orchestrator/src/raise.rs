@@ -20,7 +20,7 @@ pub struct Raise {
 /// again as before: a guess that is enough for the next call, not a promise that it is enough for all.
 pub fn raise(state: &RunState) -> Option<Raise> {
     let start = state.start.as_ref()?;
-    let used = state.used_with(&state.bill.clone().given_up(&start.tariff));
+    let used = state.used_with(&state.bill.clone().given_up(start));
     let cut = state.settled.values().filter_map(|settled| settled.cut);
     let (cap, next) = match (&state.stopped, state.is_over()) {
         (Some(StopReason::ByteLimit { used, limit, next }), false) => {

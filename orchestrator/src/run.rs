@@ -16,16 +16,16 @@ use edvac_memory::store::{FileStore, Found, GitStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::check::{Inventories, unusable};
+use crate::check::unusable;
 use crate::config::{Config, ConfigError, ModelConfig};
-use crate::control::event::Limits;
+use crate::control::event::{Limits, SecondModel};
 use crate::control::{Event, Rules, RunState, StopReason};
-use crate::dependencies::{Shelf, There};
+use crate::dependencies::Shelf;
 use crate::domain::{Domain, DomainError};
 use crate::driver::embedded::{DriveError, Wish, drive, fold};
 use crate::existing::{self, Existing, ExistingError};
 use crate::notice::Notices;
-use crate::perform::{Left, Performer};
+use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
 use crate::sandbox::{self, NoSandbox, Refusal, Sandbox};
@@ -100,6 +100,18 @@ pub enum RunError {
         limited: String,
         /// The model.
         model: String,
+        /// Its currency.
+        priced: String,
+    },
+    /// Money is limited, and two models are priced in two currencies.
+    #[error(
+        "costs cannot be limited over two currencies: the model is priced in {own}, {second} in {priced}"
+    )]
+    TwoCurrencies {
+        /// The first one's currency.
+        own: String,
+        /// The second model.
+        second: String,
         /// Its currency.
         priced: String,
     },
@@ -234,6 +246,14 @@ pub struct Said {
     pub allow_install: bool,
 }
 
+/// The models of a run.
+pub struct ModelClients {
+    /// Its own.
+    pub own: Arc<dyn ModelClient>,
+    /// The one that is asked where that one came to nothing.
+    pub second: Option<Arc<dyn ModelClient>>,
+}
+
 /// A run that is going on in this process.
 pub struct RunHandle {
     /// Its directory.
@@ -307,6 +327,9 @@ impl Machine {
             return Err(RunError::BadProgram { problems: vec![problem] });
         }
         priced(&order.limits, &self.tariff(&self.config.model), &self.config.model)?;
+        if let Some(second) = &self.config.second_model {
+            self.same_currency(&order.limits, &self.tariff(&self.config.model), second)?;
+        }
         let sandbox = open_sandbox(&domain, order.unsafe_no_sandbox).await?;
         Ok(Prepared { order, found, domain, sandbox })
     }
@@ -315,7 +338,7 @@ impl Machine {
     pub async fn start(
         &self,
         prepared: Prepared,
-        client: Arc<dyn ModelClient>,
+        models: ModelClients,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
         let Prepared { order, found, domain, sandbox } = prepared;
@@ -345,9 +368,10 @@ impl Machine {
             domain: domain.name.clone(),
             slug,
             workspace: workspace.display().to_string(),
-            model: client.info().clone(),
+            model: models.own.info().clone(),
             reached: self.config.model.clone(),
             tariff: Some(self.tariff(&self.config.model)),
+            second: self.second(&models, self.config.second_model.as_ref()),
             limits: order.limits.clone(),
             plan_only: order.plan_only,
             seed: order.seed,
@@ -361,7 +385,14 @@ impl Machine {
             record(journal.as_ref(), &Event::ProgramAdopted { program, version: 1, why }).await?;
         }
         let state = fold(journal.as_ref()).await?;
-        self.go(dir, journal, state, store, domain, sandbox, client, embedder, workspace).await
+        self.go(dir, journal, state, store, domain, sandbox, models, embedder, workspace).await
+    }
+
+    /// What a journal says of the second model.
+    fn second(&self, models: &ModelClients, reached: Option<&ModelConfig>) -> Option<Box<SecondModel>> {
+        let (client, reached) = models.second.as_ref().zip(reached)?;
+        let (model, tariff) = (client.info().clone(), self.tariff(reached));
+        Some(Box::new(SecondModel { model, reached: reached.clone(), tariff }))
     }
 
     /// Finds a run that can go on.
@@ -384,21 +415,22 @@ impl Machine {
         &self,
         paused: Paused,
         terms: Terms,
-        client: Arc<dyn ModelClient>,
+        models: ModelClients,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
         let Paused { dir, journal, domain, sandbox, state, said } = paused;
         let Said { unsafe_no_sandbox, allow_install } = said;
-        let Terms { limits, reached, tariff } = terms;
+        let Terms { limits, reached, tariff, second } = terms;
         let workspace = PathBuf::from(state.start.as_ref().map_or("", |s| s.workspace.as_str()));
         let store = GitStore::open(&dir.git_dir(), Some(&workspace), state.origin())?;
-        let model = client.info().clone();
-        let tariff = Some(tariff);
-        let resumed = Event::Resumed { unsafe_no_sandbox, allow_install, limits, model, reached, tariff };
+        let model = models.own.info().clone();
+        let (tariff, second) = (Some(tariff), self.second(&models, second.as_ref()));
+        let resumed =
+            Event::Resumed { unsafe_no_sandbox, allow_install, limits, model, reached, tariff, second };
         record(journal.as_ref(), &resumed).await?;
         let state = fold(journal.as_ref()).await?;
         let _ = std::fs::remove_file(dir.cancel_file());
-        self.go(dir, journal, state, store, domain, sandbox, client, embedder, workspace).await
+        self.go(dir, journal, state, store, domain, sandbox, models, embedder, workspace).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one place where a run's parts come together")]
@@ -410,7 +442,7 @@ impl Machine {
         store: GitStore,
         domain: Arc<Domain>,
         sandbox: Result<Arc<dyn Sandbox>, Refusal>,
-        client: Arc<dyn ModelClient>,
+        models: ModelClients,
         embedder: Option<Arc<dyn Embedder>>,
         workspace: PathBuf,
     ) -> Result<RunHandle, RunError> {
@@ -422,18 +454,19 @@ impl Machine {
         let (cancel, cancelled) = watch::channel(false);
         let performer = Performer {
             files: Arc::new(Mutex::new(Box::new(store) as Box<dyn FileStore>)),
-            client,
+            client: models.own,
+            second: models.second,
             index: Arc::new(SqliteIndex::open(&dir.path.join("index.sqlite"), embedder).await?),
             templates: Arc::clone(&self.templates),
             domain,
             sandbox,
-            inventories: Inventories::default(),
-            left: Left::default(),
+            inventories: Arc::default(),
+            left: Arc::default(),
             shelf: Shelf::below(&self.state_dir),
-            there: There::default(),
+            there: Arc::default(),
             scratch: scratch.clone(),
-            asking: tokio::sync::Mutex::default(),
-            running: tokio::sync::Mutex::default(),
+            asking: Arc::default(),
+            running: Arc::default(),
             notices: notices.clone(),
             cancel: cancelled,
         };
@@ -517,6 +550,11 @@ impl Paused {
     /// How its model was reached.
     pub fn reached(&self) -> ModelConfig {
         self.state.start.as_ref().map(|s| s.reached.clone()).unwrap_or_default()
+    }
+
+    /// How its second model was reached, where it had one.
+    pub fn second(&self) -> Option<ModelConfig> {
+        Some(self.state.start.as_ref()?.second.as_ref()?.reached.clone())
     }
 }
 

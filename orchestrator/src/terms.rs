@@ -12,6 +12,7 @@ pub struct Terms {
     pub(crate) limits: Limits,
     pub(crate) reached: ModelConfig,
     pub(crate) tariff: Tariff,
+    pub(crate) second: Option<ModelConfig>,
 }
 
 impl Machine {
@@ -20,13 +21,33 @@ impl Machine {
         price::tariff(model, &self.config.prices)
     }
 
-    /// The terms of a run that goes on with these limits and this model. `says_cost` is whether a person limits the cost now, and
+    /// Refuses a limit on the cost that cannot be kept over two models.
+    pub(crate) fn same_currency(
+        &self,
+        limits: &Limits,
+        own: &Tariff,
+        second: &ModelConfig,
+    ) -> Result<(), RunError> {
+        let tariff = self.tariff(second);
+        priced(limits, &tariff, second)?;
+        match (limits.cost_micros_max, own.currency(), tariff.currency()) {
+            (Some(_), Some(own), Some(priced)) if own != priced => Err(RunError::TwoCurrencies {
+                own: own.to_owned(),
+                second: second.name.clone(),
+                priced: priced.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The terms of a run that goes on with these limits and these models. `says_cost` is whether a person limits the cost now, and
     /// so in the model's currency.
     pub fn terms(
         &self,
         paused: &Paused,
         limits: Limits,
         reached: ModelConfig,
+        second: Option<ModelConfig>,
         says_cost: bool,
     ) -> Result<Terms, RunError> {
         let state = &paused.state;
@@ -43,7 +64,10 @@ impl Machine {
             (tariff, _) => tariff,
         };
         priced(&limits, &tariff, &reached)?;
-        let limited = before.and_then(|before| before.tariff.currency()).unwrap_or_default();
+        if let Some(second) = &second {
+            self.same_currency(&limits, &tariff, second)?;
+        }
+        let limited = before.and_then(|before| before.currency()).unwrap_or_default();
         if let Some(priced) = tariff.currency()
             && limits.cost_micros_max.is_some()
             && !says_cost
@@ -53,7 +77,7 @@ impl Machine {
             let (limited, model, priced) = (limited.to_owned(), reached.name, priced.to_owned());
             return Err(RunError::OtherCurrency { run, limited, model, priced });
         }
-        Ok(Terms { limits, reached, tariff })
+        Ok(Terms { limits, reached, tariff, second })
     }
 }
 

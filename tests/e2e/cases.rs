@@ -95,6 +95,7 @@ cases! {
     examples: "examples",
     hollow: "hollow",
     left: "left",
+    once_more: "once-more",
     retired: "retired",
     red: "red",
     repaired: "repaired",

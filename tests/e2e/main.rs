@@ -15,5 +15,6 @@ mod models;
 mod no_sandbox;
 mod parallel;
 mod revise;
+mod second;
 mod serve;
 mod signals;

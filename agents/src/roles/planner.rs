@@ -120,8 +120,10 @@ impl PlanRules {
 pub struct AgainView<'a> {
     /// The program in force, with the requirements, which stay.
     pub program: &'a Program,
-    /// Its instructions that ended.
+    /// Its instructions that are finished.
     pub done: &'a [&'a Instruction],
+    /// Those that ended unfinished.
+    pub unfinished: &'a [&'a Instruction],
     /// The files, as workers see them listed.
     pub listing: &'a str,
     /// Why it is written again; empty where the program said so from the beginning.
@@ -138,7 +140,7 @@ pub fn again(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let mut fragments = fragments(task, rules, templates, counter)?;
     let about = json!({
-        "done": view.done, "requirements": view.program.requirements, "listing": view.listing.trim_end(),
+        "done": view.done, "unfinished": view.unfinished, "requirements": view.program.requirements, "listing": view.listing.trim_end(),
         "reason": view.reason.trim(), "steps_max": rules.steps_max,
         "listed": lists(task, &view.program.requirements),
     });

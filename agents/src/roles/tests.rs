@@ -258,6 +258,7 @@ fn replanner_prompt() {
     let view = planner::AgainView {
         program: &program,
         done: &[&program.instructions[0]],
+        unfinished: &[&program.instructions[1]],
         listing: "shelf.py (12 lines)",
         reason: "Titles are to be sorted.",
     };

@@ -7,7 +7,7 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckKind, Instruction, Program};
-use crate::ids::InstructionId;
+use crate::ids::{InstructionId, RequirementId};
 use crate::slug::slug;
 
 /// Most items that a list may be gone through.
@@ -60,12 +60,25 @@ pub enum Control {
     Replan {
         /// Most steps that it may write.
         steps_max: u32,
+        /// What the end of the run found, where the machine itself asks for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shortfall: Option<Shortfall>,
     },
     /// A person reads what is there and says whether the program goes on.
     Approve {
         /// What they are asked.
         question: String,
     },
+}
+
+/// What a program that was carried out to its end did not come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shortfall {
+    /// Requirements that are not met.
+    pub requirements: Vec<RequirementId>,
+    /// What speaks against each, a line each.
+    pub why: String,
 }
 
 impl Control {
@@ -475,7 +488,7 @@ mod tests {
         };
         let program = with(vec![
             deciding(4, control),
-            deciding(5, Control::Replan { steps_max: 3 }),
+            deciding(5, Control::Replan { steps_max: 3, shortfall: None }),
             deciding(6, Control::Approve { question: "Good?".into() }),
         ]);
         let toml = crate::program::exchange::to_toml(&program).unwrap();
@@ -502,7 +515,9 @@ mod tests {
         assert!(
             faults(deciding(2, Control::Approve { question: " ".into() })).contains("asks a person nothing")
         );
-        assert!(faults(deciding(2, Control::Replan { steps_max: 0 })).contains("steps_max is 0"));
+        assert!(
+            faults(deciding(2, Control::Replan { steps_max: 0, shortfall: None })).contains("steps_max is 0")
+        );
         let loops = |rounds_max, body| Control::While { condition: exists("a"), rounds_max, body, rounds: 0 };
         assert!(faults(deciding(2, loops(99, vec![step(3, "x", &[], &[])]))).contains("rounds_max is 99"));
         assert!(faults(deciding(2, loops(1, vec![]))).contains("Its body is empty"));

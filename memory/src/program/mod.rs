@@ -7,7 +7,7 @@ mod graph;
 pub mod validate;
 
 pub use check::{Check, CheckKind, Expected, Request};
-pub use control::{Control, Found};
+pub use control::{Control, Found, Shortfall};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstructionId, RequirementId};

@@ -211,7 +211,9 @@ fn check_control(instruction: &Instruction, control: &Control, found: &mut Vec<P
             found.extend(empty(body, "body"));
             found.extend(condition_kind(&at, condition));
         }
-        Control::Replan { steps_max } => found.extend(bound("steps_max", *steps_max, STEPS_REPLANNED_LIMIT)),
+        Control::Replan { steps_max, .. } => {
+            found.extend(bound("steps_max", *steps_max, STEPS_REPLANNED_LIMIT))
+        }
         Control::Approve { question } if question.trim().is_empty() => {
             found.push(problem(&at, "It asks a person nothing.", "Write a question."));
         }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use edvac_agents::client::ModelClient;
 use edvac_orchestrator::bench::{self, Arm, Open, Row, Task};
 use edvac_orchestrator::config::Config;
-use edvac_orchestrator::control::event::Limits;
+use edvac_orchestrator::control::RunState;
+use edvac_orchestrator::control::event::{EXIT_LIMIT, Limits};
 use edvac_orchestrator::domain::Domain;
-use edvac_orchestrator::run::{Machine, Order, RunError};
+use edvac_orchestrator::run::{Machine, ModelClients, Order, RunError, RunHandle};
 use edvac_orchestrator::sandbox::{self, Refusal, Sandbox};
 use futures::{StreamExt as _, stream};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{SCHEMA_VERSION, limit_flags, model_flags, models, print_json, run};
 use crate::args::{Bench, BenchTasks};
@@ -98,18 +100,33 @@ impl Running<'_> {
         let workspace = free_name(&self.config.workspaces_dir(), task, arm, seed);
         let prepared = self.machine.prepare(Order { name: Some(workspace), ..order }).await?;
         let embedder = models::open_embedder(self.config);
-        let mut handle = self.machine.start(prepared, Arc::clone(self.client), embedder).await?;
+        let handle = self
+            .machine
+            .start(prepared, ModelClients { own: Arc::clone(self.client), second: None }, embedder)
+            .await?;
         let dir = handle.dir.clone();
-        let state = if self.is_alone { run::watch(handle, false).await? } else { handle.join().await? };
-        if let Some(why) = state.stopped.as_ref().filter(|why| why.exit_code() != 4) {
-            let why = edvac_orchestrator::report::sentence(why);
-            return Err(Failure::machine(format!("run {} stopped: {why}", dir.id)));
+        let state = if self.is_alone { run::watch(handle, false).await? } else { unwatched(handle).await? };
+        if let Some(why) = state.stopped.as_ref().filter(|why| why.exit_code() != EXIT_LIMIT) {
+            let what = format!("run {} stopped: {}", dir.id, edvac_orchestrator::report::sentence(why));
+            let fix = "The same command goes on: what its file of results has is not done again.".to_owned();
+            return Err(Failure { what, fix, code: why.exit_code() });
         }
         let judged = bench::judge(task, &dir, &state, self.domain, self.sandbox).await?;
         let passed = judged.iter().filter(|judged| judged.passed).count();
         eprintln!("{name}: {passed} of {} requirements pass their hidden checks", judged.len());
         Ok(bench::result(task, arm, seed, &state, judged))
     }
+}
+
+/// Waits for the end of one run of several. An interrupt, which all of them hear, lets each finish what is in progress.
+async fn unwatched(mut handle: RunHandle) -> Result<RunState, Failure> {
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(|e| Failure::machine(format!("waiting for signals: {e}")))?;
+    tokio::select! {
+        state = handle.join() => return Ok(state?),
+        _ = interrupts.recv() => handle.stop(),
+    }
+    Ok(handle.join().await?)
 }
 
 fn lines(rows: &[Row]) -> Vec<String> {

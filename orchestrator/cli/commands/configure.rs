@@ -24,6 +24,10 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 # device = "cpu"                    # the local model's; "cuda" and "metal" need a build with that feature
 # threads = 0                       # that compute it; 0 is one for each processor
 
+# [second_model]                    # asked at a step where that one came to nothing; keys as in [model]; an example
+# provider = "local"
+# name = "qwen2.5-coder-7b"
+
 [kv]
 # memory_mib = 2048                 # what the local model remembers of prompts and replies, in memory
 # format = "f16"                    # or "q8_0": half the memory, rounded a little more
@@ -33,6 +37,7 @@ const TEMPLATE: &str = r#"# edvac's configuration. A line without its `#` is in 
 # attempts_max = 3                  # a step's attempts
 # turns_max = 6                     # an attempt's replies
 # repairs_max = 24                  # an attempt's repairs of single functions, after its tests failed
+# replans_max = 1                   # new plans of what was not met at the end
 # tokens_max = 0                    # a run's tokens; 0 is unlimited
 # minutes_max = 0                   # a run's minutes; 0 is unlimited
 # cost_max = 0                      # what a run may cost, in its model's currency; 0 is unlimited

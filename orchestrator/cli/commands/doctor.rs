@@ -142,6 +142,11 @@ fn configured(config: &Config, add: &mut impl FnMut(&'static str, Instant, Probe
     if config.model.provider == "openai" {
         add("price", Instant::now(), price(config));
     }
+    if let Some(second) = &config.second_model {
+        let with_second = Config { model: second.clone(), ..config.clone() };
+        let begun = Instant::now();
+        add("second model", begun, model(&with_second));
+    }
     if config.model.provider == "local" && config.model.device == "cpu" {
         add("processor", Instant::now(), processor());
     }

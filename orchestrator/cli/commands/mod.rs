@@ -18,7 +18,7 @@ use edvac_orchestrator::config::{self, Config, MINUTE_MS, ModelConfig};
 use edvac_orchestrator::control::event::Limits;
 use edvac_orchestrator::place::{RunDir, Runs};
 
-use crate::args::{Cli, Command, Json, LimitArgs, ModelArgs, OneRun};
+use crate::args::{Cli, Command, Json, LimitArgs, ModelArgs, OneRun, SecondArgs};
 use crate::failure::{Failure, Outcome};
 
 /// Version of all JSON this binary prints.
@@ -93,15 +93,29 @@ fn print_json(value: &serde_json::Value) -> u8 {
 
 /// Flags over what else says which model is meant.
 fn model_flags(model: &mut ModelConfig, flags: &ModelArgs) {
-    if let Some(name) = &flags.model {
-        model.name.clone_from(name);
+    let ModelArgs { model: name, base_url, provider } = flags;
+    reach(model, name.as_deref(), base_url.as_deref(), provider.as_deref());
+}
+
+/// The same of the model that is asked besides.
+fn second_flags(second: &mut Option<ModelConfig>, flags: &SecondArgs) {
+    let SecondArgs { second_model: name, second_base_url: base_url, second_provider: provider } = flags;
+    if name.is_some() || base_url.is_some() || provider.is_some() {
+        let model = second.get_or_insert_default();
+        reach(model, name.as_deref(), base_url.as_deref(), provider.as_deref());
     }
-    if let Some(url) = &flags.base_url {
-        model.base_url.clone_from(url);
+}
+
+fn reach(model: &mut ModelConfig, name: Option<&str>, base_url: Option<&str>, provider: Option<&str>) {
+    if let Some(name) = name {
+        name.clone_into(&mut model.name);
+    }
+    if let Some(url) = base_url {
+        url.clone_into(&mut model.base_url);
         "openai".clone_into(&mut model.provider);
     }
-    if let Some(provider) = &flags.provider {
-        model.provider.clone_from(provider);
+    if let Some(provider) = provider {
+        provider.clone_into(&mut model.provider);
     }
 }
 
@@ -116,6 +130,7 @@ fn limit_flags(mut limits: Limits, flags: &LimitArgs) -> Limits {
     limits.bytes_max = limit(flags.max_bytes, limits.bytes_max);
     limits.attempts_max = flags.attempts.unwrap_or(limits.attempts_max).max(1);
     limits.turns_max = flags.turns.unwrap_or(limits.turns_max).max(1);
+    limits.replans_max = flags.replans.unwrap_or(limits.replans_max);
     limits.repairs_max = flags.repairs.unwrap_or(limits.repairs_max);
     limits.parallel = flags.parallel.unwrap_or(limits.parallel).max(1);
     limits

@@ -11,6 +11,7 @@ use edvac_agents::client::scripted::ScriptedClient;
 use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::meaning::{self, Meaning};
+use edvac_orchestrator::run::ModelClients;
 use edvac_runtime::EngineOptions;
 use edvac_runtime::embed::SentenceEmbedder;
 use edvac_runtime::kv::{KvOptions, SnapshotOptions};
@@ -199,6 +200,16 @@ impl Bar {
     fn finish(&self) {
         self.line.finish_and_clear();
     }
+}
+
+/// The models of a configuration, ready to be asked.
+pub async fn open_all(config: &Config) -> Result<ModelClients, Failure> {
+    let own = open_client(config).await?;
+    let second = match &config.second_model {
+        Some(second) => Some(open_client(&Config { model: second.clone(), ..config.clone() }).await?),
+        None => None,
+    };
+    Ok(ModelClients { own, second })
 }
 
 /// The model of a configuration, ready to be asked. A local one is fetched first where it is not here yet.

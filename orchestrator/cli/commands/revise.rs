@@ -153,8 +153,8 @@ pub async fn fork(config: Config, args: Fork) -> Outcome {
         return Ok(say(args.run.json, &format!("{sentence}\n  go on: edvac resume {id}"), object));
     }
     eprintln!("{sentence}");
-    let Fork { run, said, model, limits, .. } = args;
-    Box::pin(run::go_on(config, made, Resume { run, said, model, limits })).await
+    let Fork { run, said, model, second, limits, .. } = args;
+    Box::pin(run::go_on(config, made, Resume { run, said, model, second, limits })).await
 }
 
 pub async fn compare(config: &Config, args: &Compare) -> Outcome {

@@ -2,9 +2,7 @@
 
 use std::io::{Read, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 
-use edvac_agents::client::ModelClient;
 use edvac_memory::program::{Program, exchange};
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{RunState, StopReason};
@@ -20,6 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     EXIT_INTERRUPTED, SCHEMA_VERSION, find, forecast, limit_flags, model_flags, models, revise, say,
+    second_flags,
 };
 use crate::args::{OneRun, Plan, Resume, Run, SaidArgs, TaskArgs};
 use crate::failure::{Failure, Outcome};
@@ -30,6 +29,7 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
     let program = args.program.as_deref().map(read_program).transpose()?;
     let json = args.task.json.json;
     model_flags(&mut config.model, &args.task.model);
+    second_flags(&mut config.second_model, &args.task.second);
     if args.dry {
         let order = order(&config, &args.task, program, false, args.said)?;
         let machine = Machine::new(config)?;
@@ -42,7 +42,7 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
 
 pub async fn plan(mut config: Config, args: Plan) -> Outcome {
     if let Some(command) = &args.program {
-        return revise::program(&config, command).await;
+        return Box::pin(revise::program(&config, command)).await;
     }
     let json = args.task.json.json;
     if let Some(path) = args.out.as_deref().filter(|path| path.exists() && !args.force) {
@@ -60,6 +60,7 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
         ));
     }
     model_flags(&mut config.model, &args.task.model);
+    second_flags(&mut config.second_model, &args.task.second);
     let (state, run) = begin(&config, &args.task, None, true, SaidArgs::default()).await?;
     let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
         return Ok(conclude(&state, json));
@@ -97,13 +98,16 @@ pub async fn go_on(mut config: Config, dir: RunDir, args: Resume) -> Outcome {
     let paused = machine.find_paused(dir, Said { unsafe_no_sandbox, allow_install }).await?;
     // What the run was started with stays, unless a flag says otherwise.
     config.model = paused.reached();
+    config.second_model = paused.second();
     model_flags(&mut config.model, &args.model);
+    second_flags(&mut config.second_model, &args.second);
     let limits = limit_flags(paused.limits(), &args.limits);
     let says_cost = args.limits.max_cost.is_some();
-    let terms = machine.terms(&paused, limits, config.model.clone(), says_cost)?;
-    let client = models::open_client(&config).await?;
+    let terms =
+        machine.terms(&paused, limits, config.model.clone(), config.second_model.clone(), says_cost)?;
+    let models = models::open_all(&config).await?;
     let embedder = models::open_embedder(&config);
-    let handle = machine.resume(paused, terms, client, embedder).await?;
+    let handle = Box::pin(machine.resume(paused, terms, models, embedder)).await?;
     let state = watch(handle, args.run.json.json).await?;
     Ok(conclude(&state, args.run.json.json))
 }
@@ -148,8 +152,8 @@ async fn begin(
     for note in prepared.notes() {
         eprintln!("{note}");
     }
-    let client: Arc<dyn ModelClient> = models::open_client(config).await?;
-    let handle = machine.start(prepared, client, models::open_embedder(config)).await?;
+    let models = models::open_all(config).await?;
+    let handle = machine.start(prepared, models, models::open_embedder(config)).await?;
     let run = handle.dir.id.to_string();
     Ok((watch(handle, task.json.json).await?, run))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use edvac_memory::fault::{Fault, PlaceKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::journal::{Record, Seq};
-use edvac_memory::program::Program;
+use edvac_memory::program::{Control, Instruction, Program};
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
 
 use crate::check::integrity::Inventory;
@@ -80,6 +80,7 @@ impl RunState {
                 model,
                 reached,
                 tariff,
+                second,
                 limits,
                 plan_only,
                 seed,
@@ -101,19 +102,21 @@ impl RunState {
                     model: model.clone(),
                     reached: reached.clone(),
                     tariff: tariff.clone().unwrap_or_else(|| Tariff::unsaid(&model.provider)),
+                    second: second.clone(),
                     limits: limits.clone(),
                     seed: *seed,
                     plan_only: *plan_only,
                     time_ms: self.time_ms,
                 });
             }
-            Event::Resumed { limits, model, reached, tariff, unsafe_no_sandbox, allow_install } => {
+            Event::Resumed { limits, model, reached, tariff, second, unsafe_no_sandbox, allow_install } => {
                 self.unsafe_no_sandbox |= unsafe_no_sandbox;
                 self.may_install(*allow_install);
                 self.stopped = None;
                 self.take_up(limits);
                 if let Some(start) = &mut self.start {
-                    self.bill.give_up(&start.tariff);
+                    self.bill.give_up(start);
+                    start.second.clone_from(second);
                     start.tariff = tariff.clone().unwrap_or_else(|| Tariff::unsaid(&model.provider));
                     start.limits = limits.clone();
                     start.model = model.clone();
@@ -132,7 +135,9 @@ impl RunState {
             Event::Replied { purpose, reply, turn: _ } => {
                 self.totals.add(reply);
                 if let Some(start) = &self.start {
-                    self.bill.paid.pay(&start.tariff, &reply.usage);
+                    let is_second = self.asks_second(*purpose);
+                    self.bill.paid.pay(start.tariff_of(is_second), &reply.usage);
+                    self.bill.second_calls += u64::from(is_second);
                 }
                 self.replied(*purpose, reply);
             }
@@ -250,6 +255,14 @@ impl RunState {
         self.program_version = version;
         self.weighed = None;
         self.answer = None;
+        let falls_short =
+            |i: &Instruction| matches!(i.control, Some(Control::Replan { shortfall: Some(_), .. }));
+        self.replans += u32::from(program.instructions.iter().any(falls_short));
+        // What was found at the end is out of date once there is work again.
+        let is_open = |i: &Instruction| i.control.is_none() && !self.settled.contains_key(&i.id);
+        if program.instructions.iter().any(is_open) {
+            self.final_reports = None;
+        }
         self.set_out();
     }
 
@@ -295,6 +308,7 @@ impl RunState {
         if let (Some(start), Some(now)) = (&mut start, &self.start) {
             start.limits.clone_from(&now.limits);
             start.tariff.clone_from(&now.tariff);
+            start.second.clone_from(&now.second);
         }
         Ok(Self {
             // Bounds that a person raised stay raised, and what was paid stays paid.
@@ -397,10 +411,11 @@ impl RunState {
                 }
             }
             Purpose::Summarise { .. } => {
+                let window_tokens = self.window_tokens(purpose);
                 let (Some(work), Some(start), Some(base)) = (&mut self.work, &self.start, &self.tree) else {
                     return;
                 };
-                let ending = work.ending(&start.limits, start.model.window_tokens);
+                let ending = work.ending(&start.limits, window_tokens);
                 work.go_on(ending.unwrap_or(Ending::Full), &turn.reply, base);
             }
         }

@@ -84,6 +84,9 @@ pub struct Reserve {
     /// Their price, with nothing cached; none where nobody knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micros: Option<u64>,
+    /// Whether it is the second model's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_second: bool,
 }
 
 impl Reserve {
@@ -94,11 +97,22 @@ impl Reserve {
 }
 
 impl Start {
-    /// The reserve of a call with a prompt of so many tokens.
-    pub fn reserve(&self, prompt_tokens: u64) -> Reserve {
+    /// The reserve of a call of the run's own model, or the second one, with a prompt of so many tokens.
+    pub fn reserve(&self, prompt_tokens: u64, is_second: bool) -> Reserve {
         let completion_tokens = u64::from(self.limits.reply_tokens_max);
         let most = Usage { prompt_tokens, completion_tokens, ..Usage::default() };
-        Reserve { prompt_tokens, completion_tokens, cost_micros: self.tariff.cost_micros(&most) }
+        let cost_micros = self.tariff_of(is_second).cost_micros(&most);
+        Reserve { prompt_tokens, completion_tokens, cost_micros, is_second }
+    }
+
+    /// What a call of the run's own model costs, or of the second one.
+    pub fn tariff_of(&self, is_second: bool) -> &Tariff {
+        self.second.as_ref().filter(|_| is_second).map_or(&self.tariff, |second| &second.tariff)
+    }
+
+    /// The currency that costs are limited in: that of the run's own model, or the second one's where the first is free.
+    pub fn currency(&self) -> Option<&str> {
+        self.tariff.currency().or_else(|| self.second.as_ref()?.tariff.currency())
     }
 }
 
@@ -132,9 +146,9 @@ impl Money {
         }
     }
 
-    /// The amount in a tariff's currency.
-    pub fn in_currency_of(&self, tariff: &Tariff) -> u64 {
-        tariff.currency().and_then(|currency| self.micros.get(currency)).copied().unwrap_or(0)
+    /// The amount in a currency.
+    pub fn amount_in(&self, currency: Option<&str>) -> u64 {
+        currency.and_then(|currency| self.micros.get(currency)).copied().unwrap_or(0)
     }
 }
 
@@ -171,6 +185,8 @@ pub struct Bill {
     pub unanswered: Unanswered,
     /// Bytes of the files that replies wrote.
     pub bytes_written: u64,
+    /// Replies of the second model.
+    pub second_calls: u64,
 }
 
 impl Bill {
@@ -188,16 +204,16 @@ impl Bill {
     }
 
     /// Nobody will answer what is open.
-    pub(super) fn give_up(&mut self, tariff: &Tariff) {
+    pub(super) fn give_up(&mut self, start: &Start) {
         for reserve in std::mem::take(&mut self.open).values() {
-            self.unanswered.add(tariff, reserve);
+            self.unanswered.add(start.tariff_of(reserve.is_second), reserve);
         }
     }
 
     /// The same for a view of a run that does not go on by itself.
     #[must_use]
-    pub fn given_up(mut self, tariff: &Tariff) -> Self {
-        self.give_up(tariff);
+    pub fn given_up(mut self, start: &Start) -> Self {
+        self.give_up(start);
         self
     }
 }
@@ -216,10 +232,11 @@ pub struct Used {
 }
 
 impl Used {
-    /// By one reply. The time that it took passes for the whole run.
-    pub fn by(tariff: &Tariff, usage: &Usage) -> Self {
+    /// By one reply, its cost as far as it is in the currency that is limited. The time that it took passes for the whole run.
+    pub fn by(tariff: &Tariff, limited: Option<&str>, usage: &Usage) -> Self {
         let tokens = usage.prompt_tokens.saturating_add(usage.completion_tokens);
-        let cost_micros = tariff.currency().and_then(|_| tariff.cost_micros(usage)).unwrap_or(0);
+        let counts = tariff.currency().is_some() && tariff.currency() == limited;
+        let cost_micros = tariff.cost_micros(usage).filter(|_| counts).unwrap_or(0);
         Self { tokens, calls: 1, cost_micros, worked_ms: 0 }
     }
 
@@ -356,7 +373,7 @@ pub fn refusal(state: &RunState, start: &Start, key: &EffectKey, reserve: &Reser
     }
     let cost = reserve.cost_micros.unwrap_or(0);
     if let Some((used, limit, next)) = passed(used.cost_micros, cost, limits.cost_micros_max) {
-        let currency = start.tariff.currency().unwrap_or_default().to_owned();
+        let currency = start.currency().unwrap_or_default().to_owned();
         return Some(StopReason::CostLimit {
             used_micros: used,
             limit_micros: limit,
@@ -385,12 +402,11 @@ impl RunState {
         let spent = self.spent();
         let Bill { paid, unanswered, .. } = bill;
         let of_unanswered = unanswered.prompt_tokens.saturating_add(unanswered.completion_tokens);
-        let cost =
-            |tariff| paid.in_currency_of(tariff).saturating_add(unanswered.money.in_currency_of(tariff));
+        let cost = |limited| paid.amount_in(limited).saturating_add(unanswered.money.amount_in(limited));
         Used {
             tokens: spent.tokens().saturating_add(of_unanswered),
             calls: spent.calls + unanswered.calls,
-            cost_micros: self.start.as_ref().map_or(0, |start| cost(&start.tariff)),
+            cost_micros: self.start.as_ref().map_or(0, |start| cost(start.currency())),
             worked_ms: spent.worked_ms,
         }
     }

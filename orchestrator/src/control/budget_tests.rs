@@ -49,6 +49,7 @@ fn resumed(limits: Limits, tariff: Tariff) -> Event {
         model,
         reached: ModelConfig::default(),
         tariff: Some(tariff),
+        second: None,
     }
 }
 
@@ -171,7 +172,7 @@ fn a_run_that_dies_in_every_call_comes_to_its_limit() {
 
 fn call(state: &RunState, id: u32) -> Effect {
     let purpose = Purpose::Work { instruction: InstructionId(id), attempt: 1, restart: 0 };
-    Effect::Call { purpose, turn: 0, reserve: state.start.as_ref().unwrap().reserve(1_000) }
+    Effect::Call { purpose, turn: 0, reserve: state.start.as_ref().unwrap().reserve(1_000, false) }
 }
 
 fn replied(tokens: u64) -> Event {

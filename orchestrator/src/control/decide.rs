@@ -12,6 +12,7 @@ use edvac_memory::program::{Control, Instruction, Program, Requirement};
 use crate::control::budget::{self, Cap, Share};
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
+use crate::control::once_more::once_more;
 use crate::control::parallel::{last_of_several, next_of_several};
 use crate::control::state::{Conversation, Ending, RunState, Start, Work};
 use crate::dependencies::Needs;
@@ -23,6 +24,9 @@ const COVERAGE_NUDGES_MAX: usize = 2;
 
 /// How often the same packages are tried to be installed until a person takes the run up again.
 const INSTALL_TRIES_MAX: u32 = 2;
+/// Attempts that the second model has at a step, after those of the run's own.
+const SECOND_ATTEMPTS_MAX: u32 = 2;
+
 /// Different lists of packages that a run installs; a model that asks for others every time comes to an end.
 const INSTALLS_MAX: usize = 32;
 
@@ -65,7 +69,9 @@ pub fn decide(state: &RunState, rules: &Rules<'_>) -> Vec<Effect> {
     {
         install
     } else if state.final_reports.is_none() {
-        Effect::CheckAll { tree: state.tree.clone().expect("a started run has a tree") }
+        Effect::CheckAll { tree: state.tree.clone().expect("a started run has a tree"), round: state.replans }
+    } else if let Some((program, why)) = once_more(state, start).filter(|_| !rules.domain.prose) {
+        adopt(state, program, why)
     } else {
         Effect::Finish
     }]
@@ -156,19 +162,27 @@ fn next_of_control(
             let purpose = Purpose::Replan { instruction: id, version };
             let settled: BTreeSet<_> = state.settled.keys().copied().collect();
             let given = &program.requirements;
-            talk_with_planner(state, start, purpose, given, "planned again", |draft, is_last| {
-                plan::replanned(
-                    draft,
-                    &start.task,
-                    program,
-                    &settled,
-                    id,
-                    rules.domain,
-                    &start.limits,
-                    state.survey.as_ref(),
-                    is_last,
-                )
-            })
+            let planned =
+                talk_with_planner(state, start, purpose, given, "planned again", |draft, is_last| {
+                    plan::replanned(
+                        draft,
+                        &start.task,
+                        program,
+                        &settled,
+                        id,
+                        rules.domain,
+                        &start.limits,
+                        state.survey.as_ref(),
+                        is_last,
+                    )
+                });
+            match (control, planned) {
+                // What was found at the end stands.
+                (Control::Replan { shortfall: Some(_), .. }, Effect::Stop { .. }) => {
+                    adopt(state, program.without(id), "no plan came of it".to_owned())
+                }
+                (_, planned) => planned,
+            }
         }
         _ => {
             let weighed = state.weighed.as_ref().filter(|(weighed, _)| *weighed == id);
@@ -226,10 +240,11 @@ pub(super) fn next_of_work(state: &RunState, start: &Start, instruction: &Instru
         let Work { instruction, attempt, .. } = *work;
         return Effect::Assemble { purpose: Purpose::Repair { instruction, attempt, repair } };
     }
-    match work.ending(&start.limits, start.model.window_tokens) {
+    let second_attempts = if start.second.is_some() { SECOND_ATTEMPTS_MAX } else { 0 };
+    match work.ending(&start.limits, state.window_tokens(work.purpose())) {
         None => call(state, start, &work.talk, work.purpose(), work.talk.turns.len() as u32),
         Some(Ending::Exhausted) if best_is_good(work) => commit(state, work, Settlement::Finished, None),
-        Some(Ending::Exhausted) if work.attempt >= instruction.attempts_max => {
+        Some(Ending::Exhausted) if work.attempt >= instruction.attempts_max + second_attempts => {
             commit(state, work, Settlement::Unfinished, None)
         }
         Some(_) if work.is_candidate => Effect::Assemble {
@@ -325,7 +340,7 @@ fn commit(state: &RunState, work: &Work, settlement: Settlement, cut: Option<Cap
 
 /// A model call, unless it could exceed one of the run's limits: what it may cost at most is reserved before it is sent.
 fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, turn: u32) -> Effect {
-    let reserve = start.reserve(talk.tokens() as u64);
+    let reserve = start.reserve(talk.tokens() as u64, state.asks_second(purpose));
     let effect = Effect::Call { purpose, turn, reserve };
     match budget::refusal(state, start, &effect.key(state.epoch), &reserve) {
         None => effect,

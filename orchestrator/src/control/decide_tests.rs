@@ -19,7 +19,8 @@ use super::*;
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::Event;
-use crate::control::event::{Clash, Conflict, Limits};
+use crate::control::budget::{Price, Tariff};
+use crate::control::event::{Clash, Conflict, Limits, SecondModel};
 use crate::control::state::Turn;
 use crate::dependencies::{Needs, Wanted};
 use crate::ledger::Ledger;
@@ -62,6 +63,7 @@ pub(crate) fn started_with(limits: Limits, allow_install: bool) -> Event {
         },
         reached: ModelConfig::default(),
         tariff: None,
+        second: None,
         limits,
         plan_only: false,
         seed: 0,
@@ -69,6 +71,26 @@ pub(crate) fn started_with(limits: Limits, allow_install: bool) -> Event {
         origin: None,
         edvac: "0".into(),
     }
+}
+
+/// A model besides, with another window and a price.
+pub(crate) fn second_model() -> Box<SecondModel> {
+    let price = Price {
+        currency: "USD".into(),
+        prompt_micros: 1_000_000,
+        cached_prompt_micros: 1_000_000,
+        completion_micros: 4_000_000,
+    };
+    Box::new(SecondModel {
+        model: ClientInfo {
+            provider: "openai".into(),
+            model: "large".into(),
+            window_tokens: 9000,
+            grammar: false,
+        },
+        reached: ModelConfig::default(),
+        tariff: Tariff::Priced(price),
+    })
 }
 
 fn survey(tree: &TreeId, needs: Option<Needs>, had_packages: bool) -> Survey {
@@ -279,7 +301,7 @@ impl World {
                 needs: self.needs(),
                 inventory: Inventory::default(),
             },
-            Effect::CheckAll { tree } => Event::FinalChecked { reports: self.reports(tree) },
+            Effect::CheckAll { tree, .. } => Event::FinalChecked { reports: self.reports(tree) },
             Effect::Finish => Event::Finished {
                 ledger: Ledger::weigh(state.program.as_ref().unwrap(), state.final_reports.as_ref().unwrap()),
             },
@@ -499,6 +521,7 @@ fn what_is_needed_is_installed_before_anything_else_and_not_in_a_circle() {
         model: checked_once(1, 1).start.unwrap().model,
         reached: ModelConfig::default(),
         tariff: None,
+        second: None,
     };
     let mut state = checked_once(2, 4);
     let Some(work) = &mut state.work else { unreachable!() };
@@ -598,6 +621,44 @@ fn a_candidate_is_followed_by_another_that_knows_nothing_of_it() {
     assert_eq!((with(["a", "b"]), with(["a", "a"])), ("call", "commit"));
 }
 
+#[test]
+fn where_a_model_comes_to_nothing_another_is_asked() {
+    let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
+    let next = |state: &RunState| decide(state, &Rules { domain: &domain }).remove(0);
+    let mut state = checked_once(2, 4);
+    let id = state.work.as_ref().unwrap().instruction;
+    let step = Instruction { id, candidates: true, attempts_max: 1, ..Instruction::default() };
+    state.program.get_or_insert_default().instructions = vec![step];
+    let used_up = |state: &mut RunState| {
+        let work = state.work.as_mut().unwrap();
+        (work.is_candidate, work.turns_used) = (true, 4);
+    };
+    used_up(&mut state);
+    assert_eq!(next(&state).name(), "commit", "there is no other");
+    let before = state.used();
+    state.start.as_mut().unwrap().second = Some(second_model());
+    for attempt in [2, 3] {
+        let purpose = Purpose::Work { instruction: id, attempt, restart: 0 };
+        assert_eq!(next(&state), Effect::Assemble { purpose });
+        assert!(state.asks_second(purpose));
+        assert_eq!(state.window_tokens(purpose), 9000);
+        state.apply(&Event::Assembled { purpose, fitted: Fitted::default() });
+        let Effect::Call { reserve, .. } = next(&state) else { panic!("it is asked") };
+        assert!(reserve.is_second);
+        assert_eq!(reserve.cost_micros, Some(reserve.prompt_tokens + 4 * reserve.completion_tokens));
+        let usage = Usage { completion_tokens: 10, ..Usage::default() };
+        let reply = ModelReply { text: String::new(), finish: Finish::Stop, usage, model: "large".into() };
+        state.apply(&Event::Replied { purpose, turn: 0, reply });
+        used_up(&mut state);
+        let last = state.work.as_mut().unwrap().talk.turns.last_mut().unwrap();
+        (last.acted, last.answer) = (true, Some("no".into()));
+    }
+    assert_eq!(next(&state).name(), "commit", "its attempts are used up, too");
+    assert_eq!(state.bill.second_calls, 2);
+    let paid = state.used().cost_micros - before.cost_micros;
+    assert_eq!(paid, 80, "it is paid for, beside a model that is free");
+}
+
 proptest! {
     #[test]
     fn every_run_ends_and_asks_for_nothing_twice(
@@ -608,12 +669,17 @@ proptest! {
         repairs_max in 0_u32..6,
         tokens_max in prop::option::of(0_u64..60_000),
         allow_install in any::<bool>(),
+        has_second in any::<bool>(),
     ) {
         let domain = Domain::load("codebase", &Templates::load(None).unwrap()).unwrap();
         let rules = Rules { domain: &domain };
         let limits = Limits { attempts_max, turns_max, restarts_max, repairs_max, tokens_max, ..Limits::default() };
         let mut world = World { dice, at: 0 };
-        let mut records = vec![record(1, RecordKind::Fact, &started_with(limits, allow_install))];
+        let mut begin = started_with(limits, allow_install);
+        if let Event::RunStarted { second, .. } = &mut begin {
+            *second = has_second.then(second_model);
+        }
+        let mut records = vec![record(1, RecordKind::Fact, &begin)];
         let mut state = RunState::default();
         state.apply_record(&records[0]).unwrap();
         let mut keys = BTreeSet::new();

@@ -76,6 +76,17 @@ impl Purpose {
             | Self::Review { instruction, .. } => Some(*instruction),
         }
     }
+
+    /// Its attempt, from 1; none where a plan is written.
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::Plan | Self::Replan { .. } => None,
+            Self::Work { attempt, .. }
+            | Self::Repair { attempt, .. }
+            | Self::Summarise { attempt, .. }
+            | Self::Review { attempt, .. } => Some(*attempt),
+        }
+    }
 }
 
 impl fmt::Display for Purpose {
@@ -250,6 +261,9 @@ pub enum Effect {
     CheckAll {
         /// The last tree.
         tree: TreeId,
+        /// How often what was left had been planned again before.
+        #[serde(default)]
+        round: u32,
     },
     /// Draw the line: ledger and report.
     Finish,
@@ -270,6 +284,18 @@ impl Effect {
     /// The same where a conflict has the instruction carried out once more.
     pub fn key_again(&self, epoch: u32) -> EffectKey {
         in_epoch(epoch, self.key_in_epoch().replacen('/', "/again/", 1))
+    }
+
+    /// The conversation that it is a part of, if it is.
+    pub fn purpose(&self) -> Option<Purpose> {
+        match self {
+            Self::Assemble { purpose }
+            | Self::Call { purpose, .. }
+            | Self::RefusePlan { purpose, .. }
+            | Self::Act { purpose, .. }
+            | Self::Check { purpose, .. } => Some(*purpose),
+            _ => None,
+        }
     }
 
     /// The instruction that it is a part of carrying out; none where it is about the run or its program.
@@ -306,7 +332,8 @@ impl Effect {
             Self::Merge { instruction, .. } => format!("i{instruction}/merge/admitted"),
             Self::CheckMerged { instruction, .. } => format!("i{instruction}/merge/check"),
             Self::Commit { instruction, .. } => format!("i{instruction}/commit"),
-            Self::CheckAll { .. } => "final/check".to_owned(),
+            Self::CheckAll { round: 0, .. } => "final/check".to_owned(),
+            Self::CheckAll { round, .. } => format!("final/check/{round}"),
             Self::Finish => "final/report".to_owned(),
             Self::Stop { .. } => "stop".to_owned(),
         }

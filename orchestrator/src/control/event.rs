@@ -36,6 +36,9 @@ pub struct Limits {
     /// Repairs of single parts an attempt has, after its tests failed.
     #[serde(default = "repairs_max")]
     pub repairs_max: u32,
+    /// How often what is left is planned again, where a program that a model planned did not meet all requirements.
+    #[serde(default)]
+    pub replans_max: u32,
     /// Tokens a reply may have.
     pub reply_tokens_max: u32,
     /// Tokens the whole run may send and write; none is unlimited.
@@ -64,6 +67,7 @@ impl Default for Limits {
             turns_max: 6,
             restarts_max: 2,
             repairs_max: repairs_max(),
+            replans_max: 1,
             reply_tokens_max: 2048,
             tokens_max: None,
             wall_ms_max: None,
@@ -269,6 +273,17 @@ pub enum Clash {
     Checked,
 }
 
+/// A model that is asked where the run's own came to nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondModel {
+    /// The model.
+    pub model: ClientInfo,
+    /// How it is reached.
+    pub reached: ModelConfig,
+    /// What it costs.
+    pub tariff: Tariff,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -298,6 +313,9 @@ pub enum Event {
         /// What it costs; none in journals that were written before there were prices.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tariff: Option<Tariff>,
+        /// The model that is asked where this one comes to nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<Box<SecondModel>>,
         /// Bounds.
         limits: Limits,
         /// Which replies are asked for: 0 for the most likely ones first.
@@ -330,6 +348,9 @@ pub enum Event {
         /// What it costs from now on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tariff: Option<Tariff>,
+        /// The model that is asked from now on where this one comes to nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<Box<SecondModel>>,
     },
     /// The run stopped before its end.
     Stopped {

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod decide;
 pub mod effect;
 pub mod event;
+pub mod once_more;
 pub mod parallel;
 pub mod review;
 pub mod state;

@@ -327,6 +327,7 @@ fn a_run_goes_from_one_at_a_time_to_several_and_back() {
             model: start.model,
             reached: start.reached,
             tariff: None,
+            second: None,
         }
     };
     let mut state = begun(Limits::default(), &STEPS);

@@ -16,7 +16,7 @@ use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
 use crate::control::budget::{Bill, Cap, Share, Tariff, Used, share_used};
 use crate::control::effect::Purpose;
-use crate::control::event::{Conflict, Limits, Settlement, StopReason};
+use crate::control::event::{Conflict, Limits, SecondModel, Settlement, StopReason};
 use crate::control::parallel::{Course, Open};
 use crate::control::review::{Retired, Review};
 use crate::control::stuck::{self, Stuck};
@@ -53,6 +53,8 @@ pub struct RunState {
     pub planning: Conversation,
     /// What that conversation is for.
     pub planning_for: Option<Purpose>,
+    /// How often what was left was planned again because not all was met.
+    pub replans: u32,
     /// The program in force.
     pub program: Option<Program>,
     /// Its version.
@@ -140,6 +142,8 @@ pub struct Start {
     pub reached: ModelConfig,
     /// What it costs.
     pub tariff: Tariff,
+    /// The model that is asked where this one comes to nothing.
+    pub second: Option<Box<SecondModel>>,
     /// Bounds.
     pub limits: Limits,
     /// Which replies are asked for: 0 for the most likely ones first.
@@ -500,6 +504,20 @@ impl RunState {
     /// The repository that the run goes on from.
     pub fn origin(&self) -> Option<&Origin> {
         self.start.as_ref()?.origin.as_ref()
+    }
+
+    /// Whether a conversation is held with the second model: that of an attempt beyond those that the run's own model has.
+    pub fn asks_second(&self, purpose: Purpose) -> bool {
+        let has_second = self.start.as_ref().is_some_and(|start| start.second.is_some());
+        let (Some(id), Some(attempt)) = (purpose.instruction(), purpose.attempt()) else { return false };
+        has_second && self.instruction(id).is_some_and(|i| attempt > i.attempts_max)
+    }
+
+    /// Tokens of the window of the model that a conversation is held with.
+    pub fn window_tokens(&self, purpose: Purpose) -> usize {
+        let Some(start) = &self.start else { return 0 };
+        let second = start.second.as_ref().filter(|_| self.asks_second(purpose));
+        second.map_or(&start.model, |second| &second.model).window_tokens
     }
 
     /// The program's next instruction that has not ended.

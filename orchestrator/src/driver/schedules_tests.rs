@@ -15,15 +15,14 @@ use edvac_memory::program::exchange;
 use edvac_memory::store::{FileStore, GitStore};
 use tokio::sync::watch;
 
-use crate::check::Inventories;
 use crate::control::decide::tests::started;
 use crate::control::event::{Clash, Limits};
 use crate::control::parallel::next_to_begin;
 use crate::control::{Effect, Event, Rules, RunState, decide};
-use crate::dependencies::{Shelf, There};
+use crate::dependencies::Shelf;
 use crate::domain::Domain;
 use crate::notice::Notices;
-use crate::perform::{Left, Performer, locked};
+use crate::perform::{Performer, locked};
 use crate::replay::replay;
 use crate::sandbox::Refusal;
 
@@ -204,12 +203,13 @@ async fn performer(dir: &Path, client: Arc<ScriptedClient>, domain: Arc<Domain>)
         domain,
         sandbox: Err(Refusal { fix: why.clone(), why }),
         shelf: Shelf::below(dir),
-        inventories: Inventories::default(),
-        left: Left::default(),
-        there: There::default(),
+        second: None,
+        inventories: Arc::default(),
+        left: Arc::default(),
+        there: Arc::default(),
         scratch: dir.join("scratch"),
-        asking: tokio::sync::Mutex::default(),
-        running: tokio::sync::Mutex::default(),
+        asking: Arc::default(),
+        running: Arc::default(),
         notices: Notices::default(),
         cancel: watch::channel(false).1,
     }

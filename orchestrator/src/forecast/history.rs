@@ -1,12 +1,13 @@
 //! What runs took for each of their steps, read from their journals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_memory::ids::InstructionId;
 use edvac_memory::journal::{Journal as _, Record, RecordKind, SqliteJournal};
+use serde::Deserialize as _;
 
 use crate::config::ModelConfig;
-use crate::control::budget::{Money, Tariff};
+use crate::control::budget::{Money, Reserve, Tariff};
 use crate::control::effect::{Phase, phase_of};
 use crate::control::{Event, RunState};
 use crate::place::{RunDir, Runs};
@@ -50,8 +51,14 @@ impl Parts {
     pub fn of(records: &[Record], tariff: Option<&Tariff>) -> Self {
         let mut parts = Self::default();
         let mut before = None;
-        let mut own = Tariff::default();
-        for record in records.iter().filter(|record| record.kind != RecordKind::Intent) {
+        let (mut own, mut of_second) = (Tariff::default(), Tariff::default());
+        let mut asked_second = BTreeSet::new();
+        for record in records {
+            if record.kind == RecordKind::Intent {
+                let reserve = record.body.get("reserve").and_then(|found| Reserve::deserialize(found).ok());
+                asked_second.extend(record.key.clone().filter(|_| reserve.is_some_and(|r| r.is_second)));
+                continue;
+            }
             let event = serde_json::from_value::<Event>(record.body.clone());
             let phase = record.key.as_ref().map_or(Phase::Rest, phase_of);
             let spent = match phase {
@@ -60,12 +67,19 @@ impl Parts {
                 Phase::Rest => &mut parts.rest,
             };
             match event {
-                Ok(Event::RunStarted { tariff, model, .. } | Event::Resumed { tariff, model, .. }) => {
+                Ok(
+                    Event::RunStarted { tariff, model, second, .. }
+                    | Event::Resumed { tariff, model, second, .. },
+                ) => {
                     own = tariff.unwrap_or_else(|| Tariff::unsaid(&model.provider));
+                    of_second = second.map(|second| second.tariff).unwrap_or_default();
                     // From a stop or a crash to here nobody worked.
                     before = Some(record.time_ms);
                 }
-                Ok(Event::Replied { reply, .. }) => spent.reply(&reply.usage, tariff.unwrap_or(&own)),
+                Ok(Event::Replied { reply, .. }) => {
+                    let is_second = record.key.as_ref().is_some_and(|key| asked_second.contains(key));
+                    spent.reply(&reply.usage, tariff.unwrap_or(if is_second { &of_second } else { &own }));
+                }
                 _ => {}
             }
             if let Some(before) = before.replace(record.time_ms) {
@@ -136,7 +150,7 @@ impl History {
     }
 }
 
-/// The records of a run, if it is over and was carried out by this model.
+/// The records of a run, if it is over and was carried out by this model alone.
 async fn finished(dir: &RunDir, model: &ModelConfig) -> Option<Vec<Record>> {
     let same = |reached: &ModelConfig| reached.provider == model.provider && reached.name == model.name;
     // Most runs of others are known by their first record.
@@ -149,5 +163,6 @@ async fn finished(dir: &RunDir, model: &ModelConfig) -> Option<Vec<Record>> {
     let records = history(dir).await.ok()?;
     let state = RunState::of(&records).ok()?;
     let is_its = same(&state.start.as_ref()?.reached);
-    (is_its && state.is_over()).then_some(records)
+    let alone = state.bill.second_calls == 0;
+    (is_its && alone && state.is_over()).then_some(records)
 }

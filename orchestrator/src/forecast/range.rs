@@ -100,7 +100,7 @@ impl Needs {
     /// What was seen of several of a kind.
     pub(super) fn seen(spent: &[Spent], tariff: &Tariff) -> Option<Self> {
         let of = |what: fn(&Spent) -> u64| Range::seen(spent.iter().map(what));
-        let cost = || Range::seen(spent.iter().map(|s| s.money.in_currency_of(tariff)));
+        let cost = || Range::seen(spent.iter().map(|s| s.money.amount_in(tariff.currency())));
         Some(Self {
             calls: of(|s| s.calls)?,
             prompt_tokens: of(|s| s.prompt_tokens)?,

@@ -36,7 +36,7 @@ fn history(steps: Vec<Spent>) -> History {
 
 fn ask(instructions: Option<&[&Instruction]>, limits: &Limits, history: &History) -> Forecast {
     let model = ModelConfig::default();
-    Question { instructions, limits, model: &model, tariff: &priced() }.forecast(history)
+    Question { instructions, limits, model: &model, tariff: &priced(), replans_max: 0 }.forecast(history)
 }
 
 fn ordered(forecast: &Forecast) -> bool {
@@ -59,7 +59,7 @@ fn steps_that_decide_are_counted_by_what_may_follow() {
             6,
         ),
         (Control::If { condition, then: body, otherwise: vec![] }, 0, 1, 2),
-        (Control::Replan { steps_max: 3 }, 0, 2, 3),
+        (Control::Replan { steps_max: 3, shortfall: None }, 0, 2, 3),
         (Control::Approve { question: "?".into() }, 0, 0, 0),
     ] {
         let instructions = [deciding(control)];
@@ -90,8 +90,13 @@ fn without_history_it_says_what_it_assumes() {
     assert!(unplanned.needs.calls.low > forecast.needs.calls.low, "planning is a call, too");
     let model = ModelConfig { provider: "openai".into(), ..ModelConfig::default() };
     let limits = Limits::default();
-    let question =
-        Question { instructions: Some(&[&a]), limits: &limits, model: &model, tariff: &Tariff::Unknown };
+    let question = Question {
+        instructions: Some(&[&a]),
+        limits: &limits,
+        model: &model,
+        tariff: &Tariff::Unknown,
+        replans_max: 0,
+    };
     assert_eq!(question.forecast(&History::default()).needs.cost_micros, None, "no price is no 0");
     assert_eq!(question.forecast(&history(vec![spent(1, 1, 1)])).needs.cost_micros, None);
 }
@@ -129,12 +134,12 @@ proptest! {
     ) {
         let mut program: Vec<_> = (0..count.unwrap_or(0)).map(step).collect();
         program.push(deciding(Control::ForEach { list: "l".into(), items_max, body: vec![step(1)] }));
-        program.push(deciding(Control::Replan { steps_max: items_max }));
+        program.push(deciding(Control::Replan { steps_max: items_max, shortfall: None }));
         let instructions: Vec<_> = program.iter().collect();
         let limits = Limits { repairs_max, reply_tokens_max, ..Limits::default() };
         let model = ModelConfig { window_tokens, ..ModelConfig::default() };
         let instructions = count.is_some().then_some(&instructions[..]);
-        let question = Question { instructions, limits: &limits, model: &model, tariff: &priced() };
+        let question = Question { instructions, limits: &limits, model: &model, tariff: &priced(), replans_max: 0 };
         prop_assert!(ordered(&question.forecast(&history(steps))));
     }
 
@@ -148,6 +153,6 @@ proptest! {
         };
         prop_assert!(lies_in(forecast.needs.calls, |s| s.calls));
         prop_assert!(lies_in(forecast.tokens, |s| s.prompt_tokens + s.completion_tokens));
-        prop_assert!(lies_in(forecast.needs.cost_micros.unwrap(), |s| s.money.in_currency_of(&priced())));
+        prop_assert!(lies_in(forecast.needs.cost_micros.unwrap(), |s| s.money.amount_in(priced().currency())));
     }
 }

@@ -105,7 +105,7 @@ impl Performer {
             match question {
                 Action::Read { path, lines } => match self.read(tree, path) {
                     Ok(text) => {
-                        let bytes_max = self.client.info().window_tokens / READ_SHARE * TOKEN_BYTES;
+                        let bytes_max = self.window_tokens() / READ_SHARE * TOKEN_BYTES;
                         answers.push(feedback::read(&self.templates, path, &text, *lines, bytes_max)?);
                     }
                     Err(error @ StoreError::Io { .. }) => return Err(error.into()),

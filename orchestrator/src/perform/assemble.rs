@@ -12,6 +12,7 @@ use edvac_memory::listing::listing;
 use edvac_memory::program::{CheckKind, Control, Instruction};
 
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
+use crate::control::event::Settlement;
 use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
 use crate::dependencies::manifest_of;
@@ -39,8 +40,8 @@ impl Performer {
             Purpose::Replan { instruction, .. } => self.replanner_fragments(instruction, state, start)?,
             Purpose::Work { attempt, .. } => self.worker_fragments(purpose, attempt, state, start).await?,
             Purpose::Repair { .. } => self.repairer_fragments(purpose, state)?,
-            Purpose::Summarise { .. } => self.summariser_fragments(purpose, state, start)?,
-            Purpose::Review { .. } => self.reviewer_fragments(purpose, state, start)?,
+            Purpose::Summarise { .. } => self.summariser_fragments(purpose, state)?,
+            Purpose::Review { .. } => self.reviewer_fragments(purpose, state)?,
         };
         self.tell_of_packages(purpose, state, &mut fragments)?;
         match purpose {
@@ -77,8 +78,22 @@ impl Performer {
         Ok(())
     }
 
+    /// The window of the model, and who may have how much of it.
+    fn budget(&self, start: &Start) -> ContextBudget {
+        let window_tokens = self.window_tokens();
+        ContextBudget {
+            window_tokens,
+            reply_tokens: start.limits.reply_tokens_max as usize,
+            caps: BTreeMap::from([
+                (FragmentKind::Guide, window_tokens / GUIDE_SHARE),
+                (FragmentKind::Listing, window_tokens / LISTING_SHARE),
+                (FragmentKind::Retrieved, window_tokens / RETRIEVED_SHARE),
+            ]),
+        }
+    }
+
     fn fit(&self, fragments: Vec<Fragment>, start: &Start) -> Result<Fitted, Trouble> {
-        let mut fitted = budget(start).fit(fragments, &self.counter())?;
+        let mut fitted = self.budget(start).fit(fragments, &self.counter())?;
         // The nearest guide has the first claim on the room, and the root's, which all steps share, is read first.
         fitted.fragments.sort_by_key(|f| {
             let depth = if f.kind == FragmentKind::Guide { guide::depth(&f.source) } else { 0 };
@@ -98,10 +113,10 @@ impl Performer {
             let readme = self.readme(&tree)?;
             let hits = self.search(&tree, &start.task, HITS_MAX, &self.shown_anyway(&tree)?).await?;
             let relevant: Vec<_> = hits.iter().map(|hit| hit.path.clone()).collect();
-            let listing = self.listing(&tree, state, start, &relevant)?;
+            let listing = self.listing(&tree, state, &relevant)?;
             fragments.push(worker::listing(&listing, &self.templates, &counter)?);
             fragments.extend(readme);
-            fragments.extend(pack(&hits, start.model.window_tokens / RETRIEVED_SHARE, &counter));
+            fragments.extend(pack(&hits, self.window_tokens() / RETRIEVED_SHARE, &counter));
         }
         Ok(fragments)
     }
@@ -113,12 +128,20 @@ impl Performer {
         start: &Start,
     ) -> Result<Vec<Fragment>, Trouble> {
         let program = program_of(state)?;
-        let done: Vec<_> =
-            program.instructions.iter().filter(|i| state.settled.contains_key(&i.id)).collect();
-        let listing = self.listing(&tree_of(state)?, state, start, &[])?;
-        let reason =
-            state.answer.as_ref().filter(|a| a.instruction == asks).map_or("", |a| a.reason.as_str());
-        let view = planner::AgainView { program, done: &done, listing: &listing, reason };
+        let ended = |how| {
+            let of = move |i: &&Instruction| state.settled.get(&i.id).is_some_and(|s| s.settlement == how);
+            program.instructions.iter().filter(of).collect::<Vec<_>>()
+        };
+        let (done, unfinished) = (ended(Settlement::Finished), ended(Settlement::Unfinished));
+        let listing = self.listing(&tree_of(state)?, state, &[])?;
+        let answer = state.answer.as_ref().filter(|a| a.instruction == asks).map(|a| a.reason.as_str());
+        let shortfall = match state.instruction(asks).and_then(|i| i.control.as_ref()) {
+            Some(Control::Replan { shortfall: Some(shortfall), .. }) => Some(shortfall.why.as_str()),
+            _ => None,
+        };
+        let reason = answer.or(shortfall).unwrap_or_default();
+        let unfinished = &unfinished;
+        let view = planner::AgainView { program, done: &done, unfinished, listing: &listing, reason };
         let rules = self.replan_rules(asks, state);
         Ok(planner::again(&start.task, &view, &rules, &self.templates, &self.counter())?)
     }
@@ -126,7 +149,7 @@ impl Performer {
     /// The domain's rules, with what the task settles itself.
     pub(super) fn plan_rules(&self, state: &RunState) -> PlanRules {
         let task = state.start.as_ref().map_or("", |start| start.task.as_str());
-        let rules = self.domain.plan_rules(self.client.info().window_tokens).with(planner::given(task));
+        let rules = self.domain.plan_rules(self.window_tokens()).with(planner::given(task));
         on_existing(rules, state)
     }
 
@@ -135,25 +158,19 @@ impl Performer {
         let requirements =
             state.program.as_ref().map(|program| program.requirements.clone()).unwrap_or_default();
         let given = planner::Given { requirements, ..planner::Given::default() };
-        let rules = self.domain.plan_rules(self.client.info().window_tokens).with(given);
+        let rules = self.domain.plan_rules(self.window_tokens()).with(given);
         let control = state.instruction(asks).and_then(|i| i.control.as_ref());
         let steps_max = match control {
-            Some(Control::Replan { steps_max }) => rules.steps_max.min(*steps_max as usize),
+            Some(Control::Replan { steps_max, .. }) => rules.steps_max.min(*steps_max as usize),
             _ => rules.steps_max,
         };
         on_existing(PlanRules { steps_max, ..rules }, state)
     }
 
     /// The files of the last tree, within their share of the window.
-    fn listing(
-        &self,
-        tree: &TreeId,
-        state: &RunState,
-        start: &Start,
-        relevant: &[String],
-    ) -> Result<String, Trouble> {
+    fn listing(&self, tree: &TreeId, state: &RunState, relevant: &[String]) -> Result<String, Trouble> {
         // A little less than the cap, for the words around it.
-        let tokens_max = (start.model.window_tokens / LISTING_SHARE).saturating_sub(32);
+        let tokens_max = (self.window_tokens() / LISTING_SHARE).saturating_sub(32);
         let touched = touched(state);
         Ok(listing(self.files.as_ref(), tree, &touched, relevant, tokens_max, &self.counter())?)
     }
@@ -172,14 +189,14 @@ impl Performer {
         }
         let tree = tree_for(attempt, state)?;
         let counter = self.counter();
-        let window = start.model.window_tokens;
+        let window = self.window_tokens();
         let own: Vec<_> = instruction.reads.iter().chain(&instruction.writes).cloned().collect();
         let query = format!("{} {}", instruction.title, instruction.text);
         let anyway = if start.origin.is_some() { self.shown_anyway(&tree)? } else { Vec::new() };
         let hits = self.search(&tree, &query, HITS_MAX, &[own.as_slice(), &anyway].concat()).await?;
         let retrieved = pack(&hits, window / RETRIEVED_SHARE, &counter);
         let relevant: Vec<_> = own.iter().cloned().chain(hits.into_iter().map(|hit| hit.path)).collect();
-        let listing = self.listing(&tree, state, start, &relevant)?;
+        let listing = self.listing(&tree, state, &relevant)?;
         let view = worker::WorkerView {
             task: &start.task,
             program,
@@ -199,7 +216,7 @@ impl Performer {
         let rest: usize = rest.iter().map(|fragment| fragment.tokens).sum();
         let guides: usize = self.guides(&own, state)?.iter().map(|fragment| fragment.tokens).sum();
         let taken = rest + guides.min(window / GUIDE_SHARE);
-        let room = budget(start).available().saturating_sub(taken);
+        let room = self.budget(start).available().saturating_sub(taken);
         let files = self.files_shown(instruction, &tree, room).await?;
         Ok(worker::fragments(&worker::WorkerView { files: &files, ..view }, &self.templates, &counter)?)
     }
@@ -262,12 +279,7 @@ impl Performer {
         Ok(repairer::fragments(&view, &self.templates, &self.counter())?)
     }
 
-    fn reviewer_fragments(
-        &self,
-        purpose: Purpose,
-        state: &RunState,
-        start: &Start,
-    ) -> Result<Vec<Fragment>, Trouble> {
+    fn reviewer_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
         let before = state.tree.as_ref().ok_or(Trouble::Misfit("there is no tree"))?;
         let diff = self.files().diff(before, &work.tree)?;
@@ -276,17 +288,12 @@ impl Performer {
             requirements: &program_of(state)?.requirements,
             given_up: &work.review.given_up,
             diff: &diff,
-            diff_tokens_max: start.model.window_tokens / DIFF_SHARE,
+            diff_tokens_max: self.window_tokens() / DIFF_SHARE,
         };
         Ok(reviewer::fragments(&view, &self.templates, &self.counter())?)
     }
 
-    fn summariser_fragments(
-        &self,
-        purpose: Purpose,
-        state: &RunState,
-        start: &Start,
-    ) -> Result<Vec<Fragment>, Trouble> {
+    fn summariser_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
         // Of a repair that came to nothing there is nothing to tell.
         let past = work.past.iter().filter(|t| !t.refused);
@@ -296,23 +303,9 @@ impl Performer {
             instruction: instruction_of(purpose, state)?,
             earlier: work.summary.as_deref(),
             turns: &turns,
-            tokens_max: start.model.window_tokens / TRANSCRIPT_SHARE,
+            tokens_max: self.window_tokens() / TRANSCRIPT_SHARE,
         };
         Ok(summariser::fragments(&view, &self.templates, &self.counter())?)
-    }
-}
-
-/// The window of the run's model, and who may have how much of it.
-fn budget(start: &Start) -> ContextBudget {
-    let window_tokens = start.model.window_tokens;
-    ContextBudget {
-        window_tokens,
-        reply_tokens: start.limits.reply_tokens_max as usize,
-        caps: BTreeMap::from([
-            (FragmentKind::Guide, window_tokens / GUIDE_SHARE),
-            (FragmentKind::Listing, window_tokens / LISTING_SHARE),
-            (FragmentKind::Retrieved, window_tokens / RETRIEVED_SHARE),
-        ]),
     }
 }
 

@@ -111,6 +111,8 @@ fn message(parts: &Parts<'_>, state: &RunState) -> Result<String, Trouble> {
         Settlement::Finished => "finished",
         Settlement::Unfinished => "unfinished",
     };
+    let second = start.second.as_ref().filter(|_| parts.attempt > instruction.attempts_max);
+    let model = second.map_or(&start.model, |second| &second.model);
     Ok(format!(
         "{}\n\nStep {} of {} ({}), {}.\n\nEdvac-Run: {}\nEdvac-Instruction: {}\nEdvac-Attempt: {}\nEdvac-Settlement: {}\nEdvac-Program: {}\nEdvac-Model: {}\n",
         subject.trim(),
@@ -123,7 +125,7 @@ fn message(parts: &Parts<'_>, state: &RunState) -> Result<String, Trouble> {
         parts.attempt,
         settlement,
         state.program_version,
-        start.model.model,
+        model.model,
     ))
 }
 

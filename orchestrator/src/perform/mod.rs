@@ -105,12 +105,15 @@ impl TokenCounter for Counter {
     }
 }
 
-/// Everything that effects act upon.
+/// Everything that effects act upon. A copy acts upon the same.
+#[derive(Clone)]
 pub struct Performer {
     /// The versioned files.
     pub files: Files,
     /// The model.
     pub client: Arc<dyn ModelClient>,
+    /// The model that is asked where the first came to nothing.
+    pub second: Option<Arc<dyn ModelClient>>,
     /// Search over the files.
     pub index: Arc<dyn MemoryIndex>,
     /// All texts.
@@ -120,19 +123,19 @@ pub struct Performer {
     /// Where code runs; the reason why it cannot, otherwise.
     pub sandbox: Result<Arc<dyn Sandbox>, Refusal>,
     /// The tests of the last few trees.
-    pub inventories: Inventories,
+    pub inventories: Arc<Inventories>,
     /// What unfinished steps left failing.
-    pub left: Left,
+    pub left: Arc<Left>,
     /// Packages that were installed, by this run or another.
     pub shelf: Shelf,
     /// Packages that need not be.
-    pub there: There,
+    pub there: Arc<There>,
     /// A directory of ours for copies of trees; what is in it can be lost.
     pub scratch: PathBuf,
     /// Held while the index is asked: it holds one tree at a time, and several instructions have each their own.
-    pub asking: tokio::sync::Mutex<()>,
+    pub asking: Arc<tokio::sync::Mutex<()>>,
     /// Held while a command of the project runs: a service has its port for itself, and limits of time are for one alone.
-    pub running: tokio::sync::Mutex<()>,
+    pub running: Arc<tokio::sync::Mutex<()>>,
     /// For the eyes.
     pub notices: Notices,
     /// Turns true when the reply in progress is not wanted any more.
@@ -140,8 +143,19 @@ pub struct Performer {
 }
 
 impl Performer {
-    /// Performs `effect`. Performing it again gives the same result, or one that is as good.
+    /// Performs `effect`, with the model that its conversation is held with. Performing it again gives the same result, or one
+    /// that is as good.
     pub async fn perform(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
+        let asks_second = effect.purpose().is_some_and(|purpose| state.asks_second(purpose));
+        match self.second.as_ref().filter(|_| asks_second) {
+            Some(second) => {
+                Self { client: Arc::clone(second), ..self.clone() }.perform_with_own(effect, state).await
+            }
+            None => self.perform_with_own(effect, state).await,
+        }
+    }
+
+    async fn perform_with_own(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
         match effect {
             Effect::Survey { tree, .. } => self.survey(tree, state).await,
             Effect::Assemble { purpose } => self.assemble(*purpose, state).await,
@@ -180,7 +194,7 @@ impl Performer {
                 };
                 self.commit(&parts, state).await
             }
-            Effect::CheckAll { tree } => self.check_all(tree, state).await,
+            Effect::CheckAll { tree, .. } => self.check_all(tree, state).await,
             Effect::Finish => {
                 let program = program_of(state)?;
                 let reports = state.final_reports.as_deref().unwrap_or_default();
@@ -219,6 +233,10 @@ impl Performer {
         let _asking = self.asking.lock().await;
         self.index.sync(self.files.as_ref(), tree).await?;
         self.index.search_in(path, query, hits_max).await
+    }
+
+    fn window_tokens(&self) -> usize {
+        self.client.info().window_tokens
     }
 
     fn counter(&self) -> Counter {

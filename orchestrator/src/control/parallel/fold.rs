@@ -105,6 +105,7 @@ impl RunState {
     /// Whatever happens in an attempt happens to it as if it were the only one.
     fn go_on_beside(&mut self, open: &mut Open, event: &Event) {
         let begins = open.work.is_none();
+        let is_second = matches!(event, Event::Replied { purpose, .. } if self.asks_second(*purpose));
         let now = self.tree.replace(open.base.tree.clone());
         self.work = open.work.take();
         self.apply_alone(event);
@@ -115,7 +116,8 @@ impl RunState {
             work.began = Used { worked_ms: work.began.worked_ms, ..open.base.used };
         }
         if let (Event::Replied { purpose, reply, .. }, Some(start)) = (event, &self.start) {
-            work.used = work.used.plus(Used::by(&start.tariff, &reply.usage));
+            let tariff = start.tariff_of(is_second);
+            work.used = work.used.plus(Used::by(tariff, start.currency(), &reply.usage));
             if matches!(purpose, Purpose::Work { .. }) {
                 open.asked.extend(asked_for(reply));
             }
