@@ -50,11 +50,14 @@ fn crash<'a>(output: &'a str, runner: &str) -> Option<&'a str> {
     output.lines().rev().find(named).filter(|_| is_uncaught)
 }
 
-/// Whether a command line is what a user types, without words in capitals that stand for something else: such a one has to work
-/// as it is.
+/// Whether a command line is what a user types, with a word behind the program and without words in capitals that stand for
+/// something else: such a one has to work as it is.
 fn is_literal(command: &str) -> bool {
-    let is_placeholder = |word: &str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
-    !command.split(|c: char| !c.is_alphanumeric()).any(is_placeholder)
+    let is_capital = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase());
+    let stands_for =
+        |word: &str| !word.starts_with('-') && word.split(|c: char| !c.is_alphanumeric()).any(is_capital);
+    let mut words = command.split_whitespace();
+    words.clone().count() > 2 && !words.any(stands_for)
 }
 
 /// Files that are looked through for what they call.
@@ -162,10 +165,15 @@ mod tests {
         assert_eq!(crash("error: TypeError: x\n", "javascript"), None, "it is said by the program");
         let said = "Traceback (most recent call last):\n  File \"a.py\", line 1\nAttributeError: 'NoneType' object has no attribute 'x'\n";
         assert_eq!(crash(said, "python"), Some("AttributeError: 'NoneType' object has no attribute 'x'"));
-        let literal =
-            ["node todo.mjs list --open", "python3 a.py", "python3 a.py add ID", "cargo run -- get KEY_1"]
-                .map(is_literal);
-        assert_eq!(literal, [true, true, false, false]);
+        let literal = [
+            "node todo.mjs list --open",
+            "python3 a.py",
+            "python3 a.py A B",
+            "cargo run -- get KEY_1",
+            "python3 a.py -V",
+        ]
+        .map(is_literal);
+        assert_eq!(literal, [true, false, false, false, true]);
     }
 
     #[test]
