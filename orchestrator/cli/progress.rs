@@ -371,6 +371,15 @@ fn control_lines(step: &Instruction, control: &Control, deep: usize, out: &mut V
             line(format!("while {}, at most {rounds_max} rounds", describe(condition)));
             vec![("", body)]
         }
+        Control::Part { first, chapters, words_min, words_max, .. } => {
+            let last = first + chapters.saturating_sub(1);
+            line(format!("chapters {first} to {last} are planned, in {words_min} to {words_max} words each"));
+            Vec::new()
+        }
+        Control::Chapter { beats, words_min, words_max, body } => {
+            line(format!("{beats} beats are planned, in {words_min} to {words_max} words"));
+            vec![("", body)]
+        }
         Control::Replan { steps_max, .. } => {
             line(format!("what is left is planned again, at most {steps_max} steps"));
             Vec::new()

@@ -73,6 +73,9 @@ pub struct Forecast {
     pub warnings: Vec<String>,
 }
 
+/// Words of a chapter for which a beat has one section more, at most.
+const CHAPTER_WORDS_OF_BEAT: u64 = 240;
+
 /// What is forecast.
 pub struct Question<'a> {
     /// Instructions that are to be carried out; none where they have to be planned first.
@@ -128,7 +131,9 @@ impl Question<'_> {
 
     /// How often something is planned.
     fn plans(&self) -> Range {
-        let again = |i: &&&Instruction| matches!(i.control, Some(Control::Replan { .. }));
+        let again = |i: &&&Instruction| {
+            matches!(i.control, Some(Control::Replan { .. } | Control::Part { .. } | Control::Chapter { .. }))
+        };
         let count = self.instructions.map_or(1, |all| all.iter().filter(again).count() as u64);
         Range::new(count, count, count + u64::from(self.replans_max))
     }
@@ -241,6 +246,12 @@ impl Question<'_> {
     }
 }
 
+/// Sections of a chapter: at least one, as a rule one for each beat, of long chapters more.
+fn sections_of(beats: u32, words_min: u32) -> Range {
+    let beats = u64::from(beats);
+    Range::new(1, beats, beats.saturating_mul(1 + u64::from(words_min) / CHAPTER_WORDS_OF_BEAT))
+}
+
 /// Steps that instructions come to, those that decide counted by what may follow from them.
 fn steps_of<'a>(instructions: impl Iterator<Item = &'a Instruction>) -> Range {
     let body = |body: &'a [Instruction]| steps_of(body.iter());
@@ -256,6 +267,11 @@ fn steps_of<'a>(instructions: impl Iterator<Item = &'a Instruction>) -> Range {
                 let (a, b) = (body(then), body(otherwise));
                 Range::new(a.low.min(b.low), u64::midpoint(a.expected, b.expected), a.high.max(b.high))
             }
+            Some(Control::Part { chapters, beats, words_min, .. }) => {
+                let chapters = u64::from(*chapters);
+                sections_of(*beats, *words_min).times(Range::exactly(chapters))
+            }
+            Some(Control::Chapter { beats, words_min, .. }) => sections_of(*beats, *words_min),
             Some(Control::Replan { steps_max, .. }) => most(*steps_max),
             Some(Control::Approve { .. }) => Range::default(),
         };

@@ -1,6 +1,7 @@
 //! From a planner's draft to a program: the domain adds the checks, the validator has the last word.
 
 mod coverage;
+pub mod outline;
 mod place;
 mod reads;
 mod sections;
@@ -39,6 +40,9 @@ pub fn program(
     mend: bool,
 ) -> Result<Program, Vec<String>> {
     let known = survey.map(|survey| survey.language.as_str()).filter(|language| !language.is_empty());
+    if !draft.parts.is_empty() {
+        return outline::program(draft, task, domain, limits, words_asked(task));
+    }
     let language = domain.language(known.unwrap_or(&draft.language)).to_owned();
     let given = planner::given(task);
     let there = survey.map(|survey| &survey.files);
@@ -243,16 +247,21 @@ fn as_long_as_asked(draft: &mut PlanDraft, words: u32) {
 
 /// Tells the first step the book's title, which the plan has for itself alone.
 fn tell_title(draft: &mut PlanDraft) {
-    let mut words: Vec<_> = draft.title.split('-').map(str::to_owned).collect();
+    let title = titled(&draft.title);
+    if let Some(first) = draft.steps.first_mut().filter(|step| !step.text.contains(&title)) {
+        first.text = format!("{}\n- Title of the book: {title}", first.text.trim_end());
+    }
+}
+
+/// A plan's short name as a title.
+fn titled(name: &str) -> String {
+    let mut words: Vec<_> = name.split('-').map(str::to_owned).collect();
     for word in &mut words {
         if let Some(first) = word.get_mut(..1) {
             first.make_ascii_uppercase();
         }
     }
-    let title = words.join(" ");
-    if let Some(first) = draft.steps.first_mut().filter(|step| !step.text.contains(&title)) {
-        first.text = format!("{}\n- Title of the book: {title}", first.text.trim_end());
-    }
+    words.join(" ")
 }
 
 /// Drops beats that say what an earlier one says. A chapter of which too few are left is refused, unless nobody can be asked
@@ -309,6 +318,7 @@ mod tests {
                 requirement("R3", "it lists. "),
             ],
             steps,
+            ..PlanDraft::default()
         }
     }
 

@@ -142,7 +142,7 @@ const PARAGRAPH_SENTENCES: (u32, u32) = (3, 8);
 /// Most characters of a sentence.
 const SENTENCE_OF_PROSE_CHARS_MAX: u32 = 260;
 /// Scripts that a small model slips into where it may not say what it said before.
-const FOREIGN: &str = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}";
+pub(crate) const FOREIGN: &str = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}";
 /// Characters of code and markup, as a part of a character class. Models made for code fall into it in a long chapter, and
 /// do not find their way back.
 const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";

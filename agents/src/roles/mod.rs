@@ -5,6 +5,7 @@
 
 pub mod feedback;
 pub mod guide;
+pub mod outliner;
 pub mod packages;
 pub mod planner;
 pub mod repairer;

@@ -38,6 +38,21 @@ pub struct PlanDraft {
     pub requirements: Vec<(RequirementId, String)>,
     /// In order.
     pub steps: Vec<StepDraft>,
+    /// Parts of a book that are planned further when their turn comes, instead of steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Headed>,
+    /// Names and terms of such a book, each with a fact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canon: Vec<String>,
+}
+
+/// A part or a chapter of an outline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Headed {
+    /// Its title.
+    pub title: String,
+    /// What it tells, in a sentence.
+    pub gist: String,
 }
 
 /// One step of a draft.

@@ -4,12 +4,12 @@ use edvac_memory::context::{Fitted, Fragment, FragmentKind};
 use edvac_memory::fault::{Fault, Place, PlaceKind};
 use edvac_memory::ids::TreeId;
 use edvac_memory::index::{Hit, pack};
-use edvac_memory::program::{Check, CheckKind};
+use edvac_memory::program::{Check, CheckKind, Requirement};
 use edvac_memory::verdict::{CheckReport, Limit, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
-use super::{feedback, guide, planner, repairer, reviewer, summariser, worker, writer};
+use super::{feedback, guide, outliner, planner, repairer, reviewer, summariser, worker, writer};
 use crate::client::Speaker;
 use crate::prompt::messages;
 use crate::testing::{Words, program, templates};
@@ -266,6 +266,32 @@ fn replanner_prompt() {
     let rules = planner::PlanRules::new("codebase", &["python".to_owned()], false, 8192).with(given);
     let fragments = planner::again(TASK, &view, &rules, &templates(), &Words).unwrap();
     insta::assert_snapshot!("replanner_codebase", shown(fragments));
+}
+
+#[test]
+fn outliner_prompts() {
+    let given = [Requirement { id: "R1".into(), text: "It has twelve chapters.".into() }];
+    for (name, task, given) in [
+        ("story", "A twelve-chapter story about a fox.", &[][..]),
+        ("guide", "A guide to rivers in twelve chapters.", &given[..]),
+    ] {
+        let outline = outliner::fragments(task, 12, given, &templates(), &Words).unwrap();
+        insta::assert_snapshot!(format!("outliner_{name}"), shown(outline));
+        let view = outliner::ChapterView {
+            task,
+            title: "The Ford",
+            gist: "Where the water is low.",
+            told: &["the spring in the hills".to_owned()],
+            canon: "# Canon\n\n- **Ashby**: a village.",
+            beats: 4,
+        };
+        let parts = ["The Spring: where it begins".to_owned(), "The Sea: where it ends".to_owned()];
+        let part = outliner::PartView { task, parts: &parts, part: &parts[0], chapters: 6 };
+        let part = outliner::part(&part, &templates(), &Words).unwrap();
+        insta::assert_snapshot!(format!("outliner_part_{name}"), shown(part));
+        let beats = outliner::chapter(&view, &templates(), &Words).unwrap();
+        insta::assert_snapshot!(format!("outliner_chapter_{name}"), shown(beats));
+    }
 }
 
 #[test]

@@ -56,6 +56,33 @@ pub enum Control {
         #[serde(default)]
         rounds: u32,
     },
+    /// The planner says which chapters a part of a book has; they follow behind all that is there. In the body's texts and paths
+    /// `{number}` stands for the chapter's number, `{item}` for its title and what it tells.
+    Part {
+        /// The number of its first chapter.
+        first: u32,
+        /// Chapters that are asked for.
+        chapters: u32,
+        /// Beats, fewest and most words of each, as in [`Control::Chapter`].
+        beats: u32,
+        /// Fewest words of each.
+        words_min: u32,
+        /// Most words of each.
+        words_max: u32,
+        /// A chapter as one instruction.
+        body: Vec<Instruction>,
+    },
+    /// The planner says what happens in a chapter, in the light of what was told before; its sections follow.
+    Chapter {
+        /// Beats that are asked for.
+        beats: u32,
+        /// Fewest words of the chapter.
+        words_min: u32,
+        /// Most words of it.
+        words_max: u32,
+        /// The chapter as one instruction.
+        body: Vec<Instruction>,
+    },
     /// The planner writes what comes after this instruction again, in the light of the files and of what is met.
     Replan {
         /// Most steps that it may write.
@@ -88,6 +115,8 @@ impl Control {
             Self::ForEach { .. } => "for_each",
             Self::If { .. } => "if",
             Self::While { .. } => "while",
+            Self::Part { .. } => "part",
+            Self::Chapter { .. } => "chapter",
             Self::Replan { .. } => "replan",
             Self::Approve { .. } => "approve",
         }
@@ -96,7 +125,10 @@ impl Control {
     /// The instructions in it, those of every branch.
     pub fn bodies(&self) -> impl Iterator<Item = &Instruction> {
         let (first, second): (&[Instruction], &[Instruction]) = match self {
-            Self::ForEach { body, .. } | Self::While { body, .. } => (body, &[]),
+            Self::ForEach { body, .. }
+            | Self::While { body, .. }
+            | Self::Part { body, .. }
+            | Self::Chapter { body, .. } => (body, &[]),
             Self::If { then, otherwise, .. } => (then, otherwise),
             Self::Replan { .. } | Self::Approve { .. } => (&[], &[]),
         };
@@ -221,6 +253,29 @@ impl Program {
         Some((program, why))
     }
 
+    /// The chapters of a part for these titles, each with what it tells, as instructions whose turn is still to come.
+    pub fn chapters_of(&self, id: InstructionId, items: &[String]) -> Option<Vec<Instruction>> {
+        let part = self.instructions.iter().find(|i| i.id == id)?;
+        let Some(Control::Part { first, beats, words_min, words_max, body, .. }) = &part.control else {
+            return None;
+        };
+        let (beats, words_min, words_max) = (*beats, *words_min, *words_max);
+        let mut free = self.all().iter().map(|i| i.id.0).max().unwrap_or(0);
+        let mut chapters = Vec::new();
+        for (item, number) in items.iter().zip(*first..) {
+            let body = instances(body, item, number, id, &mut free);
+            free += 1;
+            chapters.push(Instruction {
+                id: InstructionId(free),
+                title: format!("Chapter {number}: {}", item.split(':').next().unwrap_or(item)),
+                from: Some(id),
+                control: Some(Control::Chapter { beats, words_min, words_max, body }),
+                ..Instruction::default()
+            });
+        }
+        Some(chapters)
+    }
+
     /// The program without an instruction.
     #[must_use]
     pub fn without(&self, id: InstructionId) -> Self {
@@ -257,7 +312,7 @@ impl Instruction {
     }
 }
 
-/// The body for one item, with numbers of its own.
+/// The body for one item, with numbers of its own from `free` on.
 fn instances(
     body: &[Instruction],
     item: &str,
@@ -308,6 +363,7 @@ fn instance(
                 *condition = filled(condition, fill);
                 refill(body, fill, from, free);
             }
+            Control::Part { body, .. } | Control::Chapter { body, .. } => refill(body, fill, from, free),
             Control::Replan { .. } => {}
             Control::Approve { question } => *question = fill(question),
         }

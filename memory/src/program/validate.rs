@@ -17,6 +17,11 @@ pub const INSTRUCTIONS_MAX: usize = 1000;
 /// Most steps that a planner may write when it plans again.
 pub const STEPS_REPLANNED_LIMIT: u32 = 50;
 
+/// Most chapters of a part.
+const CHAPTERS_LIMIT: u32 = 99;
+/// Most beats of a chapter.
+const BEATS_LIMIT: u32 = 40;
+
 /// Smallest port that an ordinary user may listen on.
 const PORT_MIN: u16 = 1024;
 
@@ -211,6 +216,15 @@ fn check_control(instruction: &Instruction, control: &Control, found: &mut Vec<P
             found.extend(empty(body, "body"));
             found.extend(condition_kind(&at, condition));
         }
+        Control::Part { chapters, beats, words_min, words_max, body, .. } => {
+            found.extend(bound("chapters", *chapters, CHAPTERS_LIMIT));
+            found.extend(bound("beats", *beats, BEATS_LIMIT));
+            found.extend(chapter(&at, *words_min, *words_max, body));
+        }
+        Control::Chapter { beats, words_min, words_max, body } => {
+            found.extend(bound("beats", *beats, BEATS_LIMIT));
+            found.extend(chapter(&at, *words_min, *words_max, body));
+        }
         Control::Replan { steps_max, .. } => {
             found.extend(bound("steps_max", *steps_max, STEPS_REPLANNED_LIMIT))
         }
@@ -219,6 +233,19 @@ fn check_control(instruction: &Instruction, control: &Control, found: &mut Vec<P
         }
         Control::Approve { .. } => {}
     }
+}
+
+/// What a chapter is written from.
+fn chapter(at: &str, words_min: u32, words_max: u32, body: &[Instruction]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if words_min > words_max || words_max == 0 {
+        let what = format!("words_min is {words_min} and words_max is {words_max}.");
+        found.push(problem(at, what, "Write the fewest and the most words, like 900 and 1800."));
+    }
+    if body.len() != 1 || body.iter().any(|i| i.control.is_some()) {
+        found.push(problem(at, "Its body is not one step.", "Write the chapter as one step into it."));
+    }
+    found
 }
 
 fn program_of(body: &[Instruction]) -> Program {

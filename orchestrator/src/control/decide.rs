@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 
 use edvac_agents::protocol::{Action, blocks};
-use edvac_agents::roles::planner::PlanDraft;
-use edvac_agents::roles::{planner, repairer};
+use edvac_agents::roles::{outliner, planner, repairer};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::program::validate::validate;
-use edvac_memory::program::{Control, Instruction, Program, Requirement};
+use edvac_memory::program::{Control, Instruction, Program};
 
 use crate::control::budget::{self, Cap, Share};
 use crate::control::effect::{Effect, Purpose};
 use crate::control::event::{Settlement, StopReason};
 use crate::control::once_more::once_more;
 use crate::control::parallel::{last_of_several, next_of_several};
-use crate::control::state::{Conversation, Ending, RunState, Start, Work};
+use crate::control::state::{Conversation, Ending, RunState, Start, Turn, Work};
 use crate::dependencies::Needs;
 use crate::domain::Domain;
 use crate::plan;
@@ -94,16 +93,23 @@ fn next_of_survey(state: &RunState, start: &Start) -> Option<Effect> {
 }
 
 fn next_of_planning(state: &RunState, start: &Start, rules: &Rules<'_>) -> Effect {
-    let understood = |draft, is_last| {
+    let program = |draft, is_last| {
         plan::program(draft, &start.task, rules.domain, &start.limits, state.survey.as_ref(), is_last)
     };
     if let Some(draft) = planner::settled(&start.task).filter(|_| !rules.domain.prose)
-        && let Ok(program) = understood(draft, true)
+        && let Ok(program) = program(draft, true)
     {
         return adopt(state, program, "the task settles it".to_owned());
     }
     let given = planner::given(&start.task).requirements;
-    talk_with_planner(state, start, Purpose::Plan, &given, "planned", understood)
+    let chapters = plan::outline::chapters(&start.task, rules.domain);
+    talk_with_planner(state, start, Purpose::Plan, "planned", |turn, is_last| {
+        let draft = match chapters {
+            Some(chapters) => outliner::understand(&turn.reply, turn.finish, chapters, &given, is_last),
+            None => planner::understand(&turn.reply, turn.finish, &given),
+        };
+        draft.and_then(|draft| program(draft, is_last))
+    })
 }
 
 /// A conversation with the planner, until a program comes of it or it has no turn left.
@@ -111,9 +117,8 @@ fn talk_with_planner(
     state: &RunState,
     start: &Start,
     purpose: Purpose,
-    given: &[Requirement],
     done: &str,
-    understood: impl Fn(PlanDraft, bool) -> Result<Program, Vec<String>>,
+    understood: impl Fn(&Turn, bool) -> Result<Program, Vec<String>>,
 ) -> Effect {
     let talk = &state.planning;
     if talk.context.is_none() || state.planning_for != Some(purpose) {
@@ -124,9 +129,7 @@ fn talk_with_planner(
         return call(state, start, talk, purpose, turns);
     };
     let is_last = turns >= start.limits.plan_turns_max;
-    let drafted =
-        planner::understand(&last.reply, last.finish, given).and_then(|draft| understood(draft, is_last));
-    match drafted {
+    match understood(last, is_last) {
         Ok(program) => adopt(state, program, format!("{done} in {turns} turn(s)")),
         Err(problems) if is_last => Effect::Stop { why: StopReason::NoPlan { problems } },
         Err(problems) => Effect::RefusePlan { purpose, turn: turns - 1, problems },
@@ -157,25 +160,46 @@ fn next_of_control(
         (Control::Approve { .. }, Some(answer)) if answer.approved => {
             adopt(state, program.without(id), format!("a person approved step {id}"))
         }
+        (Control::Part { chapters, .. }, _) => {
+            let purpose = Purpose::Replan { instruction: id, version };
+            let told = plan::outline::ahead(program);
+            let told: Vec<_> = told.iter().map(|(title, gist)| format!("{title}: {gist}")).collect();
+            talk_with_planner(state, start, purpose, "its chapters were planned", |_, is_last| {
+                let turns = &state.planning.turns;
+                let replies: Vec<_> = turns.iter().map(|turn| (turn.reply.as_str(), turn.finish)).collect();
+                let found = outliner::understand_part(&replies, *chapters, &told, is_last)?;
+                plan::outline::chapters_of(program, id, &found, rules.domain)
+            })
+        }
+        (Control::Chapter { body, .. }, _) => {
+            let purpose = Purpose::Replan { instruction: id, version };
+            let title = body.first().map_or("a chapter", |whole| &whole.title);
+            talk_with_planner(state, start, purpose, &format!("{title} was planned"), |_, is_last| {
+                let turns = &state.planning.turns;
+                let replies: Vec<_> = turns.iter().map(|turn| (turn.reply.as_str(), turn.finish)).collect();
+                let beats = outliner::understand_chapter(&replies);
+                plan::outline::sections(program, id, beats, rules.domain, &start.limits, is_last)
+            })
+        }
         // What comes is planned again, up to the question and behind it.
         (Control::Approve { .. } | Control::Replan { .. }, _) => {
             let purpose = Purpose::Replan { instruction: id, version };
             let settled: BTreeSet<_> = state.settled.keys().copied().collect();
             let given = &program.requirements;
-            let planned =
-                talk_with_planner(state, start, purpose, given, "planned again", |draft, is_last| {
-                    plan::replanned(
-                        draft,
-                        &start.task,
-                        program,
-                        &settled,
-                        id,
-                        rules.domain,
-                        &start.limits,
-                        state.survey.as_ref(),
-                        is_last,
-                    )
-                });
+            let planned = talk_with_planner(state, start, purpose, "planned again", |turn, is_last| {
+                let draft = planner::understand(&turn.reply, turn.finish, given)?;
+                plan::replanned(
+                    draft,
+                    &start.task,
+                    program,
+                    &settled,
+                    id,
+                    rules.domain,
+                    &start.limits,
+                    state.survey.as_ref(),
+                    is_last,
+                )
+            });
             match (control, planned) {
                 // What was found at the end stands.
                 (Control::Replan { shortfall: Some(_), .. }, Effect::Stop { .. }) => {

@@ -4,18 +4,21 @@
 use std::collections::BTreeMap;
 
 use edvac_agents::roles::planner::PlanRules;
-use edvac_agents::roles::{guide, packages, planner, repairer, reviewer, summariser, worker, writer};
+use edvac_agents::roles::{
+    guide, outliner, packages, planner, repairer, reviewer, summariser, worker, writer,
+};
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
 use edvac_memory::index::pack;
 use edvac_memory::listing::listing;
-use edvac_memory::program::{CheckKind, Control, Instruction};
+use edvac_memory::program::{CheckKind, Control, Instruction, Requirement};
 
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::control::event::Settlement;
 use crate::control::state::Start;
 use crate::control::{Event, Purpose, RunState};
 use crate::dependencies::manifest_of;
+use crate::plan::outline;
 
 /// Words of the text before a section that its writer sees. Small models copy what they see.
 const BEFORE_WORDS: usize = 60;
@@ -36,7 +39,15 @@ impl Performer {
     pub(super) async fn assemble(&self, purpose: Purpose, state: &RunState) -> Result<Event, Trouble> {
         let start = state.start.as_ref().ok_or(Trouble::Misfit("the run has not started"))?;
         let mut fragments = match purpose {
-            Purpose::Plan => self.planner_fragments(state, start).await?,
+            Purpose::Plan => match self.outline(state) {
+                Some((chapters, given)) => {
+                    outliner::fragments(&start.task, chapters, &given, &self.templates, &self.counter())?
+                }
+                None => self.planner_fragments(state, start).await?,
+            },
+            Purpose::Replan { instruction, .. } if let Some(outlined) = outlined(instruction, state) => {
+                self.outlined_fragments(instruction, outlined, state, start)?
+            }
             Purpose::Replan { instruction, .. } => self.replanner_fragments(instruction, state, start)?,
             Purpose::Work { attempt, .. } => self.worker_fragments(purpose, attempt, state, start).await?,
             Purpose::Repair { .. } => self.repairer_fragments(purpose, state)?,
@@ -119,6 +130,46 @@ impl Performer {
             fragments.extend(pack(&hits, self.window_tokens() / RETRIEVED_SHARE, &counter));
         }
         Ok(fragments)
+    }
+
+    /// The chapters that the run's book is outlined with, and its settled requirements; none where it is planned at once.
+    pub(super) fn outline(&self, state: &RunState) -> Option<(u32, Vec<Requirement>)> {
+        let task = &state.start.as_ref()?.task;
+        outline::chapters(task, &self.domain).map(|count| (count, planner::given(task).requirements))
+    }
+
+    /// What is told of the part or the chapter whose turn it is.
+    fn outlined_fragments(
+        &self,
+        id: InstructionId,
+        outlined: Outlined,
+        state: &RunState,
+        start: &Start,
+    ) -> Result<Vec<Fragment>, Trouble> {
+        let program = program_of(state)?;
+        let beats = match outlined {
+            Outlined::Beats(beats) => beats,
+            Outlined::Chapters(chapters) => {
+                let parts = outline::parts(program);
+                let part = state.instruction(id).map_or("", |part| part.title.as_str());
+                let view = outliner::PartView { task: &start.task, parts: &parts, part, chapters };
+                return Ok(outliner::part(&view, &self.templates, &self.counter())?);
+            }
+        };
+        let told = outline::told(program);
+        let told = &told[told.len().saturating_sub(outline::TOLD_MAX)..];
+        let tree = tree_of(state)?;
+        let store = self.files();
+        let canon = if store.list(&tree)?.contains_key(&self.domain.canon) {
+            store.read(&tree, &self.domain.canon)?
+        } else {
+            Vec::new()
+        };
+        let canon = String::from_utf8_lossy(&canon);
+        let ahead = outline::ahead(program);
+        let (title, gist) = ahead.first().map_or(("", ""), |(title, gist)| (title.as_str(), gist.as_str()));
+        let view = outliner::ChapterView { task: &start.task, title, gist, told, canon: &canon, beats };
+        Ok(outliner::chapter(&view, &self.templates, &self.counter())?)
     }
 
     fn replanner_fragments(
@@ -306,6 +357,24 @@ impl Performer {
             tokens_max: self.window_tokens() / TRANSCRIPT_SHARE,
         };
         Ok(summariser::fragments(&view, &self.templates, &self.counter())?)
+    }
+}
+
+/// What of an outline is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Outlined {
+    /// So many chapters of a part.
+    Chapters(u32),
+    /// So many beats of a chapter.
+    Beats(u32),
+}
+
+/// What an instruction asks for, if it is a part or a chapter.
+pub(super) fn outlined(id: InstructionId, state: &RunState) -> Option<Outlined> {
+    match state.instruction(id)?.control {
+        Some(Control::Part { chapters, .. }) => Some(Outlined::Chapters(chapters)),
+        Some(Control::Chapter { beats, .. }) => Some(Outlined::Beats(beats)),
+        _ => None,
     }
 }
 

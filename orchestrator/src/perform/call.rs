@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions, TestFile};
-use edvac_agents::roles::{planner, repairer, reviewer, summariser};
+use edvac_agents::roles::{outliner, planner, repairer, reviewer, summariser};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 use edvac_memory::store::path;
 
+use super::assemble::{Outlined, outlined};
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::check;
 use crate::control::state::{Conversation, Turn, Work};
@@ -61,8 +62,14 @@ impl Performer {
         let context = talk.context.as_ref().ok_or(Trouble::Misfit("the prompt was not assembled"))?;
         let prose = matches!(purpose, Purpose::Work { .. }) && self.domain.prose;
         let is_section = prose && instruction_of(purpose, state)?.section().is_some();
-        // A section that did not do is written anew, by chance otherwise: what is said about it ends up in the next one.
-        let turns = talk.turns.iter().filter(|_| !is_section);
+        let is_outline = match purpose {
+            Purpose::Plan => self.outline(state).is_some(),
+            Purpose::Replan { instruction, .. } => outlined(instruction, state).is_some(),
+            _ => false,
+        };
+        // A section or an outline that did not do is written anew, by chance otherwise: what was written and what is said about it
+        // ends up in the next one.
+        let turns = talk.turns.iter().filter(|_| !is_section && !is_outline);
         let turns = turns.map(|t| (as_remembered(t), t.answer.as_deref().unwrap_or("Go on.")));
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
@@ -90,8 +97,18 @@ impl Performer {
         if !self.client.info().grammar {
             return Ok(None);
         }
+        let foreign = state.start.as_ref().is_some_and(|start| is_foreign(&start.task));
         Ok(Some(match purpose {
-            Purpose::Plan => planner::grammar(&self.plan_rules(state)),
+            Purpose::Plan => match self.outline(state) {
+                Some((chapters, given)) => outliner::grammar(chapters, given.len(), foreign),
+                None => planner::grammar(&self.plan_rules(state)),
+            },
+            Purpose::Replan { instruction, .. } if let Some(outlined) = outlined(instruction, state) => {
+                match outlined {
+                    Outlined::Chapters(count) => outliner::part_grammar(count, foreign),
+                    Outlined::Beats(count) => outliner::chapter_grammar(count, foreign),
+                }
+            }
             Purpose::Replan { instruction, .. } => planner::grammar(&self.replan_rules(instruction, state)),
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Repair { .. } => {
@@ -170,7 +187,7 @@ impl Performer {
         });
         let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();
-        let writes_of_all = program_of(state)?.instructions.iter().flat_map(|i| &i.writes);
+        let writes_of_all = program_of(state)?.all().into_iter().flat_map(|i| &i.writes);
         let chapters: BTreeSet<_> = writes_of_all.filter(|path| self.domain.is_chapter(path)).collect();
         let chapters = chapters.len().max(1);
         Ok(GrammarOptions {

@@ -84,6 +84,7 @@ pub fn settled(task: &str) -> Option<PlanDraft> {
         language: language.unwrap_or_default().to_owned(),
         steps: steps.collect(),
         requirements: requirements.into_iter().map(|r| (r.id, r.text)).collect(),
+        ..PlanDraft::default()
     })
 }
 
