@@ -17,6 +17,8 @@ use crate::domain::Domain;
 const PLANNED_AT_ONCE_MAX: u32 = 6;
 /// Words of a chapter where nobody says how long it is to be.
 const WORDS_DEFAULT: (u32, u32) = (900, 1800);
+/// How many times as long as its share of a book a chapter may be.
+const WORDS_MORE: u32 = 3;
 /// Words that a beat is told in.
 const BEAT_WORDS: u32 = 240;
 /// Beats of a chapter, fewest and most.
@@ -147,7 +149,8 @@ fn words(task: &str, chapters: u32, each: Option<u32>) -> (u32, u32) {
     let whole = outliner::words_asked(task).map(|words| words.div_ceil(chapters));
     match (each, whole) {
         (Some(each), _) => (each * 2 / 3, each * 3 / 2),
-        (None, Some(share)) => (share, share * 3 / 2),
+        // So many words at least: more are no fault, and a model that is held to a page writes it again and again.
+        (None, Some(share)) => (share, share.saturating_mul(WORDS_MORE)),
         (None, None) => WORDS_DEFAULT,
     }
 }
@@ -288,7 +291,7 @@ mod tests {
         else {
             panic!("it is no chapter")
         };
-        assert_eq!((*beats, *words_min, *words_max), (9, 2000, 3000));
+        assert_eq!((*beats, *words_min, *words_max), (9, 2000, 6000));
         assert_eq!(body[0].reads, ["src/canon.md", "src/chapter-01.md"]);
         assert_eq!(ahead(&program)[1], ("Matter 2".to_owned(), "what Matter 2 is about".to_owned()));
     }
@@ -322,7 +325,7 @@ mod tests {
                 path: "src/chapter-02.md".into(),
                 section: None,
                 min: 2000,
-                max: 3000
+                max: 6000
             }),
             "the whole chapter's length comes with its last section: {kinds:?}"
         );
