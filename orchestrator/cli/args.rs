@@ -180,6 +180,7 @@ pub struct ModelArgs {
 
 /// A model besides.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the flags are called like this")]
 pub struct SecondArgs {
     /// Another model, asked at a step where the first came to nothing
     #[arg(long, value_name = "NAME")]

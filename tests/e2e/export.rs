@@ -21,7 +21,7 @@ writes = ["book.toml", "src/SUMMARY.md", "src/one.md"]
 checks = [{ kind = "exists", path = "src/one.md", covers = ["R1"] }]
 "#;
 
-const SCRIPT: &str = r##"
+const SCRIPT: &str = r#"
 [[reply]]
 when = ["Your step now: step 1,"]
 text = """
@@ -45,7 +45,7 @@ Salt is *old*.<br> See [two](two.md) & more.
 @@ end
 @@ done
 """
-"##;
+"#;
 
 /// Reads an EPUB as a reader of books does: its container, its package, every page as XML.
 const READ: &str = r#"

@@ -226,7 +226,7 @@ fn check_control(instruction: &Instruction, control: &Control, found: &mut Vec<P
             found.extend(chapter(&at, *words_min, *words_max, body));
         }
         Control::Replan { steps_max, .. } => {
-            found.extend(bound("steps_max", *steps_max, STEPS_REPLANNED_LIMIT))
+            found.extend(bound("steps_max", *steps_max, STEPS_REPLANNED_LIMIT));
         }
         Control::Approve { question } if question.trim().is_empty() => {
             found.push(problem(&at, "It asks a person nothing.", "Write a question."));

@@ -171,8 +171,6 @@ impl RunState {
                 self.answer = Some(Answer { instruction, approved, reason });
                 self.stopped = Some(StopReason::Interrupted);
             }
-            // Read by `RunState::of`, which has the records that it is about.
-            Event::Restored { .. } => {}
             Event::Forked { from, run, slug, workspace, at: _ } => {
                 self.forked_from = Some(from.clone());
                 // What was in flight there is answered there.
@@ -239,8 +237,10 @@ impl RunState {
                     self.course = None;
                 }
             }
-            // Of instructions that are carried out beside others.
-            Event::Undeclared { .. }
+            // Read by `RunState::of`, which has the records that it is about; the others are of instructions that are carried out
+            // beside others.
+            Event::Restored { .. }
+            | Event::Undeclared { .. }
             | Event::Merged { .. }
             | Event::Conflicted { .. }
             | Event::MergeChecked { .. } => {}

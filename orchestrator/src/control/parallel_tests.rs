@@ -397,7 +397,7 @@ proptest! {
         tokens_max in prop::option::of(0_u64..60_000),
         allow_install in any::<bool>(),
     ) {
-        let limits = Limits { parallel, turns_max, repairs_max, tokens_max, ..Limits::default() };
+        let limits = Limits { turns_max, repairs_max, tokens_max, parallel, ..Limits::default() };
         let mut world = World { dice, at: 0 };
         let mut run = Run::of(RunState::default());
         run.fold(&started_with(limits, allow_install));

@@ -25,7 +25,7 @@ pub(super) fn narrow(draft: &mut PlanDraft, task: &str) {
             let module = stem(path);
             speaks_of(file_name(path))
                 || module.len() >= STEM_CHARS_MIN && speaks_of(module)
-                || symbols(&before, path).any(|symbol| speaks_of(symbol))
+                || symbols(&before, path).any(&speaks_of)
         });
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &
     let mut written: Vec<String> = Vec::new();
     for step in instructions {
         if beside {
-            written = step.reads.clone();
+            written.clone_from(&step.reads);
         }
         written.extend(step.writes.iter().cloned());
         let is_of_texts = step.writes.iter().all(|path| is_text(path));
