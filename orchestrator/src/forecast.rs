@@ -16,7 +16,7 @@ use crate::control::budget::{Cap, Tariff};
 use crate::control::event::Limits;
 use crate::control::{RunState, once_more};
 use crate::domain::Domain;
-use crate::plan;
+use crate::plan::{self, outline};
 use crate::price::amount;
 use crate::run::{Machine, Prepared};
 
@@ -72,9 +72,6 @@ pub struct Forecast {
     /// Limits that it does not fit into, one sentence each.
     pub warnings: Vec<String>,
 }
-
-/// Words of a chapter for which a beat has one section more, at most.
-const CHAPTER_WORDS_OF_BEAT: u64 = 240;
 
 /// What is forecast.
 pub struct Question<'a> {
@@ -249,7 +246,7 @@ impl Question<'_> {
 /// Sections of a chapter: at least one, as a rule one for each beat, of long chapters more.
 fn sections_of(beats: u32, words_min: u32) -> Range {
     let beats = u64::from(beats);
-    Range::new(1, beats, beats.saturating_mul(1 + u64::from(words_min) / CHAPTER_WORDS_OF_BEAT))
+    Range::new(1, beats, beats.saturating_mul(1 + u64::from(words_min / outline::BEAT_WORDS)))
 }
 
 /// Steps that instructions come to, those that decide counted by what may follow from them.

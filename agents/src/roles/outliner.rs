@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
 use edvac_memory::program::Requirement;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Finish;
 use crate::protocol::grammar::FOREIGN;
@@ -40,6 +40,18 @@ pub fn parts(chapters: u32) -> u32 {
     chapters.div_ceil(PART_CHAPTERS)
 }
 
+fn rendered(
+    parts: &[(FragmentKind, &str, &str)],
+    about: &Value,
+    templates: &Templates,
+    counter: &dyn TokenCounter,
+) -> Result<Vec<Fragment>, TemplateError> {
+    let one = |(kind, name, reason): &(FragmentKind, &str, &str)| {
+        Ok(Fragment::new(*kind, *name, *reason, templates.render(name, about)?, counter))
+    };
+    parts.iter().map(one).collect()
+}
+
 /// The prompt for the outline of a book with so many chapters.
 pub fn fragments(
     task: &str,
@@ -51,16 +63,12 @@ pub fn fragments(
     let about = json!({
         "task": task.trim(), "parts": parts(chapters), "story": words::is_story(task), "given": given,
     });
-    [
+    let parts_of_prompt = [
         (FragmentKind::System, "prompts/outliner/system.md", "how a book is outlined"),
         (FragmentKind::Task, "prompts/planner/task.md", "what the user asked for"),
         (FragmentKind::Step, "prompts/outliner/step.md", "what is to be done"),
-    ]
-    .into_iter()
-    .map(|(kind, name, reason)| {
-        Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter))
-    })
-    .collect()
+    ];
+    rendered(&parts_of_prompt, &about, templates, counter)
 }
 
 /// A grammar under which only an outline of so many chapters can be written.
@@ -160,7 +168,7 @@ pub fn understand(
 pub struct PartView<'a> {
     /// The task, verbatim.
     pub task: &'a str,
-    /// All parts: title, and what each is about.
+    /// The parts that are still to be planned, this one first: title, and what each is about.
     pub parts: &'a [String],
     /// The one that is planned.
     pub part: &'a str,
@@ -178,15 +186,11 @@ pub fn part(
         "task": view.task.trim(), "story": words::is_story(view.task), "parts": view.parts, "part": view.part,
         "chapters": view.chapters,
     });
-    [
+    let parts_of_prompt = [
         (FragmentKind::System, "prompts/outliner/part_system.md", "how a part is planned"),
         (FragmentKind::Step, "prompts/outliner/part.md", "which part is planned"),
-    ]
-    .into_iter()
-    .map(|(kind, name, reason)| {
-        Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter))
-    })
-    .collect()
+    ];
+    rendered(&parts_of_prompt, &about, templates, counter)
 }
 
 /// A grammar for so many chapters.
@@ -284,15 +288,11 @@ pub fn chapter(
         "task": view.task.trim(), "story": is_story, "canon": view.canon.trim(), "title": view.title, "gist": view.gist,
         "told": if is_story { view.told } else { &[] }, "beats": view.beats,
     });
-    [
+    let parts_of_prompt = [
         (FragmentKind::System, "prompts/outliner/chapter_system.md", "how a chapter is planned"),
         (FragmentKind::Step, "prompts/outliner/chapter.md", "which chapter is planned"),
-    ]
-    .into_iter()
-    .map(|(kind, name, reason)| {
-        Ok(Fragment::new(kind, name, reason, templates.render(name, &about)?, counter))
-    })
-    .collect()
+    ];
+    rendered(&parts_of_prompt, &about, templates, counter)
 }
 
 /// A grammar for so many beats.

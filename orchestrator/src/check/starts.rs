@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_a_user_types_does_not_crash() {
-        let said = "file:///work/a.mjs:1\nx\n^\n\nTypeError: Cannot read properties of undefined (reading 'push')\n    at main\n\nNode.js v20.1.0\n";
+        let said = "file:///a.mjs:1\nx\n^\n\nTypeError: Cannot read properties of undefined (reading 'push')\n    at main\n\nNode.js v20.1.0\n";
         assert_eq!(
             crash(said, "javascript"),
             Some("TypeError: Cannot read properties of undefined (reading 'push')")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use edvac_agents::client::Finish;
 use edvac_agents::protocol::{Action, blocks};
 use edvac_agents::roles::{outliner, planner, repairer};
 use edvac_memory::ids::InstructionId;
@@ -136,6 +137,11 @@ fn talk_with_planner(
     }
 }
 
+/// All replies of a conversation.
+fn replies(talk: &Conversation) -> Vec<(&str, Finish)> {
+    talk.turns.iter().map(|turn| (turn.reply.as_str(), turn.finish)).collect()
+}
+
 fn adopt(state: &RunState, program: Program, why: String) -> Effect {
     Effect::Adopt { program, version: state.program_version + 1, why }
 }
@@ -165,9 +171,7 @@ fn next_of_control(
             let told = plan::outline::ahead(program);
             let told: Vec<_> = told.iter().map(|(title, gist)| format!("{title}: {gist}")).collect();
             talk_with_planner(state, start, purpose, "its chapters were planned", |_, is_last| {
-                let turns = &state.planning.turns;
-                let replies: Vec<_> = turns.iter().map(|turn| (turn.reply.as_str(), turn.finish)).collect();
-                let found = outliner::understand_part(&replies, *chapters, &told, is_last)?;
+                let found = outliner::understand_part(&replies(&state.planning), *chapters, &told, is_last)?;
                 plan::outline::chapters_of(program, id, &found, rules.domain)
             })
         }
@@ -175,9 +179,7 @@ fn next_of_control(
             let purpose = Purpose::Replan { instruction: id, version };
             let title = body.first().map_or("a chapter", |whole| &whole.title);
             talk_with_planner(state, start, purpose, &format!("{title} was planned"), |_, is_last| {
-                let turns = &state.planning.turns;
-                let replies: Vec<_> = turns.iter().map(|turn| (turn.reply.as_str(), turn.finish)).collect();
-                let beats = outliner::understand_chapter(&replies);
+                let beats = outliner::understand_chapter(&replies(&state.planning));
                 plan::outline::sections(program, id, beats, rules.domain, &start.limits, is_last)
             })
         }

@@ -9,7 +9,7 @@ use edvac_agents::roles::planner::{Headed, PlanDraft, StepDraft};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::program::{CheckKind, Control, Instruction, Program, Requirement};
 
-use super::{Steps, tidy, titled, without_problems};
+use super::{Steps, sections, tidy, titled, without_problems};
 use crate::control::event::Limits;
 use crate::domain::Domain;
 
@@ -19,8 +19,8 @@ const PLANNED_AT_ONCE_MAX: u32 = 6;
 const WORDS_DEFAULT: (u32, u32) = (900, 1800);
 /// How many times as long as its share of a book a chapter may be.
 const WORDS_MORE: u32 = 3;
-/// Words that a beat is told in.
-const BEAT_WORDS: u32 = 240;
+/// Words that a beat is told in: those of a section.
+pub const BEAT_WORDS: u32 = sections::WORDS_MAX;
 /// Beats of a chapter, fewest and most.
 const BEATS: (u32, u32) = (4, 12);
 /// Of beats that were told before, the ones that a chapter is planned with.
@@ -76,11 +76,8 @@ pub(super) fn program(
             "Write the book's settings, its table of contents and its canon.\nThe canon:\n{}\nThe chapters:",
             facts.collect::<Vec<_>>().join("\n")
         ),
-        writes: ["book.toml", &domain.contents, &domain.canon]
-            .iter()
-            .filter(|path| !path.is_empty())
-            .map(|&path| path.to_owned())
-            .collect(),
+        // The files that look alike in every book are those of the setup.
+        writes: domain.forms.iter().map(|form| form.path.clone()).collect(),
         ..StepDraft::default()
     };
     let title = titled(&draft.title);

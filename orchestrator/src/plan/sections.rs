@@ -7,7 +7,7 @@ use edvac_memory::program::{Check, CheckKind};
 /// Words of a section where the task does not say how long a chapter is: a page that small models stay with.
 const WORDS_DEFAULT: (u32, u32) = (80, 200);
 /// A section of more words than this is two.
-const WORDS_MAX: u32 = 240;
+pub(super) const WORDS_MAX: u32 = 240;
 /// Most sections that one beat becomes.
 const PARTS_MAX: u32 = 12;
 
