@@ -56,13 +56,15 @@ pub enum Command {
     Status(OneRun),
     /// A run's program, or one step of it with its checks
     Show(OneRun),
+    /// A run on the whole terminal, as it happens
+    Watch(OneRun),
     /// Everything that happened, line by line
     Logs(OneRun),
     /// What a run, or one step of it, changed
     Diff(OneRun),
     /// What a run changed as mails, one for each commit, for `git am` and `git apply`
     Patch(OneRun),
-    /// A book as one file for readers: an EPUB, or a page of HTML
+    /// A run as one file: a book for readers, the journal for scripts, the report, or everything in an archive
     Export(Export),
     /// What was in a step's prompts, by kind, with tokens and the reason
     Context(Context),
@@ -95,7 +97,8 @@ pub enum Command {
     /// What the local model need not compute again: snapshots of keys and values
     #[command(subcommand)]
     Kv(Kv),
-    /// Serve the local model to OpenAI-compatible clients until Ctrl-C
+    /// Show all runs in the browser, and serve the model to OpenAI-compatible clients, until Ctrl-C
+    #[command(alias = "ui")]
     Serve(Serve),
     /// What the machine remembers
     #[command(subcommand)]
@@ -139,19 +142,25 @@ pub struct Export {
     pub run: OneRun,
     /// As what
     #[arg(long, value_enum, default_value = "epub")]
-    pub format: BookFormat,
-    /// The file to write; named after the book when absent
+    pub format: Format,
+    /// The file to write; named after the book, or the run, when absent
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// Forms of a book for readers.
+/// Forms of a run as one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BookFormat {
-    /// For e-readers
+pub enum Format {
+    /// A book for e-readers
     Epub,
-    /// For a browser, in one page that needs nothing else
+    /// A book for a browser, in one page that needs nothing else
     Html,
+    /// The journal, a line of JSON a record, as `edvac logs --json` prints it
+    Jsonl,
+    /// The report
+    Md,
+    /// The files, the report and the journal in one archive
+    Zip,
 }
 
 /// `edvac init`
@@ -322,6 +331,9 @@ pub struct Run {
     /// Only say what the run will take: at least, probably and at most; no model is asked
     #[arg(long = "dry-run")]
     pub dry: bool,
+    /// Watch it in your browser; the dashboard ends with the run
+    #[arg(long, conflicts_with = "dry")]
+    pub open: bool,
     #[command(flatten)]
     pub said: SaidArgs,
 }
@@ -528,6 +540,12 @@ pub struct Serve {
     /// The environment variable with the token that every request must carry
     #[arg(long, value_name = "VARIABLE")]
     pub token_env: Option<String>,
+    /// Serve no model, only the dashboard: the model of a run that begins there is opened then
+    #[arg(long)]
+    pub no_model: bool,
+    /// Open the dashboard in your browser
+    #[arg(long)]
+    pub open: bool,
     #[command(flatten)]
     pub json: Json,
 }

@@ -153,7 +153,7 @@ fn normal(from: &Path, link: &str) -> Option<String> {
 
 /// A chapter as HTML that is XML, too. `anchor` says where a file of the book is; links elsewhere in the project lead nowhere and
 /// are shown as their text. Images are shown as what they are said to show: the book has none of its own.
-fn body(chapter: &Chapter, anchor: &dyn Fn(&str) -> Option<String>) -> String {
+pub fn chapter_html(chapter: &Chapter, anchor: &dyn Fn(&str) -> Option<String>) -> String {
     let from = Path::new(&chapter.path).parent().unwrap_or(Path::new(""));
     let target = |link: &str| -> Option<String> {
         let is_of_the_web = ["https://", "http://", "mailto:"].iter().any(|begin| link.starts_with(begin));
@@ -258,7 +258,7 @@ mod tests {
         let text = "[a](javascript:alert(1)) [b](HTTPS://x) [c](data:text/html,x) ![pic](x.png) <img src=x onerror=y>\n\n\
                     <script>\nalert(1)\n</script>\n\n[ok](https://a.b/?c&d) [up](../../x.md) [self](#x)\n";
         let chapter = Chapter { title: "T".into(), path: "src/a.md".into(), text: text.into() };
-        let html = body(&chapter, &|_| None);
+        let html = chapter_html(&chapter, &|_| None);
         assert!(html.contains("a b c pic &lt;img src=x onerror=y&gt;"), "{html}");
         assert!(
             html.contains("&lt;script&gt;")

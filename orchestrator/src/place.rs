@@ -116,6 +116,11 @@ impl RunDir {
         self.path.join("report.md")
     }
 
+    /// The replies in progress, while a process carries the run out; see [`crate::live`].
+    pub fn live_file(&self) -> PathBuf {
+        self.path.join("live")
+    }
+
     /// Marks that the running process is asked to give the run up for good.
     pub fn cancel_file(&self) -> PathBuf {
         self.path.join("cancel")

@@ -24,6 +24,7 @@ use crate::dependencies::Shelf;
 use crate::domain::{Domain, DomainError};
 use crate::driver::embedded::{DriveError, Wish, drive, fold};
 use crate::existing::{self, Existing, ExistingError};
+use crate::live::LiveWriter;
 use crate::notice::Notices;
 use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
@@ -472,9 +473,12 @@ impl Machine {
         };
         let to_all = notices.clone();
         let place = dir.clone();
+        let live = tokio::spawn(LiveWriter::new(dir.live_file()).follow(notices.watch()));
         let task = tokio::spawn(async move {
             let rules = Rules { domain: &performer.domain };
             let state = drive(state, journal, &rules, &performer, wishes, &to_all).await;
+            live.abort();
+            let _ = std::fs::remove_file(place.live_file());
             let _ = std::fs::remove_dir_all(&scratch);
             if let Some(report) = state.as_ref().ok().and_then(Report::of) {
                 write_report(&place, &report);

@@ -116,3 +116,24 @@ fn what_cannot_be_exported_says_why() {
     let said = home.say(&["export", "--last"]).expect(2).stderr;
     assert!(said.contains("this is no book") && said.contains("domain `book`"), "{said}");
 }
+
+#[test]
+fn a_run_is_kept_as_its_journal_its_report_and_everything() {
+    let home = made();
+    let read = |file: &str| std::fs::read_to_string(home.path().join(file)).unwrap();
+    home.say(&["export", "--last", "--format", "jsonl", "-o", "run.jsonl"]).expect(0);
+    assert_eq!(read("run.jsonl"), home.say(&["logs", "--last", "--json"]).expect(0).stdout);
+    home.say(&["export", "--last", "--format", "md", "-o", "run.md"]).expect(0);
+    assert!(read("run.md").contains("## Steps"));
+    let said = home.say(&["export", "--last", "--format", "zip", "--json"]).expect(0).json();
+    let list = "import sys, zipfile; print(chr(10).join(sorted(zipfile.ZipFile(sys.argv[1]).namelist())))";
+    let names = Command::new("python3")
+        .args(["-c", list, said["file"].as_str().unwrap()])
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let names = String::from_utf8_lossy(&names.stdout).into_owned();
+    for name in ["journal.jsonl", "report.json", "report.md", "/book.toml"] {
+        assert!(names.contains(name), "{name} is missing in\n{names}");
+    }
+}

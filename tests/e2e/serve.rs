@@ -146,3 +146,25 @@ fn a_run_over_the_server_is_bound_as_in_one_process() {
     }
     assert!(replies[1]["usage"]["reused_tokens"].as_u64().unwrap() > 200, "{}", replies[1]);
 }
+
+#[test]
+fn the_dashboard_wants_its_token_and_needs_no_model() {
+    let home = Home::new();
+    let mut command = home.edvac(&["ui", "--no-model", "--port", "0", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let url = said["base_url"].as_str().unwrap();
+    assert!(ask(url, "GET /api/runs", "").starts_with("HTTP/1.1 401"));
+    assert!(ask(url, "GET /v1/models", "").starts_with("HTTP/1.1 503"));
+    let token = std::fs::read_to_string(home.path().join("state/server/token")).unwrap();
+    let answer = ask(url, &format!("GET /api/runs HTTP/1.1\r\nauthorization: Bearer {token}\r\nx:"), "");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"runs\":[]"), "{answer}");
+    let path = said["dashboard_url"].as_str().unwrap();
+    let path = &path[path.find("/login").unwrap()..];
+    let once = ask(url, &format!("GET {path}"), "");
+    assert!(once.contains("HttpOnly; SameSite=Strict"), "{once}");
+    assert!(ask(url, &format!("GET {path}"), "").starts_with("HTTP/1.1 401"), "it opens once");
+    end(child, Signal::TERM).expect(0);
+}

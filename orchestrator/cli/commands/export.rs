@@ -1,19 +1,23 @@
-//! `export`: a book as one file for readers.
+//! `export`: a run as one file, a book for its readers or anything for whoever keeps it.
 
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use edvac_agents::templates::Templates;
 use edvac_memory::slug::slug;
-use edvac_memory::store::GitStore;
+use edvac_memory::store::{FileStore as _, GitStore};
 use edvac_orchestrator::config::Config;
-use edvac_orchestrator::control::Event;
+use edvac_orchestrator::control::{Event, RunState};
 use edvac_orchestrator::domain::Domain;
 use edvac_orchestrator::export::{Book, ExportError, epub, html};
+use edvac_orchestrator::place::RunDir;
+use edvac_orchestrator::report::Report;
 use edvac_orchestrator::run::RunError;
 use serde_json::json;
 
+use super::run::json_line;
 use super::{find, say};
-use crate::args::{BookFormat, Export};
+use crate::args::{Export, Format};
 use crate::failure::{Failure, Outcome};
 
 pub async fn export(config: &Config, args: &Export) -> Outcome {
@@ -28,9 +32,62 @@ pub async fn export(config: &Config, args: &Export) -> Outcome {
         ));
     }
     let state = dir.state().await?;
-    let (Some(start), Some(tree)) = (&state.start, &state.tree) else {
-        return Err(Failure::usage(format!("run {} never started", dir.id), "There is nothing to export."));
+    match args.format {
+        Format::Epub | Format::Html => book(config, args, &dir, &state).await,
+        Format::Jsonl | Format::Md | Format::Zip => run(args, &dir, &state).await,
+    }
+}
+
+/// A run for whoever keeps it.
+async fn run(args: &Export, dir: &RunDir, state: &RunState) -> Outcome {
+    let Some(report) = Report::of(state) else { return Err(never_started(dir)) };
+    let journal = async || -> Result<Vec<u8>, Failure> {
+        let lines = dir.history().await?.into_iter().map(|(record, _)| format!("{}\n", json_line(&record)));
+        Ok(lines.collect::<String>().into_bytes())
     };
+    let (ending, bytes) = match args.format {
+        Format::Md => ("md", report.markdown().into_bytes()),
+        Format::Zip => ("zip", archive(dir, state, &report, &journal().await?)?),
+        _ => ("jsonl", journal().await?),
+    };
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", dir.id)));
+    write(&out, &bytes)?;
+    Ok(say(
+        args.run.json,
+        &format!("{}: {} bytes", out.display(), bytes.len()),
+        || json!({ "run": dir.id, "file": out, "bytes": bytes.len() }),
+    ))
+}
+
+/// The last commit's files in a directory of the workspace's name, and the report and the journal beside it.
+fn archive(dir: &RunDir, state: &RunState, report: &Report, journal: &[u8]) -> Result<Vec<u8>, Failure> {
+    let machine = |e: &dyn std::fmt::Display| Failure::machine(e.to_string());
+    let options = zip::write::SimpleFileOptions::default();
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let mut add = |name: &str, bytes: &[u8]| -> Result<(), Failure> {
+        archive.start_file(name, options).map_err(|e| machine(&e))?;
+        archive.write_all(bytes).map_err(|e| machine(&e))
+    };
+    if let (Some(tree), Some(start)) = (&state.tree, &state.start) {
+        let store = GitStore::view(&dir.git_dir()).map_err(|e| machine(&e))?;
+        for path in store.list(tree).map_err(|e| machine(&e))?.into_keys() {
+            let content = store.read(tree, &path).map_err(|e| machine(&e))?;
+            add(&format!("{}/{path}", start.slug), &content)?;
+        }
+    }
+    add("report.md", report.markdown().as_bytes())?;
+    add("report.json", &serde_json::to_vec_pretty(report).map_err(|e| machine(&e))?)?;
+    add("journal.jsonl", journal)?;
+    Ok(archive.finish().map_err(|e| machine(&e))?.into_inner())
+}
+
+fn never_started(dir: &RunDir) -> Failure {
+    Failure::usage(format!("run {} never started", dir.id), "There is nothing to export.")
+}
+
+/// A book for its readers.
+async fn book(config: &Config, args: &Export, dir: &RunDir, state: &RunState) -> Outcome {
+    let (Some(start), Some(tree)) = (&state.start, &state.tree) else { return Err(never_started(dir)) };
     let templates = Templates::load(config.templates_dir().as_deref()).map_err(RunError::from)?;
     let domain = Domain::load(&start.domain, &templates).map_err(RunError::from)?;
     let without = Some(domain.canon.as_str()).filter(|canon| !canon.is_empty());
@@ -43,8 +100,8 @@ pub async fn export(config: &Config, args: &Export) -> Outcome {
     let (book, missing) =
         Book::of(&store, tree, without, dir.id.as_str(), time_s).map_err(|e| refused(&e, dir.id.as_str()))?;
     let bytes = match args.format {
-        BookFormat::Epub => epub(&book).map_err(|e| refused(&e, dir.id.as_str()))?,
-        BookFormat::Html => html(&book).into_bytes(),
+        Format::Html => html(&book).into_bytes(),
+        _ => epub(&book).map_err(|e| refused(&e, dir.id.as_str()))?,
     };
     let out = args.out.clone().unwrap_or_else(|| file_of(&book.title, args.format));
     write(&out, &bytes)?;
@@ -80,11 +137,11 @@ fn refused(error: &ExportError, run: &str) -> Failure {
 }
 
 /// Named after the book, here.
-fn file_of(title: &str, format: BookFormat) -> PathBuf {
+fn file_of(title: &str, format: Format) -> PathBuf {
     let name = slug(title).unwrap_or_else(|| "book".to_owned());
     PathBuf::from(match format {
-        BookFormat::Epub => format!("{name}.epub"),
-        BookFormat::Html => format!("{name}.html"),
+        Format::Html => format!("{name}.html"),
+        _ => format!("{name}.epub"),
     })
 }
 

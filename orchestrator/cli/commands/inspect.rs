@@ -2,21 +2,20 @@
 
 use std::io::Write as _;
 
-use edvac_memory::context::{Fitted, FragmentKind};
-use edvac_memory::ids::{InstructionId, TreeId};
+use edvac_memory::context::Fitted;
+use edvac_memory::ids::InstructionId;
 use edvac_memory::journal::RecordKind;
-use edvac_memory::program::Found;
 use edvac_memory::store::{FileStore, GitStore};
-use edvac_memory::verdict::{CheckReport, Verdict};
+use edvac_memory::verdict::CheckReport;
 use edvac_orchestrator::account::Account;
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, Purpose, RunState};
 use edvac_orchestrator::forecast::history::Parts;
-use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::place::Runs;
 use edvac_orchestrator::price::paid;
 use edvac_orchestrator::report::{Report, duration, packages_line};
 use edvac_orchestrator::revise::history;
+use edvac_orchestrator::story::{checks_of, in_words, list, standing, verdict_line, word_of};
 use serde_json::{Value, json};
 
 use super::{SCHEMA_VERSION, find, print_json, run::json_line};
@@ -46,11 +45,6 @@ pub async fn runs(config: &Config, json: bool) -> Outcome {
         println!("{}  {:<10}  {:>7}  {}", text("run"), text("status"), steps, task);
     }
     Ok(0)
-}
-
-/// A run's status, knowing whether a process writes its journal: one without an end that nobody writes has died.
-fn standing(status: &'static str, alive: bool) -> &'static str {
-    if status == "running" && !alive { "died" } else { status }
 }
 
 fn run_line(id: &str, state: &RunState, alive: bool) -> Value {
@@ -182,16 +176,6 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
 /// Lines of what a check printed that are shown; `--json` has them all.
 const DETAIL_LINES_MAX: usize = 12;
 
-/// A check and its verdict: the mark, what was asked, and where it did not pass its name and reason.
-fn verdict_line(report: &CheckReport) -> String {
-    let (mark, reason) = (report.verdict.mark(), report.verdict.reason());
-    let named = match &report.verdict {
-        Verdict::Passed => String::new(),
-        other => format!(": {}: {reason}", other.name()),
-    };
-    format!("{mark} {}{named}", describe(&report.check.kind))
-}
-
 /// A check, what it ran and used, and what it said where it did not pass.
 fn show_report(report: &CheckReport) {
     println!("  {}", verdict_line(report));
@@ -216,10 +200,6 @@ fn show_report(report: &CheckReport) {
     if !report.verdict.is_passed() {
         report.detail.lines().take(DETAIL_LINES_MAX).for_each(|line| println!("      | {line}"));
     }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 fn no_step(step: u32, steps: usize) -> Failure {
@@ -257,119 +237,11 @@ pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
             (_, None) => "(an event this edvac does not know)".to_owned(),
         };
         println!("{:>5}  {at:>12}  {key:<22} {what}", record.seq);
-        for report in event.iter().flat_map(checked) {
+        for report in event.iter().flat_map(checks_of) {
             println!("{:>44}{}", "", verdict_line(report));
         }
     }
     Ok(0)
-}
-
-/// The checks that an event is about.
-fn checked(event: &Event) -> &[CheckReport] {
-    match event {
-        Event::Checked { reports, .. }
-        | Event::MergeChecked { reports, .. }
-        | Event::FinalChecked { reports } => reports,
-        _ => &[],
-    }
-}
-
-/// What a line says of a person's word that packages may be installed.
-fn installing(allowed: bool) -> &'static str {
-    if allowed { ", with --allow-install" } else { "" }
-}
-
-/// An event as one line.
-fn in_words(event: &Event) -> String {
-    match event {
-        Event::RunStarted { task, model, allow_install, .. } => {
-            let task: String = task.lines().next().unwrap_or_default().chars().take(80).collect();
-            format!("started on {}{}: {task}", model.model, installing(*allow_install))
-        }
-        Event::Resumed { model, allow_install, .. } => {
-            format!("resumed on {}{}", model.model, installing(*allow_install))
-        }
-        Event::Stopped { why } => format!("stopped: {}", edvac_orchestrator::report::sentence(why)),
-        Event::Assembled { fitted, .. } => {
-            let tokens: usize = fitted.fragments.iter().map(|f| f.tokens).sum();
-            format!(
-                "prompt of {} fragments, {tokens} tokens, {} left out",
-                fitted.fragments.len(),
-                fitted.left_out.len()
-            )
-        }
-        Event::Replied { reply, .. } => {
-            let u = &reply.usage;
-            format!(
-                "reply of {} tokens to {} ({} reused), {}",
-                u.completion_tokens,
-                u.prompt_tokens,
-                u.reused_tokens,
-                duration(u.prefill_ms + u.decode_ms)
-            )
-        }
-        Event::Overflowed { prompt_tokens, .. } => format!("{prompt_tokens} tokens do not fit the window"),
-        Event::PlanRefused { problems, .. } => format!("plan refused: {}", problems.join("; ")),
-        Event::Surveyed { survey } => {
-            let tests = survey.standing().unwrap_or_else(|| "none that can be run".to_owned());
-            format!("{} files were there; tests: {tests}", survey.files.len())
-        }
-        Event::ProgramAdopted { program, version, why } => {
-            format!("program version {version} of {} steps, {why}", program.instructions.len())
-        }
-        Event::Amended { program, version, why, .. } => {
-            format!("program version {version} of {} steps by hand, {why}", program.instructions.len())
-        }
-        Event::Weighed { instruction, found: Found::Items(items), .. } => {
-            format!("step {instruction} has {} item(s)", items.len())
-        }
-        Event::Weighed { instruction, found: Found::Holds(holds), .. } => {
-            format!("the condition of step {instruction} holds: {holds}")
-        }
-        Event::Answered { instruction, approved: true, .. } => format!("step {instruction} is approved"),
-        Event::Answered { instruction, reason, .. } => format!("step {instruction} is rejected: {reason}"),
-        Event::Restored { to, why } => format!("{why} (record {to})"),
-        Event::Forked { from, .. } => format!("a fork of {from}"),
-        Event::Acted { applied, refused, .. } if refused.is_empty() => format!("did: {}", list(applied)),
-        Event::Acted { refused, .. } => format!("refused: {}", refused.join("; ")),
-        Event::Installed { needs, fault: Some(fault), .. } => {
-            format!("could not install {}: {fault}", needs.names().join(", "))
-        }
-        Event::Installed { packages, command, duration_ms, .. } if command.is_empty() => {
-            format!("installed before: {} ({})", packages_line(packages), duration(*duration_ms))
-        }
-        Event::Installed { packages, duration_ms, .. } => {
-            format!("installed {} in {}", packages_line(packages), duration(*duration_ms))
-        }
-        Event::Checked { reports, unproven, .. } => {
-            let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
-            let open = if unproven.is_empty() {
-                String::new()
-            } else {
-                format!(", no test for {}", unproven.join(", "))
-            };
-            format!("{passed} of {} checks passed{open}", reports.len())
-        }
-        Event::Undeclared { paths, .. } => format!("it changed what it does not declare: {}", list(paths)),
-        Event::Merged { tree, .. } => format!("merged as tree {tree}"),
-        Event::Conflicted { conflicts, .. } => {
-            format!("carried out once more: {}", edvac_orchestrator::report::conflicts_line(conflicts))
-        }
-        Event::MergeChecked { reports, .. } => {
-            let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
-            let again = if passed < reports.len() { "; carried out once more" } else { "" };
-            format!("{passed} of {} checks passed on the merged tree{again}", reports.len())
-        }
-        Event::Committed { settlement, commit, cut: Some(cap), .. } => {
-            format!("commit {commit} ({settlement:?}, its share of the {} is used up)", cap.words())
-        }
-        Event::Committed { settlement, commit, .. } => format!("commit {commit} ({settlement:?})"),
-        Event::FinalChecked { reports } => {
-            let passed = reports.iter().filter(|r| r.verdict.is_passed()).count();
-            format!("{passed} of {} checks passed on the last tree", reports.len())
-        }
-        Event::Finished { ledger } => format!("over; all met: {}", ledger.all_met()),
-    }
 }
 
 pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
@@ -387,7 +259,7 @@ pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
         Some(step) => {
             let id = InstructionId(step);
             let after = state.settled.get(&id).map(|s| s.tree.clone());
-            (before(&state, id).unwrap_or(begin), after)
+            (state.tree_before(id).unwrap_or(begin), after)
         }
     };
     let Some(to) = to else {
@@ -404,14 +276,6 @@ pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
     }
     print!("{diff}");
     Ok(0)
-}
-
-/// The tree before a step: of the step before it in the program.
-fn before(state: &RunState, id: InstructionId) -> Option<TreeId> {
-    let steps = &state.program.as_ref()?.instructions;
-    let at = steps.iter().position(|i| i.id == id)?;
-    let previous = at.checked_sub(1).and_then(|n| steps.get(n))?;
-    state.settled.get(&previous.id).map(|s| s.tree.clone())
 }
 
 /// What a run changed as mails.
@@ -494,7 +358,7 @@ fn print_prompt(purpose: Purpose, fitted: &Fitted, text: bool) {
         println!(
             "  {:>6}  {:<9}  {:<34}  {}",
             fragment.tokens,
-            word(fragment.kind),
+            word_of(fragment.kind),
             fragment.source,
             fragment.reason
         );
@@ -505,10 +369,6 @@ fn print_prompt(purpose: Purpose, fitted: &Fitted, text: bool) {
         }
     }
     for out in &fitted.left_out {
-        println!("  {:>6}  {:<9}  {:<34}  LEFT OUT: {}", out.tokens, word(out.kind), out.source, out.why);
+        println!("  {:>6}  {:<9}  {:<34}  LEFT OUT: {}", out.tokens, word_of(out.kind), out.source, out.why);
     }
-}
-
-fn word(kind: FragmentKind) -> String {
-    serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

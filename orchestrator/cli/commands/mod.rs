@@ -2,6 +2,7 @@
 
 mod bench;
 mod configure;
+mod desk;
 mod doctor;
 mod export;
 mod forecast;
@@ -13,6 +14,7 @@ mod replay;
 mod revise;
 mod run;
 mod serve;
+mod watch;
 
 use edvac_orchestrator::config::{self, Config, MINUTE_MS, ModelConfig};
 use edvac_orchestrator::control::event::Limits;
@@ -66,6 +68,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Context(args) => inspect::context(&config, &args).await,
         Command::Models(models) => models::models(&config, models).await,
         Command::Kv(command) => kv::kv(&config, command).await,
+        Command::Watch(one) => watch::watch(&config, &one).await,
         Command::Serve(args) => serve::serve(config, args).await,
         Command::Bench(command) => Box::pin(bench::bench(config, command)).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,

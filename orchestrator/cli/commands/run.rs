@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use edvac_memory::program::{Program, exchange};
 use edvac_orchestrator::config::Config;
@@ -17,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    EXIT_INTERRUPTED, SCHEMA_VERSION, find, forecast, limit_flags, model_flags, models, revise, say,
+    EXIT_INTERRUPTED, SCHEMA_VERSION, desk, find, forecast, limit_flags, model_flags, models, revise, say,
     second_flags,
 };
 use crate::args::{OneRun, Plan, Resume, Run, SaidArgs, TaskArgs};
@@ -36,7 +37,8 @@ pub async fn run(mut config: Config, args: Run) -> Outcome {
         let prepared = machine.prepare(order).await?;
         return Ok(forecast::show(&machine.forecast(&prepared).await, args.task.json));
     }
-    let (state, _) = begin(&config, &args.task, program, false, args.said).await?;
+    let how = Begin { program, plan_only: false, said: args.said, open: args.open };
+    let (state, _) = begin(&config, &args.task, how).await?;
     Ok(conclude(&state, json))
 }
 
@@ -61,7 +63,8 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
     }
     model_flags(&mut config.model, &args.task.model);
     second_flags(&mut config.second_model, &args.task.second);
-    let (state, run) = begin(&config, &args.task, None, true, SaidArgs::default()).await?;
+    let how = Begin { program: None, plan_only: true, said: SaidArgs::default(), open: false };
+    let (state, run) = begin(&config, &args.task, how).await?;
     let Some(program) = state.program.as_ref().filter(|_| state.stopped == Some(StopReason::PlanOnly)) else {
         return Ok(conclude(&state, json));
     };
@@ -138,14 +141,17 @@ pub async fn cancel(config: &Config, one: &OneRun) -> Outcome {
     }))
 }
 
-async fn begin(
-    config: &Config,
-    task: &TaskArgs,
+/// How a run begins.
+struct Begin {
     program: Option<Program>,
     plan_only: bool,
     said: SaidArgs,
-) -> Result<(RunState, String), Failure> {
-    let order = order(config, task, program, plan_only, said)?;
+    /// Whether it is shown in the browser, too.
+    open: bool,
+}
+
+async fn begin(config: &Config, task: &TaskArgs, how: Begin) -> Result<(RunState, String), Failure> {
+    let order = order(config, task, how.program, how.plan_only, how.said)?;
     let mut machine = Machine::new(config.clone())?;
     machine.stop_after(stop_after());
     let prepared = machine.prepare(order).await?;
@@ -153,8 +159,12 @@ async fn begin(
         eprintln!("{note}");
     }
     let models = models::open_all(config).await?;
+    let own = Arc::clone(&models.own);
     let handle = machine.start(prepared, models, models::open_embedder(config)).await?;
     let run = handle.dir.id.to_string();
+    if how.open {
+        desk::beside(config, own, &run).await?;
+    }
     Ok((watch(handle, task.json.json).await?, run))
 }
 

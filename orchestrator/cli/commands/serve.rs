@@ -1,11 +1,12 @@
-//! `serve`: the model for other programs, over OpenAI's API.
+//! `serve`: the dashboard over all runs, and the model for other programs, over OpenAI's API.
 
 use edvac_orchestrator::config::Config;
-use edvac_server::{Options, Server};
+use edvac_server::{Options, Served, Server};
 use serde_json::json;
 use std::io::Write as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::desk::{Shelf, desk, open_browser};
 use super::{SCHEMA_VERSION, model_flags, models};
 use crate::args::Serve;
 use crate::failure::{Failure, Outcome};
@@ -21,16 +22,19 @@ pub async fn serve(mut config: Config, args: Serve) -> Outcome {
     };
     // What is wrong with the address or the token is said before a model is loaded for nothing.
     options.check()?;
-    let client = models::open_client(&config).await?;
-    let embeddings = models::open_embeddings(&config);
-    let model = client.info().model.clone();
+    let shelf = Shelf::new(config.clone());
+    let client = if args.no_model { None } else { Some(shelf.own().await?) };
+    let embeddings = if args.no_model { None } else { models::open_embeddings(&config) };
+    let model = client.as_ref().map(|client| client.info().model.clone());
     let also = embeddings.as_ref().map(|e| e.model().to_owned());
-    let server = Server::bind(&options, client, embeddings).await?;
+    let desk = desk(&config, shelf)?;
+    let server = Server::bind(&options, Served { client, embeddings, desk: Some(desk) }).await?;
     let url = server.base_url();
+    let dashboard = server.dashboard_url();
     if args.json.json {
         let line = json!({
             "schema_version": SCHEMA_VERSION, "base_url": url, "port": server.address().port(),
-            "model": model, "embeddings": also, "token": options.token.is_some(),
+            "model": model, "embeddings": also, "token": options.token.is_some(), "dashboard_url": dashboard,
         });
         println!("{line}");
     } else {
@@ -38,9 +42,19 @@ pub async fn serve(mut config: Config, args: Serve) -> Outcome {
     }
     // Whoever waits for the address reads it from a pipe.
     std::io::stdout().flush().map_err(|e| Failure::machine(format!("stdout: {e}")))?;
+    // The link lets in whoever has it, and is of no use to anybody else once it was opened.
+    if let Some(dashboard) = &dashboard {
+        if !args.json.json {
+            eprintln!("dashboard, by a link that works once: {dashboard}");
+        }
+        if args.open {
+            open_browser(dashboard);
+        }
+    }
     if !terminal().quiet {
         let embeds = also.map(|name| format!(" and {name}")).unwrap_or_default();
-        eprintln!("serving {model}{embeds}; Ctrl-C ends it.");
+        let what = model.map_or("no model".to_owned(), |model| format!("{model}{embeds}"));
+        eprintln!("serving {what}; Ctrl-C ends it.");
     }
     server.run(stop()?).await?;
     Ok(0)

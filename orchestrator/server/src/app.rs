@@ -8,9 +8,11 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use edvac_agents::client::ModelClient;
 
+use crate::access::Access;
+use crate::dashboard::{self, Desk};
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -22,7 +24,7 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// Between two signs of life in a stream that has nothing to say yet: below the idle limits of usual proxies.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What all requests share.
+/// What requests for the model share.
 pub struct App {
     pub(crate) client: Arc<dyn ModelClient>,
     pub(crate) embeddings: Option<Arc<dyn Embeddings>>,
@@ -30,8 +32,7 @@ pub struct App {
     pub(crate) replies: Queue,
     /// For the embedding model, one at a time.
     pub(crate) vectors: Queue,
-    pub(crate) metrics: Metrics,
-    pub(crate) guard: Guard,
+    pub(crate) metrics: Arc<Metrics>,
     /// When the server began, in seconds since 1970.
     pub(crate) since: i64,
 }
@@ -40,52 +41,75 @@ impl App {
     pub(crate) fn new(
         client: Arc<dyn ModelClient>,
         embeddings: Option<Arc<dyn Embeddings>>,
-        guard: Guard,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             replies: Queue::of(client.replies_max()),
             vectors: Queue::of(1),
             client,
             embeddings,
-            metrics: Metrics::new(),
-            guard,
-            since: jiff::Timestamp::now().as_second(),
+            metrics,
+            since: now_s(),
         }
     }
 }
 
+/// What all requests pass.
+pub(crate) struct Front {
+    pub(crate) guard: Guard,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Who may see the dashboard, where there is one.
+    pub(crate) access: Option<Arc<Access>>,
+}
+
 /// All addresses. The guard is a layer over every one of them, those that do not exist included: an address that is
 /// added later is guarded without anyone thinking of it.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/metrics", get(metrics))
-        .nest("/v1", v1::routes())
+pub(crate) fn router(front: Front, model: Option<App>, desk: Option<Arc<Desk>>) -> Router {
+    let front = Arc::new(front);
+    let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" }));
+    routes = match model.map(Arc::new) {
+        Some(app) => {
+            let served = Router::new().route("/metrics", get(metrics)).nest("/v1", v1::routes());
+            routes.merge(served.with_state(app))
+        }
+        None => routes.route("/v1/{*path}", any(|| async { Refusal::no_model() })),
+    };
+    if let (Some(desk), Some(access)) = (desk, &front.access) {
+        routes = routes.merge(dashboard::routes(desk, Arc::clone(access)));
+    }
+    routes
         .fallback(|request: Request| async move { Refusal::no_such_address(request.uri().path()) })
         .method_not_allowed_fallback(|request: Request| async move { Refusal::method(request.method()) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(&app), guarded))
-        .layer(from_fn_with_state(Arc::clone(&app), counted))
-        .with_state(app)
+        .layer(from_fn_with_state(Arc::clone(&front), guarded))
+        .layer(from_fn_with_state(Arc::clone(&front), counted))
 }
 
-async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.guard.check(request.uri().path(), request.headers()) {
+async fn guarded(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    match front.guard.check(request.method(), request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
+        Err(refusal) if front.access.is_some() && dashboard::is_page(&request) => {
+            dashboard::refused(&refusal)
+        }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn counted(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
     let response = next.run(request).await;
-    app.metrics.answered(route.as_ref().map_or("other", |r| r.as_str()), &response);
+    front.metrics.answered(route.as_ref().map_or("other", |r| r.as_str()), &response);
     response
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = app.metrics.text(&app.replies, &app.vectors);
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+/// Seconds since 1970.
+pub(crate) fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::testing::{Fake, TOKEN, asking, chat, get, guarded, post, read, request, send, server};
-use crate::{Options, ServeError, Server};
+use crate::{Options, ServeError, Served, Server};
 
 #[tokio::test]
 async fn models_are_listed_with_what_they_can_do() {
@@ -112,10 +112,11 @@ async fn metrics_count_what_happened() {
 
 #[tokio::test]
 async fn addresses_that_others_reach_need_a_good_token() {
-    let client = || Arc::new(ScriptedClient::parse("").unwrap());
+    let serving =
+        || Served { client: Some(Arc::new(ScriptedClient::parse("").unwrap())), ..Served::default() };
     let bind = |bind: &str, token: Option<&str>| {
         let options = Options { bind: bind.parse().unwrap(), port: 0, token: token.map(str::to_owned) };
-        async move { Server::bind(&options, client(), None).await.map(|s| s.address().ip().to_string()) }
+        async move { Server::bind(&options, serving()).await.map(|s| s.address().ip().to_string()) }
     };
     assert!(matches!(bind("0.0.0.0", None).await, Err(ServeError::NoToken { .. })));
     assert!(matches!(bind("::", None).await, Err(ServeError::NoToken { .. })));
@@ -128,7 +129,10 @@ async fn addresses_that_others_reach_need_a_good_token() {
 #[tokio::test]
 async fn a_connection_that_is_closed_ends_its_reply() {
     let (fake, mut told) = Fake::new("[[reply]]\ntext = \"hello\"\n");
-    let server = Server::bind(&Options::default(), fake.clone(), None).await.unwrap();
+    let server =
+        Server::bind(&Options::default(), Served { client: Some(fake.clone()), ..Served::default() })
+            .await
+            .unwrap();
     let address = server.address();
     assert_eq!(server.base_url(), format!("http://{address}/v1"));
     let (stop, stopped) = oneshot::channel::<()>();

@@ -3,16 +3,26 @@
 //! A server on the loopback address is reached by every page that a browser of this machine shows. Three things keep
 //! pages out: the `Host` header must be this server's own address (a name that an attacker points at 127.0.0.1 is
 //! another one), an `Origin` header must be this server's own, and no response ever carries a CORS header. A token,
-//! where one is set, keeps out everybody else.
+//! where one is set, keeps out everybody else; the dashboard is for nobody without it.
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Method};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use crate::access::Access;
 use crate::refusal::Refusal;
 
-/// The only address that wants no token: whoever watches the process need not know it.
-const OPEN: &str = "/healthz";
+/// The address that wants no token: whoever watches the process need not know it.
+const HEALTH: &str = "/healthz";
+/// Of the dashboard, what a browser needs before it is known: the way in, and how that looks.
+const ENTRY: [&str; 2] = ["/login", "/assets/app.css"];
+/// What is there for programs that use the model: without a token of its own, every program of this machine may.
+const OF_MODEL: [&str; 2] = ["/v1/", "/metrics"];
+/// How a page of this server, or a person by hand, sends something.
+const OWN_SITES: [&str; 2] = ["same-origin", "none"];
+/// Where a browser says from where it was sent.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The port that browsers leave out of `Host` and `Origin`.
 const HTTP_PORT: u16 = 80;
 
@@ -22,11 +32,13 @@ pub(crate) struct Guard {
     token: Option<blake3::Hash>,
     /// Names that `Host` may have; none means any, where only the token decides.
     hosts: Option<Vec<String>>,
+    /// Who may see the dashboard, where there is one.
+    access: Option<Arc<Access>>,
 }
 
 impl Guard {
     /// The guard of a server at `address`.
-    pub fn new(address: SocketAddr, token: Option<&str>) -> Self {
+    pub fn new(address: SocketAddr, token: Option<&str>, access: Option<Arc<Access>>) -> Self {
         let hosts = address.ip().is_loopback().then(|| {
             let port = address.port();
             let names = ["127.0.0.1", "localhost", "[::1]"].map(str::to_owned);
@@ -41,16 +53,17 @@ impl Guard {
             }
             hosts
         });
-        Self { token: token.map(|t| blake3::hash(t.as_bytes())), hosts }
+        Self { token: token.map(|t| blake3::hash(t.as_bytes())), hosts, access }
     }
 
     /// Whether a request may go on; looks at nothing but its address and headers.
-    pub fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         let host = one(headers, &HOST)?.unwrap_or_default();
         if self.hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(|h| h.eq_ignore_ascii_case(host))) {
             return Err(Refusal::foreign(&format!("The Host header {host:?} is not this server's address.")));
         }
-        if let Some(origin) = one(headers, &ORIGIN)? {
+        let origin = one(headers, &ORIGIN)?;
+        if let Some(origin) = origin {
             let own = ["http", "https"].iter().any(|scheme| {
                 origin.strip_prefix(scheme).and_then(|o| o.strip_prefix("://")).is_some_and(|o| o == host)
             });
@@ -58,21 +71,35 @@ impl Guard {
                 return Err(Refusal::foreign(&format!("A page of {origin:?} sent this.")));
             }
         }
-        match &self.token {
-            Some(token) if path != OPEN => {
-                let sent = one(headers, &AUTHORIZATION)?.and_then(|value| {
-                    let (scheme, sent) = value.split_once(' ')?;
-                    scheme.eq_ignore_ascii_case("bearer").then_some(sent.trim())
-                });
-                if sent.is_some_and(|sent| blake3::hash(sent.as_bytes()) == *token) {
-                    Ok(())
-                } else {
-                    Err(Refusal::token())
-                }
+        if path == HEALTH || (self.access.is_some() && ENTRY.contains(&path)) {
+            return Ok(());
+        }
+        let bearer = one(headers, &AUTHORIZATION)?.and_then(bearer);
+        match (&self.token, &self.access) {
+            (None, _) if OF_MODEL.iter().any(|of| path.starts_with(of)) => Ok(()),
+            (Some(token), _) if bearer.is_some_and(|sent| blake3::hash(sent.as_bytes()) == *token) => Ok(()),
+            (_, Some(access)) if bearer.is_some_and(|sent| access.is_token(sent)) => Ok(()),
+            (_, Some(access)) if access.knows(headers, crate::app::now_s()) => {
+                by_browser(method, origin.is_some(), one(headers, &SITE)?)
             }
-            _ => Ok(()),
+            (None, None) => Ok(()),
+            _ => Err(Refusal::token()),
         }
     }
+}
+
+/// The token of an `Authorization` header.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, sent) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(sent.trim())
+}
+
+/// What a browser sends with its cookie must come from a page of ours, where it changes anything: browsers say so.
+fn by_browser(method: &Method, says_origin: bool, site: Option<&str>) -> Result<(), Refusal> {
+    if method.is_safe() || (says_origin && site.is_none_or(|site| OWN_SITES.contains(&site))) {
+        return Ok(());
+    }
+    Err(Refusal::foreign("Nothing says that a page of this server sent this."))
 }
 
 /// A header's only value. One that comes twice means one thing to us and another to whoever stands in front.

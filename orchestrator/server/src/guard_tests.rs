@@ -8,11 +8,11 @@ fn check(guard: &Guard, path: &str, sent: &[(HeaderName, &str)]) -> u16 {
     for (name, value) in sent {
         headers.append(name, HeaderValue::from_str(value).unwrap());
     }
-    guard.check(path, &headers).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+    guard.check(&Method::GET, path, &headers).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
 }
 
 fn loopback(token: Option<&str>) -> Guard {
-    Guard::new(ADDRESS.parse().unwrap(), token)
+    Guard::new(ADDRESS.parse().unwrap(), token, None)
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn only_this_machines_names_are_hosts() {
 
 #[test]
 fn the_usual_port_may_be_left_out() {
-    let guard = Guard::new("127.0.0.1:80".parse().unwrap(), None);
+    let guard = Guard::new("127.0.0.1:80".parse().unwrap(), None, None);
     for (host, status) in [("localhost", 200), ("127.0.0.1:80", 200), ("evil.example", 403)] {
         assert_eq!(check(&guard, "/", &[(HOST, host)]), status, "{host}");
     }
@@ -121,7 +121,7 @@ fn a_token_is_wanted_everywhere_but_for_health() {
 
 #[test]
 fn on_other_addresses_the_token_decides() {
-    let guard = Guard::new("192.0.2.1:8765".parse().unwrap(), Some(TOKEN));
+    let guard = Guard::new("192.0.2.1:8765".parse().unwrap(), Some(TOKEN), None);
     let bearer = format!("Bearer {TOKEN}");
     assert_eq!(check(&guard, "/v1/models", &[(HOST, "box.example"), (AUTHORIZATION, &bearer)]), 200);
     assert_eq!(check(&guard, "/v1/models", &[(HOST, "box.example")]), 401);

@@ -9,9 +9,13 @@ use axum::Router;
 use edvac_agents::client::ModelClient;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, router};
+use crate::access::Access;
+use crate::app::{App, Front, router};
+use crate::dashboard::Desk;
 use crate::guard::Guard;
+use crate::metrics::Metrics;
 use crate::v1::embeddings::Embeddings;
 
 /// Fewest bytes of a token: below that it can be guessed.
@@ -81,28 +85,48 @@ pub enum ServeError {
     Serve(std::io::Error),
 }
 
+/// What is served.
+#[derive(Default)]
+pub struct Served {
+    /// The model that writes, for programs.
+    pub client: Option<Arc<dyn ModelClient>>,
+    /// The model that embeds.
+    pub embeddings: Option<Arc<dyn Embeddings>>,
+    /// The runs behind the dashboard, and the token that opens it.
+    pub desk: Option<(Arc<Desk>, String)>,
+}
+
 /// A server that has its address; requests wait until [`Server::run`].
 pub struct Server {
     listener: TcpListener,
     router: Router,
     address: SocketAddr,
+    access: Option<Arc<Access>>,
+    desk: Option<Arc<Desk>>,
 }
 
 impl Server {
     /// Takes the address.
-    pub async fn bind(
-        options: &Options,
-        client: Arc<dyn ModelClient>,
-        embeddings: Option<Arc<dyn Embeddings>>,
-    ) -> Result<Self, ServeError> {
+    pub async fn bind(options: &Options, served: Served) -> Result<Self, ServeError> {
         options.check()?;
         let wanted = SocketAddr::new(options.bind, options.port);
         let failed = |why| ServeError::Bind { address: wanted, why };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let guard = Guard::new(address, options.token.as_deref());
-        let router = router(Arc::new(App::new(client, embeddings, guard)));
-        Ok(Self { listener, router, address })
+        let Served { client, embeddings, desk } = served;
+        let (desk, token) = desk.unzip();
+        let access = token.map(|token| Arc::new(Access::new(&token, address.port())));
+        let guard = Guard::new(address, options.token.as_deref(), access.clone());
+        let metrics = Arc::new(Metrics::new());
+        let model = client.map(|client| App::new(client, embeddings, Arc::clone(&metrics)));
+        let front = Front { guard, metrics, access: access.clone() };
+        Ok(Self { listener, router: router(front, model, desk.clone()), address, access, desk })
+    }
+
+    /// The address of the dashboard, which opens it once: whoever has it is let in.
+    pub fn dashboard_url(&self) -> Option<String> {
+        let access = self.access.as_ref()?;
+        Some(format!("http://{}/login?code={}", self.address, access.code()))
     }
 
     /// Where it answers.
@@ -118,8 +142,11 @@ impl Server {
     /// Answers until `stop`; then nothing new begins, and what is in progress has [`STOP_TIME_MAX`].
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let (stopped, mut stopping) = watch::channel(());
+        let streams = self.desk.as_ref().map(|desk| desk.stopping.clone());
         let signal = async move {
             stop.await;
+            // Streams have no end of their own.
+            streams.inspect(CancellationToken::cancel);
             let _ = stopped.send(());
         };
         let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(signal);
@@ -130,9 +157,13 @@ impl Server {
             }
             tokio::time::sleep(STOP_TIME_MAX).await;
         };
-        tokio::select! {
+        let served = tokio::select! {
             served = serving => served.map_err(ServeError::Serve),
             () = patience => Ok(()),
+        };
+        if let Some(desk) = self.desk {
+            desk.stop().await;
         }
+        served
     }
 }

@@ -113,6 +113,12 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "permission_error", "foreign_request", message)
     }
 
+    /// The server was started without a model.
+    pub fn no_model() -> Self {
+        let message = "No model is served here. Start `edvac serve` without --no-model.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "no_model", message)
+    }
+
     /// Too many wait.
     pub fn full() -> Self {
         let message = format!("{WAITING_MAX} requests wait for the model already. Try again later.");

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tower::ServiceExt;
 
-use crate::app::{App, router};
+use crate::app::{App, Front, router};
 use crate::guard::Guard;
+use crate::metrics::Metrics;
 use crate::v1::embeddings::{Embedded, Embeddings};
 
 /// Where the tests' server would be.
@@ -136,8 +137,19 @@ pub fn server(client: Arc<dyn ModelClient>) -> Router {
 
 /// The same with a token.
 pub fn guarded(client: Arc<dyn ModelClient>, token: Option<&str>) -> Router {
-    let guard = Guard::new(ADDRESS.parse().unwrap(), token);
-    router(Arc::new(App::new(client, Some(Arc::new(Lengths)), guard)))
+    serving(client, Some(Arc::new(Lengths)), token)
+}
+
+/// The same, with an embedding model or without one.
+pub fn serving(
+    client: Arc<dyn ModelClient>,
+    embeddings: Option<Arc<dyn Embeddings>>,
+    token: Option<&str>,
+) -> Router {
+    let metrics = Arc::new(Metrics::new());
+    let guard = Guard::new(ADDRESS.parse().unwrap(), token, None);
+    let model = App::new(client, embeddings, Arc::clone(&metrics));
+    router(Front { guard, metrics, access: None }, Some(model), None)
 }
 
 /// A request as a client on this machine sends it.

@@ -536,6 +536,14 @@ impl RunState {
         self.program.as_ref()?.instructions.iter().find(|i| i.id == id)
     }
 
+    /// The tree before an instruction: of the one before it in the program. None for the first, and while that one has none.
+    pub fn tree_before(&self, id: InstructionId) -> Option<TreeId> {
+        let steps = &self.program.as_ref()?.instructions;
+        let at = steps.iter().position(|i| i.id == id)?;
+        let previous = at.checked_sub(1).and_then(|n| steps.get(n))?;
+        self.settled.get(&previous.id).map(|s| s.tree.clone())
+    }
+
     /// Packages that were installed for the run, each once.
     pub fn installed(&self) -> Vec<Package> {
         let all: BTreeSet<_> = self.installs.values().flat_map(|i| i.packages.iter().cloned()).collect();

@@ -5,7 +5,7 @@ use epub_builder::{EpubBuilder, EpubContent, EpubVersion, ReferenceType, ZipLibr
 use uuid::Builder;
 
 use super::html::STYLE;
-use super::{Book, ExportError, body, escaped};
+use super::{Book, ExportError, chapter_html, escaped};
 
 /// The whole book as the bytes of an EPUB.
 pub fn epub(book: &Book) -> Result<Vec<u8>, ExportError> {
@@ -28,7 +28,7 @@ pub fn epub(book: &Book) -> Result<Vec<u8>, ExportError> {
         Some(file(at + 1))
     };
     for (chapter, number) in book.chapters.iter().zip(1..) {
-        let page = page(&chapter.title, &book.language, &body(chapter, &anchor));
+        let page = page(&chapter.title, &book.language, &chapter_html(chapter, &anchor));
         let content = EpubContent::new(file(number), page.as_bytes())
             .title(&chapter.title)
             .reftype(ReferenceType::Text);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Book, body, escaped};
+use super::{Book, chapter_html, escaped};
 
 /// Comfortable to read on any width, by day and by night, and on paper.
 pub(super) const STYLE: &str = include_str!("book.css");
@@ -26,7 +26,8 @@ pub fn html(book: &Book) -> String {
     }
     out.push_str("</ol>\n</nav>\n<main>\n");
     for (chapter, number) in book.chapters.iter().zip(1..) {
-        let _ = writeln!(out, "<section id=\"chapter-{number}\">\n{}</section>", body(chapter, &anchor));
+        let _ =
+            writeln!(out, "<section id=\"chapter-{number}\">\n{}</section>", chapter_html(chapter, &anchor));
     }
     out.push_str("</main>\n</body>\n</html>\n");
     out

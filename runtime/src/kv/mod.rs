@@ -22,7 +22,7 @@ pub(crate) use key::{PROBE, kv_key};
 pub(crate) use page::Shape;
 pub(crate) use sequence::SequenceKv;
 pub(crate) use sequence::common_prefix;
-pub use shelf::{SnapshotInfo, flush, list, verify};
+pub use shelf::{SnapshotInfo, flush, list, next_out, verify};
 pub use snapshot::SnapshotError;
 pub(crate) use store::{Found, Identity, KvStore};
 

@@ -253,6 +253,24 @@ pub fn list(dir: &Path) -> Vec<SnapshotInfo> {
     found
 }
 
+/// Names of the snapshots that go first when room is needed, in that order, at most `count`. What an engine is about to build
+/// on stays, and nobody here knows what that is.
+pub fn next_out(dir: &Path, count: usize) -> Vec<String> {
+    let mut there = entries(dir);
+    let head = |entry: &Entry| snapshot::read_head(&dir.join(&entry.name)).ok();
+    let known = there.iter().filter_map(|e| Some((e.name.clone(), Known::from(&head(e)?.0)))).collect();
+    let mut shelf = Shelf { dir: dir.to_owned(), known };
+    let (mut out, now) = (Vec::new(), SystemTime::now());
+    while out.len() < count
+        && let Some(worst) = shelf.least_valuable(&there, &HashSet::new(), now)
+    {
+        let entry = there.swap_remove(worst);
+        shelf.known.remove(&entry.name);
+        out.push(entry.name);
+    }
+    out
+}
+
 /// Removes all snapshots of a directory, also under running engines. Returns how many and their bytes.
 pub fn flush(dir: &Path) -> (usize, u64) {
     let all = entries(dir);

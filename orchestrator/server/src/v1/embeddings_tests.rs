@@ -1,13 +1,9 @@
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::app::{App, router};
-use crate::guard::Guard;
-use crate::testing::{ADDRESS, Fake, post, server};
+use crate::testing::{Fake, post, server, serving};
 
 async fn embed(body: Value) -> (StatusCode, Value) {
     post(&server(Fake::saying("never")), "/v1/embeddings", &body).await
@@ -81,8 +77,7 @@ async fn what_cannot_be_embedded_is_refused() {
 
 #[tokio::test]
 async fn without_a_model_it_is_said_how_to_get_one() {
-    let guard = Guard::new(ADDRESS.parse().unwrap(), None);
-    let server = router(Arc::new(App::new(Fake::saying("never"), None, guard)));
+    let server = serving(Fake::saying("never"), None, None);
     let (status, answer) =
         post(&server, "/v1/embeddings", &json!({ "model": meaning::MODEL, "input": "a" })).await;
     assert_eq!(status, StatusCode::NOT_FOUND);

@@ -1,0 +1,123 @@
+//! A book as its readers will see it, and where what its canon settles is told.
+
+use edvac_memory::ids::TreeId;
+use edvac_memory::store::{FileStore as _, GitStore};
+use edvac_orchestrator::domain::Domain;
+use edvac_orchestrator::export::{Book, ExportError, chapter_html};
+use edvac_orchestrator::place::RunDir;
+use serde::Serialize;
+
+use super::trouble::Trouble;
+
+/// Shortest name of the canon that is looked for: shorter ones are in too many other words.
+const NAME_CHARS_MIN: usize = 3;
+
+/// A book on its page.
+#[derive(Serialize)]
+pub(super) struct BookView {
+    title: String,
+    words: usize,
+    chapters: Vec<ChapterView>,
+    /// Titles of chapters that are not written yet.
+    missing: Vec<String>,
+    canon: Vec<Entry>,
+}
+
+/// A chapter.
+#[derive(Serialize)]
+struct ChapterView {
+    number: usize,
+    title: String,
+    words: usize,
+    /// Its text as HTML that is safe to be shown.
+    html: String,
+}
+
+/// Something that the canon settles.
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    note: String,
+    /// Chapters that name it, and how often.
+    chapters: Vec<Told>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    number: usize,
+    times: usize,
+}
+
+/// The book of a tree.
+pub(super) fn view(dir: &RunDir, tree: &TreeId, domain: &Domain) -> Result<BookView, Trouble> {
+    let store = GitStore::view(&dir.git_dir())?;
+    let canon_file = Some(domain.canon.as_str()).filter(|canon| !canon.is_empty());
+    let (book, missing) =
+        Book::of(&store, tree, canon_file, dir.id.as_str(), 0).map_err(|error| match error {
+            ExportError::NoBook | ExportError::NoChapters => Trouble::missing(error.to_string()),
+            other => Trouble::machine(other),
+        })?;
+    let canon = canon_file.and_then(|path| store.read(tree, path).ok());
+    let canon = canon.map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let anchor = |path: &str| {
+        let at = book.chapters.iter().position(|chapter| chapter.path == path)?;
+        Some(format!("#chapter-{}", at + 1))
+    };
+    let chapters = book.chapters.iter().zip(1..).map(|(chapter, number)| ChapterView {
+        number,
+        title: chapter.title.clone(),
+        words: chapter.text.split_whitespace().count(),
+        // Raw HTML is text by now; what is left is cleaned once more by rules that know no text of ours.
+        html: ammonia::clean(&chapter_html(chapter, &anchor)),
+    });
+    Ok(BookView {
+        words: book.words(),
+        chapters: chapters.collect(),
+        canon: entries(&canon).into_iter().map(|(name, note)| told(&book, name, note)).collect(),
+        title: book.title,
+        missing,
+    })
+}
+
+/// Names and notes of a canon: `- Levain: the starter`.
+fn entries(canon: &str) -> Vec<(String, String)> {
+    let items = canon.lines().filter_map(|line| line.trim().strip_prefix(['-', '*'])?.split_once(':'));
+    let plain = |text: &str| text.trim().trim_matches(['*', '`']).trim().to_owned();
+    items.map(|(name, note)| (plain(name), plain(note))).collect()
+}
+
+fn told(book: &Book, name: String, note: String) -> Entry {
+    let wanted = name.to_lowercase();
+    let times = |text: &str| {
+        if wanted.chars().count() < NAME_CHARS_MIN { 0 } else { text.to_lowercase().matches(&wanted).count() }
+    };
+    let all =
+        book.chapters.iter().zip(1..).map(|(chapter, number)| Told { number, times: times(&chapter.text) });
+    Entry { chapters: all.filter(|told| told.times > 0).collect(), name, note }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canon_is_a_list_of_names() {
+        let canon = "# Canon\n\n- **Levain**: the starter\n* `Mira`: a baker, 40: widowed\nno entry\n";
+        let found = entries(canon);
+        let expected = [("Levain", "the starter"), ("Mira", "a baker, 40: widowed")];
+        assert_eq!(found, expected.map(|(name, note)| (name.to_owned(), note.to_owned())));
+    }
+
+    #[test]
+    fn what_is_left_of_hostile_markdown_is_harmless() {
+        let text =
+            "# A\n\n<script>alert(1)</script>\n\n[x](javascript:alert(1)) ![y](https://evil.example/y.png)\n";
+        let chapter =
+            edvac_orchestrator::export::Chapter { title: "A".into(), path: "a.md".into(), text: text.into() };
+        let html = ammonia::clean(&chapter_html(&chapter, &|_| None));
+        assert!(
+            !html.contains("<script") && !html.contains("javascript:") && !html.contains("<img"),
+            "{html}"
+        );
+    }
+}

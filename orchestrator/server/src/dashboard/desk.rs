@@ -1,0 +1,165 @@
+//! What the dashboard holds: the runs that somebody looks at, and those that this process carries out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use edvac_memory::ids::RunId;
+use edvac_memory::index::Embedder;
+use edvac_orchestrator::config::{Config, ModelConfig};
+use edvac_orchestrator::place::{PlaceError, RunDir, Runs};
+use edvac_orchestrator::run::{Machine, ModelClients, RunError};
+use tokio_util::sync::CancellationToken;
+
+use super::feed::Feed;
+use super::hosted::Hosted;
+use super::view::RunRow;
+use super::watched::{Shared, Watched};
+
+/// Runs that are kept folded. Of more, the one that nobody looked at for longest is folded anew when it is asked for.
+const WATCHED_MAX: usize = 16;
+/// A run that nobody looks at is kept for so long.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// Opens models for runs that begin on the page.
+#[async_trait]
+pub trait Opener: Send + Sync {
+    /// The models of a run; one that is in use already is shared.
+    async fn open(&self, own: &ModelConfig, second: Option<&ModelConfig>) -> Result<ModelClients, String>;
+    /// Names of the models that are open now.
+    async fn names(&self) -> Vec<String>;
+    /// What finds files by meaning, where there is such a model.
+    fn embedder(&self) -> Option<Arc<dyn Embedder>>;
+}
+
+/// Everything behind the pages.
+pub struct Desk {
+    /// What runs need of the world.
+    pub(crate) machine: Machine,
+    /// The configuration that new runs begin with.
+    pub(crate) config: Config,
+    pub(crate) opener: Arc<dyn Opener>,
+    pub(crate) hosted: Hosted,
+    /// Ends the streams, so that the server can end.
+    pub(crate) stopping: CancellationToken,
+    runs: Runs,
+    watched: Mutex<BTreeMap<RunId, Shared>>,
+    rows: Mutex<BTreeMap<RunId, (Stamp, RunRow)>>,
+    feeds: tokio::sync::Mutex<BTreeMap<RunId, Arc<Feed>>>,
+}
+
+/// By what a journal is seen to have changed: times and lengths of its files, and its writer.
+type Stamp = (Vec<Option<(SystemTime, u64)>>, Option<u32>);
+
+/// A lock is poisoned where a page panicked; what it guards are caches.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    /// The desk over the runs of a configuration.
+    pub fn new(config: Config, opener: Arc<dyn Opener>) -> Result<Arc<Self>, RunError> {
+        let machine = Machine::new(config.clone())?;
+        Ok(Arc::new(Self {
+            runs: machine.runs(),
+            machine,
+            config,
+            opener,
+            hosted: Hosted::default(),
+            stopping: CancellationToken::new(),
+            watched: Mutex::default(),
+            rows: Mutex::default(),
+            feeds: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Lets all streams end, and the runs of this process when what is in progress has; waits for them.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        self.hosted.stop_all().await;
+    }
+
+    /// The run that an id, or its beginning, names.
+    pub(crate) fn find(&self, wanted: &str) -> Result<RunDir, PlaceError> {
+        self.runs.find(wanted)
+    }
+
+    /// A run, folded up to its last record.
+    pub(crate) async fn watch(&self, dir: &RunDir) -> Result<Shared, PlaceError> {
+        let known = lock(&self.watched).get(&dir.id).cloned();
+        if let Some(shared) = known {
+            shared.lock().await.refresh().await?;
+            return Ok(shared);
+        }
+        let opened = Arc::new(tokio::sync::Mutex::new(Watched::open(dir.clone()).await?));
+        let mut watched = lock(&self.watched);
+        watched.retain(|_, shared| shared.try_lock().map_or(true, |w| w.used.elapsed() < KEPT));
+        if watched.len() >= WATCHED_MAX {
+            let used = |shared: &Shared| shared.try_lock().map_or_else(|_| Instant::now(), |w| w.used);
+            let oldest = watched.iter().min_by_key(|(_, shared)| used(shared)).map(|(id, _)| id.clone());
+            oldest.map(|id| watched.remove(&id));
+        }
+        Ok(Arc::clone(watched.entry(dir.id.clone()).or_insert(opened)))
+    }
+
+    /// What happens in a run, as it happens.
+    pub(crate) async fn feed(self: &Arc<Self>, dir: &RunDir) -> Result<Arc<Feed>, PlaceError> {
+        let shared = self.watch(dir).await?;
+        let mut feeds = self.feeds.lock().await;
+        feeds.retain(|_, feed| !feed.is_over());
+        if let Some(feed) = feeds.get(&dir.id) {
+            return Ok(Arc::clone(feed));
+        }
+        let feed = Feed::begin(Arc::clone(self), shared).await;
+        feeds.insert(dir.id.clone(), Arc::clone(&feed));
+        Ok(feed)
+    }
+
+    /// Every run, the youngest first. Journals that did not change since the last time are not read again.
+    pub(crate) async fn rows(&self, now_ms: i64) -> Vec<RunRow> {
+        let mut rows = Vec::new();
+        for dir in self.runs.all().into_iter().rev() {
+            rows.push(self.row(&dir, now_ms).await);
+        }
+        rows
+    }
+
+    async fn row(&self, dir: &RunDir, now_ms: i64) -> RunRow {
+        let writer = dir.writer();
+        let stamp = (stamp(&dir.path), writer);
+        if let Some((then, row)) = lock(&self.rows).get(&dir.id)
+            && *then == stamp
+        {
+            return row.clone();
+        }
+        let row = match dir.state().await {
+            Ok(state) => {
+                let status = edvac_orchestrator::story::standing(state.status(), writer.is_some());
+                RunRow::of(dir.id.as_str(), &state, status, writer, now_ms)
+            }
+            Err(error) => RunRow {
+                task: error.to_string(),
+                title: "This run cannot be read".to_owned(),
+                ..RunRow::of(
+                    dir.id.as_str(),
+                    &edvac_orchestrator::control::RunState::default(),
+                    "unreadable",
+                    None,
+                    now_ms,
+                )
+            },
+        };
+        lock(&self.rows).insert(dir.id.clone(), (stamp, row.clone()));
+        row
+    }
+}
+
+fn stamp(path: &Path) -> Vec<Option<(SystemTime, u64)>> {
+    let of = |name: &str| {
+        let meta = std::fs::metadata(path.join(name)).ok()?;
+        Some((meta.modified().ok()?, meta.len()))
+    };
+    vec![of("journal.sqlite"), of("journal.sqlite-wal")]
+}

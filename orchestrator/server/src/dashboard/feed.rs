@@ -1,0 +1,264 @@
+//! What happens in a run, as it happens, for everybody who looks at it: one reader of the journal, whoever many listen.
+//!
+//! Records come with their sequence number, which is what a page that was cut off asks to go on from. Parts of the page come
+//! as they are rendered, once for all. What a model is writing comes in pieces, and is whole again for whoever comes later.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::response::sse::Event;
+use edvac_memory::journal::Seq;
+use edvac_orchestrator::live::{Partial, Partials};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, broadcast};
+
+use super::desk::Desk;
+use super::render;
+use super::view::now_ms;
+use super::view::{self, RunView};
+use super::watched::{Shared, Watched};
+
+/// Between two looks at a run: about 12 a second, which reads as one flow.
+const PAUSE: Duration = Duration::from_millis(80);
+/// Between two renderings of what a page shows.
+const RENDER_PAUSE: Duration = Duration::from_millis(400);
+/// The timeline, which grows with the run, is drawn anew less often.
+const TIMELINE_PAUSE: Duration = Duration::from_secs(4);
+/// Messages that a listener may lag behind; then it is cut off, comes again and goes on from its last record.
+const BACKLOG_MAX: usize = 4096;
+/// A feed that nobody listens to ends after this.
+const IDLE: Duration = Duration::from_secs(10);
+/// Records that a page that was cut off is sent; one that missed more loads itself again.
+const MISSED_MAX: usize = 500;
+
+/// A run's feed.
+pub(crate) struct Feed {
+    to_all: broadcast::Sender<Event>,
+    shared: Shared,
+    said: Mutex<Said>,
+    over: AtomicBool,
+}
+
+/// What everybody was told.
+#[derive(Default)]
+struct Said {
+    /// The last record.
+    seq: Seq,
+    /// Parts of the page: what they were made of, how they look, and since which record.
+    parts: BTreeMap<String, Part>,
+    /// What is being written.
+    partials: Partials,
+}
+
+/// When what was done last.
+#[derive(Default)]
+struct Pace {
+    /// Whether something is recorded that the parts of the page do not show yet.
+    dirty: bool,
+    rendered: Option<Instant>,
+    drawn: Option<Instant>,
+}
+
+/// A part of the page.
+struct Part {
+    hash: u64,
+    html: String,
+    since: Seq,
+}
+
+impl Feed {
+    /// Begins to follow a run. What there is then is known before anybody listens.
+    pub async fn begin(desk: Arc<Desk>, shared: Shared) -> Arc<Self> {
+        let feed = Arc::new(Self {
+            to_all: broadcast::Sender::new(BACKLOG_MAX),
+            shared,
+            said: Mutex::default(),
+            over: AtomicBool::new(false),
+        });
+        let own = Arc::clone(&feed);
+        let mut pace = Pace { dirty: true, ..Pace::default() };
+        feed.look(&mut pace).await;
+        tokio::spawn(async move {
+            own.follow(&desk, pace).await;
+        });
+        feed
+    }
+
+    /// Whether it follows the run no more.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// What was missed since record `after`, and all that comes; none where it has just ended.
+    pub async fn listen(&self, after: Seq) -> Option<(Vec<Event>, broadcast::Receiver<Event>)> {
+        let watched = self.shared.lock().await;
+        // Nothing is said while this is held: what comes is neither missed nor told twice.
+        let said = self.said.lock().await;
+        if self.is_over() {
+            return None;
+        }
+        let receiver = self.to_all.subscribe();
+        let missed = watched.log.partition_point(|line| line.seq <= after);
+        let missed: Vec<_> = watched.log[missed..].iter().filter(|line| line.seq <= said.seq).collect();
+        let mut events = Vec::new();
+        if missed.len() > MISSED_MAX || after > watched.state.seq {
+            events.push(Event::default().event("reload").data("{}"));
+        } else {
+            events.extend(missed.into_iter().map(|line| record(line.seq, &json!(line))));
+        }
+        let changed = said.parts.iter().filter(|(_, part)| part.since > after);
+        events.extend(changed.map(|(name, part)| part_event(name, &part.html)));
+        let whole = |(of, partial): (&String, &Partial)| live(of, partial, &partial.text, true);
+        events.extend(said.partials.iter().map(whole));
+        events.push(Event::default().event("caught-up").data(json!({ "seq": said.seq }).to_string()));
+        Some((events, receiver))
+    }
+
+    async fn follow(&self, desk: &Desk, mut pace: Pace) {
+        let mut heard = Instant::now();
+        while !desk.stopping.is_cancelled() {
+            tokio::time::sleep(PAUSE).await;
+            if self.to_all.receiver_count() > 0 {
+                heard = Instant::now();
+            } else if heard.elapsed() > IDLE && self.end().await {
+                return;
+            }
+            if !self.look(&mut pace).await {
+                break;
+            }
+        }
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Ends it, unless somebody came to listen meanwhile.
+    async fn end(&self) -> bool {
+        let _said = self.said.lock().await;
+        let nobody = self.to_all.receiver_count() == 0;
+        self.over.store(nobody, Ordering::Release);
+        nobody
+    }
+
+    /// Tells everybody what is new; false where the run cannot be read any more.
+    async fn look(&self, pace: &mut Pace) -> bool {
+        let mut watched = self.shared.lock().await;
+        match watched.refresh().await {
+            Ok(changed) => pace.dirty |= changed,
+            Err(error) => {
+                tracing::warn!("run {}: {error}", watched.dir.id);
+                return false;
+            }
+        }
+        let mut said = self.said.lock().await;
+        // A page that asks with an older state may have been refreshed by another one: what is new is what was not said.
+        pace.dirty |= said.seq < watched.state.seq;
+        self.tell_records(&watched, &mut said);
+        self.tell_partials(&mut watched, &mut said);
+        let is_due = |since: Option<Instant>, pause| since.is_none_or(|since| since.elapsed() > pause);
+        if pace.dirty && is_due(pace.rendered, RENDER_PAUSE) {
+            (pace.dirty, pace.rendered) = (false, Some(Instant::now()));
+            self.tell_parts(&watched, &mut said);
+        }
+        if is_due(pace.drawn, TIMELINE_PAUSE) && (watched.writer.is_some() || pace.drawn.is_none()) {
+            pace.drawn = Some(Instant::now());
+            let timeline = view::timeline(&watched, now_ms() - watched.began_ms());
+            let view = json!({ "timeline": timeline, "run": { "run": watched.dir.id } });
+            self.tell(&mut said, watched.state.seq, "timeline", &view);
+        }
+        true
+    }
+
+    fn tell_records(&self, watched: &Watched, said: &mut Said) {
+        // The first time everything is old: who listens has a page that shows it.
+        if said.seq > 0 {
+            let new = watched.log.partition_point(|line| line.seq <= said.seq);
+            for line in &watched.log[new..] {
+                self.send(record(line.seq, &json!(line)));
+            }
+        }
+        said.seq = watched.state.seq;
+    }
+
+    fn tell_partials(&self, watched: &mut Watched, said: &mut Said) {
+        let partials = watched.partials();
+        for gone in said.partials.keys().filter(|of| !partials.contains_key(*of)) {
+            self.send(Event::default().event("live").data(json!({ "of": gone, "gone": true }).to_string()));
+        }
+        for (of, partial) in &partials {
+            let before = said.partials.get(of);
+            if before == Some(partial) {
+                continue;
+            }
+            match before.and_then(|before| partial.text.strip_prefix(before.text.as_str())) {
+                Some(more) => self.send(live(of, partial, more, false)),
+                None => self.send(live(of, partial, &partial.text, true)),
+            }
+        }
+        said.partials = partials;
+    }
+
+    fn tell_parts(&self, watched: &Watched, said: &mut Said) {
+        let seq = watched.state.seq;
+        let run = RunView::of(watched, now_ms());
+        self.tell(said, seq, "head", &json!({ "run": run }));
+        self.tell(said, seq, "meters", &json!({ "run": run }));
+        let requirements = view::requirements(&watched.state);
+        self.tell(said, seq, "requirements", &json!({ "requirements": requirements, "run": run }));
+        for step in view::steps(watched) {
+            let name = format!("step-{}", step.id);
+            self.tell(said, seq, &name, &json!({ "step": step, "run": { "run": run.row.run } }));
+        }
+        self.tell(said, seq, "version", &json!({ "run": { "version": run.version } }));
+    }
+
+    /// Renders a part where what it is made of changed, and tells everybody.
+    fn tell(&self, said: &mut Said, seq: Seq, name: &str, view: &Value) {
+        let mut hasher = DefaultHasher::new();
+        without_seq(view).to_string().hash(&mut hasher);
+        let hash = hasher.finish();
+        if said.parts.get(name).is_some_and(|part| part.hash == hash) {
+            return;
+        }
+        let html = match render::part(name, view) {
+            Ok(html) => html,
+            Err(error) => {
+                tracing::error!("part {name}: {error}");
+                return;
+            }
+        };
+        self.send(part_event(name, &html));
+        said.parts.insert(name.to_owned(), Part { hash, html, since: seq });
+    }
+
+    fn send(&self, event: Event) {
+        // An error only says that nobody listens.
+        let _ = self.to_all.send(event);
+    }
+}
+
+/// The sequence number of a view changes with every record, also where nothing else does.
+fn without_seq(view: &Value) -> Value {
+    let mut view = view.clone();
+    if let Some(run) = view.get_mut("run").and_then(Value::as_object_mut) {
+        run.remove("seq");
+    }
+    view
+}
+
+fn record(seq: Seq, line: &Value) -> Event {
+    Event::default().event("record").id(seq.to_string()).data(line.to_string())
+}
+
+fn part_event(name: &str, html: &str) -> Event {
+    Event::default().event("part").data(json!({ "name": name, "html": html }).to_string())
+}
+
+fn live(of: &str, partial: &Partial, text: &str, whole: bool) -> Event {
+    let data = json!({
+        "of": of, "text": text, "whole": whole, "tokens": partial.tokens,
+        "prompt_done": partial.prompt_done, "prompt_total": partial.prompt_total,
+    });
+    Event::default().event("live").data(data.to_string())
+}

@@ -1,0 +1,153 @@
+//! Everybody who listens hears everything, once and in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Method;
+use axum::http::header::AUTHORIZATION;
+use edvac_agents::client::Delta;
+use edvac_memory::ids::InstructionId;
+use edvac_memory::journal::{Journal as _, Options, SqliteJournal};
+use edvac_orchestrator::control::Purpose;
+use edvac_orchestrator::live::LiveWriter;
+use edvac_orchestrator::notice::{Notice, Notices};
+use eventsource_stream::Eventsource as _;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::testing::{Board, asked, board};
+use crate::testing::{TOKEN, send};
+
+const LISTENERS: usize = 32;
+const RECORDS: usize = 40;
+const TOKENS: usize = 400;
+/// Longer than any machine takes; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What one listener heard until the sentence `until` was in the log.
+#[derive(Debug, Default, PartialEq)]
+struct Heard {
+    /// Records, in the order in which they came.
+    seqs: Vec<u64>,
+    /// Replies, as they were put together.
+    replies: BTreeMap<String, String>,
+    /// Names of parts that came.
+    parts: Vec<String>,
+}
+
+async fn hear(server: axum::Router, address: String, until: String) -> Heard {
+    let bearer = format!("Bearer {TOKEN}");
+    let response = send(&server, asked(Method::GET, &address, &[(AUTHORIZATION, &bearer)], "")).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut events = response.into_body().into_data_stream().eventsource();
+    let mut heard = Heard::default();
+    let listening = async {
+        while let Some(event) = events.next().await {
+            let event = event.unwrap();
+            let data: Value = serde_json::from_str(&event.data).unwrap();
+            match event.event.as_str() {
+                "record" => {
+                    assert_eq!(event.id, data["seq"].to_string(), "the id goes on from here");
+                    heard.seqs.push(data["seq"].as_u64().unwrap());
+                    if data["words"].as_str().unwrap().contains(&until) {
+                        return;
+                    }
+                }
+                "live" if data["gone"] == true => {}
+                "live" => {
+                    let reply = heard.replies.entry(data["of"].as_str().unwrap().to_owned()).or_default();
+                    if data["whole"] == true {
+                        reply.clear();
+                    }
+                    reply.push_str(data["text"].as_str().unwrap());
+                }
+                "part" => heard.parts.push(data["name"].as_str().unwrap().to_owned()),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, listening).await.expect("the last record comes");
+    heard
+}
+
+fn events(board: &Board, after: u64) -> String {
+    format!("/api/runs/{}/events?after={after}", board.run)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_two_listeners_hear_every_record_and_every_token_in_order() {
+    let board = board().await;
+    let dir = board.desk.find(&board.run).unwrap();
+    let journal = SqliteJournal::open(&dir.path, Options::default()).await.unwrap();
+    let before = dir.state().await.unwrap().seq;
+    let listeners: Vec<_> = (0..LISTENERS)
+        .map(|_| tokio::spawn(hear(board.server.clone(), events(&board, before), "the last word".to_owned())))
+        .collect();
+    let notices = Notices::default();
+    let writer = tokio::spawn(LiveWriter::new(dir.live_file()).follow(notices.watch()));
+    let purpose = Purpose::Work { instruction: InstructionId(2), attempt: 1, restart: 0 };
+    let mut text = String::new();
+    for token in 1..=TOKENS {
+        let piece = format!("word{token} ");
+        text.push_str(&piece);
+        notices.send(Notice::Delta(purpose, Delta::Text { text: piece, tokens: token }));
+        if token % (TOKENS / RECORDS) == 0 {
+            let why = if token == TOKENS { "the last word" } else { "a word" };
+            // The reply has to be heard before the run is over.
+            if token == TOKENS {
+                let said = || std::fs::read_to_string(dir.live_file()).unwrap_or_default();
+                tokio::time::timeout(PATIENCE, async {
+                    while !said().contains(&format!("word{TOKENS} ")) {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await
+                .unwrap();
+            }
+            let program = dir.state().await.unwrap().program.unwrap();
+            let event =
+                json!({ "event": "amended", "program": program, "version": token, "why": why, "stale": [] });
+            journal.fact(event).await.unwrap();
+        }
+    }
+    let mut all = Vec::new();
+    for listener in listeners {
+        all.push(listener.await.unwrap());
+    }
+    let last = dir.state().await.unwrap().seq;
+    for heard in &all {
+        assert_eq!(heard.seqs, ((before + 1)..=last).collect::<Vec<_>>());
+    }
+    // A reply and a record of one look at the run come in that order or the other; what was heard of it is never torn.
+    for heard in &all {
+        assert!(text.starts_with(heard.replies.get("i2/a1/r0").map_or("", String::as_str)));
+    }
+    drop((notices, journal));
+    writer.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_later_is_told_what_was_missed() {
+    let board = board().await;
+    let dir = board.desk.find(&board.run).unwrap();
+    let last = dir.state().await.unwrap().seq;
+    let all = hear(board.server.clone(), events(&board, 0), "over; all met".to_owned()).await;
+    assert_eq!(*all.seqs.last().unwrap(), last);
+    let half = all.seqs[all.seqs.len() / 2];
+    let rest = hear(board.server.clone(), events(&board, half), "over; all met".to_owned()).await;
+    assert_eq!(rest.seqs, all.seqs[all.seqs.len() / 2 + 1..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_with_the_server() {
+    let board = board().await;
+    let bearer = format!("Bearer {TOKEN}");
+    let asked = asked(Method::GET, &events(&board, 0), &[(AUTHORIZATION, &bearer)], "");
+    let mut body = send(&board.server, asked).await.into_body().into_data_stream();
+    assert!(body.next().await.is_some());
+    let desk = Arc::clone(&board.desk);
+    desk.stop().await;
+    let rest = async { while body.next().await.is_some() {} };
+    tokio::time::timeout(PATIENCE, rest).await.expect("the stream ends");
+}

@@ -1,0 +1,343 @@
+//! The files of a run at any of its commits: a list, a text with who wrote each line, and what changed.
+
+use edvac_memory::ids::{CommitId, InstructionId, TreeId};
+use edvac_memory::store::{FileStore as _, GitStore};
+use edvac_orchestrator::control::RunState;
+use edvac_orchestrator::place::RunDir;
+use serde::Serialize;
+use similar::{ChangeTag, DiffTag, TextDiff};
+
+use super::trouble::Trouble;
+
+/// A change of more lines is folded.
+const LINES_OPEN_MAX: usize = 1500;
+/// A change of more lines is not shown at all; git shows it.
+const LINES_MAX: usize = 20_000;
+/// Lines around a change.
+const AROUND: usize = 3;
+/// Bytes of a file that is shown.
+const SHOWN_BYTES_MAX: usize = 1 << 20;
+
+/// Which files.
+pub(super) struct At {
+    /// None where nothing is committed yet.
+    tree: Option<TreeId>,
+}
+
+/// What a step left.
+#[derive(Clone, Serialize)]
+pub(super) struct Left {
+    step: u32,
+    title: String,
+    commit: String,
+    #[serde(skip)]
+    tree: TreeId,
+}
+
+/// Files, and one of them if one was asked for.
+#[derive(Serialize)]
+pub(super) struct FilesView {
+    /// Steps that left files, in their order.
+    history: Vec<Left>,
+    list: Vec<Listed>,
+    file: Option<FileView>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    path: String,
+    /// The path as a part of an address.
+    query: String,
+    bytes: u64,
+}
+
+/// A file.
+#[derive(Serialize)]
+pub(super) struct FileView {
+    path: String,
+    query: String,
+    bytes: usize,
+    /// Why its text is not shown.
+    hidden: Option<&'static str>,
+    lines: Vec<Line>,
+}
+
+/// A line, and the step that wrote it.
+#[derive(Serialize)]
+struct Line {
+    number: usize,
+    text: String,
+    /// None where it was there before the run.
+    step: Option<u32>,
+    /// Whether the line before was another step's.
+    begins: bool,
+}
+
+/// Between which trees something changed.
+pub(super) struct Ends {
+    from: Option<TreeId>,
+    base: Option<CommitId>,
+    to: TreeId,
+}
+
+/// What changed in a file.
+#[derive(Serialize)]
+pub(super) struct Change {
+    path: String,
+    what: &'static str,
+    added: usize,
+    removed: usize,
+    /// Whether it is folded at first.
+    folded: bool,
+    /// Why it is not shown.
+    hidden: Option<&'static str>,
+    hunks: Vec<Vec<Row>>,
+}
+
+/// A line of a change: what it was, and what it is.
+#[derive(Serialize)]
+pub(super) struct Row {
+    class: &'static str,
+    old: Option<usize>,
+    left: Option<String>,
+    new: Option<usize>,
+    right: Option<String>,
+}
+
+impl At {
+    /// The files that `wanted` names: `step-3`, or nothing for what is committed last.
+    pub fn of(state: &RunState, wanted: &str) -> Result<Self, Trouble> {
+        if wanted.is_empty() {
+            return Ok(Self { tree: state.tree.clone() });
+        }
+        let step = wanted.strip_prefix("step-").and_then(|number| number.parse().ok()).map(InstructionId);
+        let step = step.ok_or_else(|| Trouble::bad(format!("{wanted:?} is no step: write step-3")))?;
+        let settled = state.settled.get(&step);
+        let settled = settled.ok_or_else(|| Trouble::missing(format!("step {step} has left nothing yet")))?;
+        Ok(Self { tree: Some(settled.tree.clone()) })
+    }
+}
+
+/// What the steps left, in the program's order.
+pub(super) fn history(state: &RunState) -> Vec<Left> {
+    let all = state.program.iter().flat_map(|program| &program.instructions);
+    let left = all.filter_map(|instruction| {
+        let settled = state.settled.get(&instruction.id)?;
+        Some(Left {
+            step: instruction.id.0,
+            title: instruction.title.clone(),
+            commit: settled.commit.to_string(),
+            tree: settled.tree.clone(),
+        })
+    });
+    left.collect()
+}
+
+/// Between what was there before a step, or the run, and what it left.
+pub(super) fn ends(state: &RunState, step: Option<InstructionId>) -> Result<Ends, Trouble> {
+    let base = state.origin().map(|origin| origin.base.clone());
+    let nothing = || Trouble::missing("nothing is committed there yet");
+    Ok(match step {
+        None => Ends { from: None, base, to: state.tree.clone().ok_or_else(nothing)? },
+        Some(id) => {
+            let settled = state.settled.get(&id).ok_or_else(nothing)?;
+            Ends { from: state.tree_before(id), base, to: settled.tree.clone() }
+        }
+    })
+}
+
+/// Reading git objects blocks.
+pub(super) async fn in_background<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    tokio::task::spawn_blocking(act).await.map_err(Trouble::machine)?
+}
+
+/// The files of a tree, and the text of one.
+pub(super) fn view(
+    dir: &RunDir,
+    at: &At,
+    history: &[Left],
+    path: Option<&str>,
+) -> Result<FilesView, Trouble> {
+    let store = GitStore::view(&dir.git_dir())?;
+    let Some(tree) = &at.tree else {
+        return Ok(FilesView { history: history.to_vec(), list: Vec::new(), file: None });
+    };
+    let list = store
+        .list(tree)?
+        .into_iter()
+        .map(|(path, bytes)| Listed { query: encoded(&path), path, bytes })
+        .collect();
+    let file = path.map(|path| file(&store, tree, history, path)).transpose()?;
+    Ok(FilesView { history: history.to_vec(), list, file })
+}
+
+/// The bytes of a file.
+pub(super) fn content(dir: &RunDir, at: &At, path: &str) -> Result<Vec<u8>, Trouble> {
+    let tree = at.tree.as_ref().ok_or_else(|| Trouble::missing("nothing is committed yet"))?;
+    Ok(GitStore::view(&dir.git_dir())?.read(tree, path)?)
+}
+
+fn file(store: &GitStore, tree: &TreeId, history: &[Left], path: &str) -> Result<FileView, Trouble> {
+    let content = store.read(tree, path)?;
+    let bytes = content.len();
+    let hidden = |why| {
+        Ok(FileView {
+            path: path.to_owned(),
+            query: encoded(path),
+            bytes,
+            hidden: Some(why),
+            lines: Vec::new(),
+        })
+    };
+    if bytes > SHOWN_BYTES_MAX {
+        return hidden("it is too large to be shown here");
+    }
+    let Ok(text) = String::from_utf8(content) else { return hidden("it is no text") };
+    // What came after the tree that is looked at has no part in it.
+    let until = history.iter().position(|left| left.tree == *tree).map_or(history.len(), |at| at + 1);
+    let mut authors: Vec<Option<u32>> = Vec::new();
+    let mut before = String::new();
+    for left in &history[..until] {
+        let now = store.read(&left.tree, path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let now = now.unwrap_or_default();
+        if now != before {
+            authors = blamed(&before, &now, &authors, left.step);
+            before = now;
+        }
+    }
+    let mut last = None;
+    let lines = text.lines().zip(1..).map(|(text, number)| {
+        let step = authors.get(number - 1).copied().flatten();
+        let begins = last != Some(step);
+        last = Some(step);
+        Line { number, text: text.to_owned(), step, begins }
+    });
+    Ok(FileView { path: path.to_owned(), query: encoded(path), bytes, hidden: None, lines: lines.collect() })
+}
+
+/// A path as a part of an address.
+pub(super) fn encoded(path: &str) -> String {
+    form_urlencoded::byte_serialize(path.as_bytes()).collect()
+}
+
+/// Who wrote each line of `now`, knowing who wrote those of `before`.
+fn blamed(before: &str, now: &str, authors: &[Option<u32>], step: u32) -> Vec<Option<u32>> {
+    let diff = TextDiff::from_lines(before, now);
+    let changes = diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Delete);
+    let author = |change: similar::Change<&str>| match change.tag() {
+        ChangeTag::Equal => change.old_index().and_then(|at| authors.get(at).copied().flatten()),
+        _ => Some(step),
+    };
+    changes.map(author).collect()
+}
+
+/// What changed, file by file.
+pub(super) fn changes(dir: &RunDir, ends: &Ends) -> Result<Vec<Change>, Trouble> {
+    let mut store = GitStore::view(&dir.git_dir())?;
+    let from = match (&ends.from, &ends.base) {
+        (Some(tree), _) => tree.clone(),
+        (None, Some(base)) => store.tree_of(base)?,
+        (None, None) => store.empty_tree()?,
+    };
+    let changed = store.changed(&from, &ends.to)?;
+    let (old_files, new_files) = (store.list(&from)?, store.list(&ends.to)?);
+    changed
+        .into_iter()
+        .map(|path| {
+            let what = match (old_files.contains_key(&path), new_files.contains_key(&path)) {
+                (false, _) => "added",
+                (_, false) => "deleted",
+                _ => "changed",
+            };
+            let read = |tree: &TreeId, there: bool| {
+                if there { store.read(tree, &path) } else { Ok(Vec::new()) }
+            };
+            let old = read(&from, what != "added")?;
+            let new = read(&ends.to, what != "deleted")?;
+            let (Ok(old), Ok(new)) = (String::from_utf8(old), String::from_utf8(new)) else {
+                return Ok(Change { hidden: Some("it is no text"), ..Change::of(path, what) });
+            };
+            if old.lines().count().max(new.lines().count()) > LINES_MAX {
+                return Ok(Change {
+                    hidden: Some("it is too long to be shown here"),
+                    ..Change::of(path, what)
+                });
+            }
+            let diff = TextDiff::from_lines(&old, &new);
+            let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
+            let (added, removed) = (count(ChangeTag::Insert), count(ChangeTag::Delete));
+            let folded = added + removed > LINES_OPEN_MAX;
+            Ok(Change { added, removed, folded, hunks: compared(&diff), ..Change::of(path, what) })
+        })
+        .collect()
+}
+
+impl Change {
+    fn of(path: String, what: &'static str) -> Self {
+        Self { path, what, added: 0, removed: 0, folded: false, hidden: None, hunks: Vec::new() }
+    }
+}
+
+/// A comparison as rows of two sides, with a few lines around each change.
+pub(super) fn compared(diff: &TextDiff<'_, '_, str>) -> Vec<Vec<Row>> {
+    let plain = |text: Option<&str>| text.map(|text| text.trim_end_matches(['\n', '\r']).to_owned());
+    let mut hunks = Vec::new();
+    for group in diff.grouped_ops(AROUND) {
+        let mut rows = Vec::new();
+        for op in group {
+            let (tag, olds, news) = op.as_tag_tuple();
+            let class = match tag {
+                DiffTag::Equal => "same",
+                DiffTag::Delete => "removed",
+                DiffTag::Insert => "added",
+                DiffTag::Replace => "changed",
+            };
+            for at in 0..olds.len().max(news.len()) {
+                let (left, right) = (olds.start + at, news.start + at);
+                let (has_left, has_right) = (at < olds.len(), at < news.len());
+                rows.push(Row {
+                    class,
+                    old: has_left.then_some(left + 1),
+                    left: plain(diff.old_slice(left).filter(|_| has_left)),
+                    new: has_right.then_some(right + 1),
+                    right: plain(diff.new_slice(right).filter(|_| has_right)),
+                });
+            }
+        }
+        hunks.push(rows);
+    }
+    hunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_keep_their_author_until_they_change() {
+        let first = blamed("", "a\nb\nc\n", &[], 1);
+        assert_eq!(first, [Some(1); 3]);
+        let second = blamed("a\nb\nc\n", "a\nB\nc\nd\n", &first, 2);
+        assert_eq!(second, [Some(1), Some(2), Some(1), Some(2)]);
+        assert_eq!(blamed("a\nB\nc\nd\n", "c\n", &second, 3), [Some(1)]);
+    }
+
+    #[test]
+    fn two_sides_stand_beside_each_other() {
+        let diff = TextDiff::from_lines("a\nb\nc\n", "a\nB\nB2\nc\n");
+        let hunks = compared(&diff);
+        let shown: Vec<_> = hunks[0].iter().map(|row| (row.class, row.old, row.new)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("same", Some(1), Some(1)),
+                ("changed", Some(2), Some(2)),
+                ("changed", None, Some(3)),
+                ("same", Some(3), Some(4))
+            ]
+        );
+        assert_eq!(hunks[0][1].right.as_deref(), Some("B"));
+    }
+}

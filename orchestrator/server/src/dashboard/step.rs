@@ -1,0 +1,283 @@
+//! A step: what it was to do, and each attempt at it with its prompts, replies, edits and checks.
+
+use std::collections::BTreeMap;
+
+use edvac_agents::client::{Finish, Usage};
+use edvac_memory::context::{Fitted, FragmentKind};
+use edvac_memory::ids::InstructionId;
+use edvac_memory::journal::Seq;
+use edvac_memory::verdict::CheckReport;
+use edvac_orchestrator::control::{Event, Purpose};
+use edvac_orchestrator::ledger::describe;
+use edvac_orchestrator::report::duration;
+use edvac_orchestrator::story::word_of;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::trouble::Trouble;
+use super::view::{self, StepRow};
+use super::watched::Watched;
+
+/// A step on its page.
+#[derive(Serialize)]
+pub(super) struct StepView {
+    #[serde(flatten)]
+    row: StepRow,
+    /// What it was told to do.
+    text: String,
+    reads: Vec<String>,
+    /// What must hold at its end, in words.
+    checks: Vec<String>,
+    /// Its commit.
+    commit: Option<String>,
+    calls: usize,
+    prompt_tokens: u64,
+    reused_tokens: u64,
+    completion_tokens: u64,
+    attempts_made: Vec<Attempt>,
+    /// The steps before and after it in the program.
+    previous: Option<u32>,
+    next: Option<u32>,
+}
+
+/// One attempt.
+#[derive(Serialize)]
+struct Attempt {
+    number: u32,
+    talks: Vec<Talk>,
+}
+
+/// One conversation: a prompt and what came of it.
+#[derive(Serialize)]
+struct Talk {
+    conversation: String,
+    /// What it is for, in words.
+    what: String,
+    /// The record with the prompt.
+    seq: Seq,
+    prompt: Composition,
+    turns: Vec<Turn>,
+}
+
+/// One reply and what was done with it.
+#[derive(Default, Serialize)]
+struct Turn {
+    number: u32,
+    text: String,
+    /// Whether it was cut.
+    cut: bool,
+    usage: Usage,
+    took: String,
+    applied: Vec<String>,
+    refused: Vec<String>,
+    checked: bool,
+    checks: Vec<CheckView>,
+    unproven: Vec<String>,
+    /// What the machine said back.
+    answer: Option<String>,
+}
+
+/// A check that was executed.
+#[derive(Serialize)]
+pub(super) struct CheckView {
+    sign: &'static str,
+    class: &'static str,
+    verdict: &'static str,
+    what: String,
+    reason: String,
+    command: String,
+    exit_status: Option<i32>,
+    took: String,
+    tests: Vec<Value>,
+    output: String,
+}
+
+/// What a prompt is made of.
+#[derive(Serialize)]
+pub(super) struct Composition {
+    tokens: usize,
+    kinds: Vec<Kind>,
+    fragments: Vec<Piece>,
+    left_out: Vec<Piece>,
+}
+
+/// All fragments of one kind, as a piece of the bar.
+#[derive(Serialize)]
+struct Kind {
+    kind: String,
+    tokens: usize,
+    /// In percent of the bar.
+    x: f64,
+    width: f64,
+}
+
+/// A fragment.
+#[derive(Serialize)]
+struct Piece {
+    kind: String,
+    source: String,
+    reason: String,
+    tokens: usize,
+    text: String,
+}
+
+/// The step with this number.
+pub(super) async fn view(watched: &Watched, id: InstructionId) -> Result<StepView, Trouble> {
+    let state = &watched.state;
+    let instruction = state
+        .instruction(id)
+        .ok_or_else(|| Trouble::missing(format!("there is no step {id} in this run")))?;
+    let rows = view::steps(watched);
+    let at = rows.iter().position(|row| row.id == id.0).unwrap_or(0);
+    let (previous, next) = (at.checked_sub(1).map(|at| rows[at].id), rows.get(at + 1).map(|row| row.id));
+    let settled = state.settled.get(&id);
+    let replies: Vec<_> =
+        watched.replies.iter().filter(|reply| reply.purpose.instruction() == Some(id)).collect();
+    let sum = |of: fn(&Usage) -> u64| replies.iter().map(|reply| of(&reply.usage)).sum();
+    let mut attempts = Vec::new();
+    let lines = watched.log.iter().filter(|line| line.step == Some(id.0));
+    for seq in lines.map(|line| line.seq) {
+        if let Some(event) = watched.event(seq).await? {
+            take(&mut attempts, seq, event);
+        }
+    }
+    Ok(StepView {
+        text: instruction.text.clone(),
+        reads: instruction.reads.clone(),
+        checks: instruction.checks.iter().map(|check| describe(&check.kind)).collect(),
+        commit: settled.map(|settled| settled.commit.to_string()),
+        calls: replies.len(),
+        prompt_tokens: sum(|usage| usage.prompt_tokens),
+        reused_tokens: sum(|usage| usage.reused_tokens),
+        completion_tokens: sum(|usage| usage.completion_tokens),
+        attempts_made: attempts,
+        row: rows.into_iter().nth(at).ok_or_else(|| Trouble::missing("the program is empty"))?,
+        previous,
+        next,
+    })
+}
+
+/// Puts an event where it belongs: events of a step come one after the other.
+fn take(attempts: &mut Vec<Attempt>, seq: Seq, event: Event) {
+    match event {
+        Event::Assembled { purpose, fitted } => {
+            let number = purpose.attempt().unwrap_or(1);
+            if attempts.last().is_none_or(|last| last.number != number) {
+                attempts.push(Attempt { number, talks: Vec::new() });
+            }
+            if let Some(attempt) = attempts.last_mut() {
+                attempt.talks.push(Talk {
+                    conversation: purpose.to_string(),
+                    what: what(purpose),
+                    seq,
+                    prompt: composition(&fitted),
+                    turns: Vec::new(),
+                });
+            }
+        }
+        Event::Replied { turn, reply, .. } => {
+            if let Some(talk) = attempts.last_mut().and_then(|attempt| attempt.talks.last_mut()) {
+                talk.turns.push(Turn {
+                    number: turn + 1,
+                    text: reply.text,
+                    cut: reply.finish != Finish::Stop,
+                    took: duration(reply.usage.prefill_ms + reply.usage.decode_ms),
+                    usage: reply.usage,
+                    ..Turn::default()
+                });
+            }
+        }
+        Event::Acted { applied, refused, answer, .. } => {
+            if let Some(turn) = last_turn(attempts) {
+                (turn.applied, turn.refused, turn.answer) = (applied, refused, answer);
+            }
+        }
+        Event::Checked { reports, unproven, answer, .. } => {
+            if let Some(turn) = last_turn(attempts) {
+                turn.checked = true;
+                turn.checks = reports.iter().map(check).collect();
+                turn.unproven = unproven;
+                turn.answer = answer.or(turn.answer.take());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn last_turn(attempts: &mut [Attempt]) -> Option<&mut Turn> {
+    attempts.last_mut()?.talks.last_mut()?.turns.last_mut()
+}
+
+fn what(purpose: Purpose) -> String {
+    match purpose {
+        Purpose::Plan => "the plan".to_owned(),
+        Purpose::Replan { .. } => "the plan again".to_owned(),
+        Purpose::Work { restart: 0, .. } => "the step".to_owned(),
+        Purpose::Work { restart, .. } => format!("the step, after summary {restart}"),
+        Purpose::Repair { repair, .. } => format!("repair {repair}"),
+        Purpose::Summarise { .. } => "summing up".to_owned(),
+        Purpose::Review { .. } => "review of tests that are given up".to_owned(),
+    }
+}
+
+/// A check for the eyes.
+pub(super) fn check(report: &CheckReport) -> CheckView {
+    let class = match (report.verdict.is_passed(), report.verdict.speaks_against()) {
+        (true, _) => "good",
+        (false, true) => "bad",
+        (false, false) => "idle",
+    };
+    CheckView {
+        sign: report.verdict.mark(),
+        class,
+        verdict: report.verdict.name(),
+        what: describe(&report.check.kind),
+        reason: report.verdict.reason().to_owned(),
+        command: report.command.join(" "),
+        exit_status: report.exit_status,
+        took: duration(report.duration_ms),
+        tests: report.tests.iter().filter_map(|test| serde_json::to_value(test).ok()).collect(),
+        output: if report.output.is_empty() { report.detail.clone() } else { report.output.clone() },
+    }
+}
+
+/// What a prompt is made of, with all its texts.
+pub(super) fn composition(fitted: &Fitted) -> Composition {
+    let tokens: usize = fitted.fragments.iter().map(|fragment| fragment.tokens).sum();
+    let mut by_kind: BTreeMap<FragmentKind, usize> = BTreeMap::new();
+    for fragment in &fitted.fragments {
+        *by_kind.entry(fragment.kind).or_default() += fragment.tokens;
+    }
+    let mut x = 0.0;
+    let kinds = by_kind.into_iter().map(|(kind, own)| {
+        let width = own as f64 * 100.0 / tokens.max(1) as f64;
+        x += width;
+        Kind { kind: word_of(kind), tokens: own, x: x - width, width }
+    });
+    Composition {
+        tokens,
+        kinds: kinds.collect(),
+        fragments: fitted
+            .fragments
+            .iter()
+            .map(|f| Piece {
+                kind: word_of(f.kind),
+                source: f.source.clone(),
+                reason: f.reason.clone(),
+                tokens: f.tokens,
+                text: f.text.clone(),
+            })
+            .collect(),
+        left_out: fitted
+            .left_out
+            .iter()
+            .map(|out| Piece {
+                kind: word_of(out.kind),
+                source: out.source.clone(),
+                reason: out.why.clone(),
+                tokens: out.tokens,
+                text: String::new(),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,655 @@
+//! What pages and scripts are told of a run. The same for both: a page is a template over one of these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edvac_memory::ids::InstructionId;
+use edvac_memory::journal::Seq;
+use edvac_memory::program::{Control, Instruction};
+use edvac_orchestrator::account::Account;
+use edvac_orchestrator::config::MINUTE_MS;
+use edvac_orchestrator::control::budget::Cap;
+use edvac_orchestrator::control::{RunState, Settlement, StopReason};
+use edvac_orchestrator::ledger::{Entry, Ledger, Standing};
+use edvac_orchestrator::price::amount;
+use edvac_orchestrator::raise;
+use edvac_orchestrator::report::{duration, rate, sentence};
+use serde::Serialize;
+
+use super::watched::{Span, Watched};
+
+/// A run in progress whose journal has been silent for so long is marked: a check may take that long, but seldom does.
+const STALE_MS: i64 = 15 * 60 * 1000;
+/// Characters of a task in a list.
+const TASK_CHARS_MAX: usize = 160;
+
+/// How something stands: a sign, a word, and the class that colours both. Never the colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// One sign.
+    pub sign: &'static str,
+    /// One or two words.
+    pub word: &'static str,
+    /// `good`, `bad`, `busy`, `wait` or `idle`.
+    pub class: &'static str,
+}
+
+const fn mark(sign: &'static str, word: &'static str, class: &'static str) -> Mark {
+    Mark { sign, word, class }
+}
+
+impl Mark {
+    /// Of a run's status.
+    pub fn of_run(status: &str) -> Self {
+        match status {
+            "done" => mark("✓", "done", "good"),
+            "unmet" => mark("✗", "not all met", "bad"),
+            "running" => mark("▶", "running", "busy"),
+            "waiting" => mark("?", "waits for you", "wait"),
+            "died" => mark("!", "died", "bad"),
+            "planned" => mark("≡", "planned", "idle"),
+            "cancelled" => mark("■", "cancelled", "idle"),
+            "stopped" => mark("‖", "stopped", "wait"),
+            _ => mark("!", "unreadable", "bad"),
+        }
+    }
+
+    fn of_standing(standing: Standing) -> Self {
+        match standing {
+            Standing::Met => mark("✓", "met", "good"),
+            Standing::Unmet => mark("✗", "unmet", "bad"),
+            Standing::NoEvidence => mark("?", "no evidence", "idle"),
+        }
+    }
+}
+
+/// How many requirements stand how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// All.
+    pub all: usize,
+    /// Met.
+    pub met: usize,
+    /// Unmet.
+    pub unmet: usize,
+    /// Without evidence, or not looked at yet.
+    pub open: usize,
+    /// Whether this is of the last tree; if not, each is as it stood at its own step.
+    pub is_final: bool,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunRow {
+    /// Its id.
+    pub run: String,
+    /// Its status: one of `edvac runs`.
+    pub status: &'static str,
+    /// The same for the eyes.
+    pub mark: Mark,
+    /// The program's title, or the beginning of the task.
+    pub title: String,
+    /// The beginning of the task.
+    pub task: String,
+    /// The domain.
+    pub domain: String,
+    /// The model.
+    pub model: String,
+    /// Steps of the program.
+    pub steps: usize,
+    /// Of these ended.
+    pub steps_ended: usize,
+    /// Requirements.
+    pub requirements: Tally,
+    /// What was paid, in words.
+    pub money: String,
+    /// Tokens sent and written.
+    pub tokens: u64,
+    /// Milliseconds worked.
+    pub worked_ms: u64,
+    /// The same in words.
+    pub worked: String,
+    /// When it was started, milliseconds since 1970.
+    pub started_ms: i64,
+    /// The process that carries it out.
+    pub process: Option<u32>,
+    /// Whether it should have said something by now.
+    pub stale: bool,
+    /// Where its files are.
+    pub workspace: String,
+}
+
+impl RunRow {
+    /// The row of a state.
+    pub fn of(id: &str, state: &RunState, status: &'static str, process: Option<u32>, now_ms: i64) -> Self {
+        let start = state.start.as_ref();
+        let task = start.map_or(String::new(), |s| beginning(&s.task, TASK_CHARS_MAX));
+        let title = state.program.as_ref().map(|p| p.title.clone()).filter(|title| !title.is_empty());
+        let spent = state.spent();
+        Self {
+            run: id.to_owned(),
+            status,
+            mark: Mark::of_run(status),
+            title: title.unwrap_or_else(|| beginning(&task, 80)),
+            task,
+            domain: start.map_or(String::new(), |s| s.domain.clone()),
+            model: start.map_or(String::new(), |s| s.model.model.clone()),
+            steps: state.program.as_ref().map_or(0, |p| p.instructions.len()),
+            steps_ended: state.settled.len(),
+            requirements: tally(state),
+            money: Account::of(state).map_or(String::new(), |account| account.money),
+            tokens: spent.tokens(),
+            worked_ms: spent.worked_ms,
+            worked: duration(spent.worked_ms),
+            started_ms: start.map_or(0, |s| s.time_ms),
+            stale: status == "running" && now_ms - state.time_ms > STALE_MS,
+            process,
+            workspace: start.map_or(String::new(), |s| s.workspace.clone()),
+        }
+    }
+}
+
+/// One figure of a run, with a bar where it has an end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Meter {
+    /// What it is, in a word or two.
+    pub name: &'static str,
+    /// Its value in words.
+    pub value: String,
+    /// What stands below it.
+    pub detail: String,
+    /// How full it is, 0 to 100; none where it has no end.
+    pub percent: Option<u64>,
+}
+
+/// A step in the program's list.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
+pub struct StepRow {
+    /// Its number.
+    pub id: u32,
+    /// A few words.
+    pub title: String,
+    /// `waiting`, `running`, `finished` or `unfinished`.
+    pub status: &'static str,
+    /// A sign for it.
+    pub sign: &'static str,
+    /// A word for it.
+    pub word: String,
+    /// The class that colours both.
+    pub class: &'static str,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Requirements that it is to meet.
+    pub covers: Vec<String>,
+    /// What it writes.
+    pub writes: Vec<String>,
+    /// What it decides, where it works on no files.
+    pub control: Option<&'static str>,
+    /// The step whose decision made it.
+    pub from: Option<u32>,
+    /// The step that it stands on; it may begin as soon as that and those before it have ended.
+    pub stands_on: Option<u32>,
+    /// Whether it may be carried out beside the one before it.
+    pub beside: bool,
+}
+
+/// A requirement and how it stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequirementRow {
+    /// Its id.
+    pub id: String,
+    /// Its sentence.
+    pub text: String,
+    /// How it stands.
+    pub mark: Mark,
+    /// What speaks for it and against it, a line each.
+    pub evidence: Vec<String>,
+    /// Steps that are to meet it.
+    pub steps: Vec<u32>,
+}
+
+/// What can be asked of a run as it stands.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Choices {
+    /// Finish what is in progress, then stop.
+    pub pause: bool,
+    /// Go on.
+    pub resume: bool,
+    /// Give it up for good.
+    pub cancel: bool,
+    /// Answer what it asks.
+    pub answer: bool,
+    /// Take back, change, try again.
+    pub revise: bool,
+    /// The limit that stopped it or cut it short: its flag, and a figure with which it gets further.
+    pub raise: Option<RaiseTo>,
+}
+
+/// A limit, and a figure for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RaiseTo {
+    /// The flag of `edvac resume`.
+    pub flag: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// A run on its page.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunView {
+    /// As in a list.
+    #[serde(flatten)]
+    pub row: RunRow,
+    /// The last record that this is of.
+    pub seq: Seq,
+    /// The task, verbatim.
+    pub task_text: String,
+    /// Why it stopped, as a sentence.
+    pub stopped: Option<String>,
+    /// What it asks you.
+    pub question: Option<String>,
+    /// What is being done, in words.
+    pub doing: Vec<String>,
+    /// Figures.
+    pub meters: Vec<Meter>,
+    /// The program's version.
+    pub version: u32,
+    /// The run that it is a fork of.
+    pub forked_from: Option<String>,
+    /// What can be asked of it.
+    pub choices: Choices,
+    /// Whether code of it may have been executed without a sandbox.
+    pub unsafe_no_sandbox: bool,
+}
+
+impl RunView {
+    /// The view of a run as it stands.
+    pub fn of(watched: &Watched, now_ms: i64) -> Self {
+        let state = &watched.state;
+        let status = watched.status();
+        let row = RunRow::of(watched.dir.id.as_str(), state, status, watched.writer, now_ms);
+        let question = match &state.stopped {
+            Some(StopReason::Approval { question, .. }) if status == "waiting" => Some(question.clone()),
+            _ => None,
+        };
+        Self {
+            seq: state.seq,
+            task_text: state.start.as_ref().map_or(String::new(), |s| s.task.clone()),
+            stopped: state
+                .stopped
+                .as_ref()
+                .filter(|_| state.ledger.is_none() && status != "running")
+                .map(sentence),
+            question,
+            doing: watched.doing().into_iter().map(in_progress).collect(),
+            meters: meters(watched),
+            version: state.program_version,
+            forked_from: state.forked_from.as_ref().map(ToString::to_string),
+            choices: choices(watched),
+            unsafe_no_sandbox: state.unsafe_no_sandbox,
+            row,
+        }
+    }
+}
+
+fn choices(watched: &Watched) -> Choices {
+    let state = &watched.state;
+    let is_written = watched.writer.is_some();
+    let goes_on = state.stopped.as_ref().is_none_or(StopReason::resumable);
+    let is_asked = matches!(state.stopped, Some(StopReason::Approval { .. }));
+    let idle = !is_written && state.start.is_some();
+    let is_cut = state.settled.values().any(|settled| settled.cut.is_some());
+    Choices {
+        pause: is_written,
+        resume: idle && goes_on && !is_asked && (!state.is_over() || is_cut),
+        cancel: is_written || (idle && goes_on && !state.is_over()),
+        answer: idle && is_asked,
+        revise: idle && state.program.is_some(),
+        raise: raise::raise(state)
+            .filter(|_| idle)
+            .map(|raise| RaiseTo { flag: raise.flag, value: raise.value }),
+    }
+}
+
+/// An effect in progress, in words.
+fn in_progress(span: &Span) -> String {
+    let what = match span.what.as_str() {
+        "assemble" => "putting the prompt together",
+        "call" => "the model writes",
+        "act" => "doing what the reply says",
+        "check" | "check_merged" => "checks",
+        "check_all" => "checks of everything",
+        "commit" => "commit",
+        "install" => "installing packages",
+        "survey" => "looking at what is there",
+        other => other,
+    };
+    match span.of.as_str() {
+        "plan" => format!("planning: {what}"),
+        "end" => what.to_owned(),
+        step => format!("step {step}: {what}"),
+    }
+}
+
+fn tally(state: &RunState) -> Tally {
+    let all = state.program.as_ref().map_or(0, |p| p.requirements.len());
+    let Some(ledger) = ledger(state) else { return Tally { all, open: all, ..Tally::default() } };
+    let (met, unmet) = (ledger.count(Standing::Met), ledger.count(Standing::Unmet));
+    Tally { all, met, unmet, open: all - met - unmet, is_final: state.ledger.is_some() }
+}
+
+/// The ledger; before the end, what the steps' own checks showed.
+fn ledger(state: &RunState) -> Option<Ledger> {
+    state.ledger.clone().or_else(|| {
+        let reports: Vec<_> = state.settled.values().flat_map(|s| s.reports.iter().cloned()).collect();
+        state.program.as_ref().map(|program| Ledger::weigh(program, &reports))
+    })
+}
+
+/// Each requirement as it stands.
+pub fn requirements(state: &RunState) -> Vec<RequirementRow> {
+    let entries = ledger(state).map(|ledger| ledger.entries).unwrap_or_default();
+    entries.iter().map(requirement).collect()
+}
+
+fn requirement(entry: &Entry) -> RequirementRow {
+    let shown = entry.evidence.iter().map(|e| {
+        let command = e.command.join(" ");
+        let ran = if command.is_empty() || e.what.contains(&command) {
+            String::new()
+        } else {
+            format!(" (`{command}`)")
+        };
+        format!("{} {}{ran}", e.word(), e.what)
+    });
+    let nothing = entry.nothing.iter().map(|n| format!("shows nothing: {} ({})", n.what, n.why));
+    RequirementRow {
+        id: entry.id.to_string(),
+        text: entry.text.clone(),
+        mark: Mark::of_standing(entry.standing),
+        evidence: shown.chain(nothing).collect(),
+        steps: entry.instructions.iter().map(|id| id.0).collect(),
+    }
+}
+
+/// Each step of the program in force, in its order.
+pub fn steps(watched: &Watched) -> Vec<StepRow> {
+    let state = &watched.state;
+    let running: BTreeSet<InstructionId> =
+        if watched.writer.is_some() { watched.in_progress().into_iter().collect() } else { BTreeSet::new() };
+    let all = state.program.iter().flat_map(|program| &program.instructions);
+    let mut before = None;
+    all.map(|instruction| {
+        let row = step(state, instruction, running.contains(&instruction.id), before);
+        before = Some(instruction.id.0);
+        row
+    })
+    .collect()
+}
+
+fn step(state: &RunState, instruction: &Instruction, running: bool, before: Option<u32>) -> StepRow {
+    let settled = state.settled.get(&instruction.id);
+    let work = state.work.as_ref().filter(|work| work.instruction == instruction.id);
+    let beside = state.open.get(&instruction.id).and_then(|open| open.work.as_ref());
+    let attempts = settled.map_or(work.or(beside).map_or(0, |work| work.attempt), |settled| settled.attempts);
+    let cut = settled.and_then(|s| s.cut).map_or(String::new(), |cap| format!(" ({} used up)", cap.words()));
+    let (status, sign, word, class) = match settled.map(|s| s.settlement) {
+        Some(Settlement::Finished) => ("finished", "✓", "finished".to_owned(), "good"),
+        Some(Settlement::Unfinished) => ("unfinished", "✗", format!("unfinished{cut}"), "bad"),
+        None if running => ("running", "▶", "in progress".to_owned(), "busy"),
+        None => ("waiting", "·", "to do".to_owned(), "idle"),
+    };
+    let stands_on = state.stands_on(instruction.id).map(|id| id.0);
+    StepRow {
+        id: instruction.id.0,
+        title: instruction.title.clone(),
+        status,
+        sign,
+        word,
+        class,
+        attempts,
+        covers: instruction.covers.iter().map(ToString::to_string).collect(),
+        writes: instruction.writes.clone(),
+        control: instruction.control.as_ref().map(control),
+        from: instruction.from.map(|id| id.0),
+        beside: state.course.is_some() && before.is_some() && stands_on != before,
+        stands_on,
+    }
+}
+
+fn control(control: &Control) -> &'static str {
+    match control {
+        Control::ForEach { .. } => "for each",
+        Control::If { .. } => "if",
+        Control::While { .. } => "while",
+        Control::Replan { .. } => "plan again",
+        Control::Approve { .. } => "asks you",
+        Control::Part { .. } => "chapters",
+        Control::Chapter { .. } => "sections",
+    }
+}
+
+fn meters(watched: &Watched) -> Vec<Meter> {
+    let state = &watched.state;
+    let Some(start) = &state.start else { return Vec::new() };
+    let spent = state.spent();
+    let account = Account::of(state);
+    let limit = |cap: Cap| cap.limit(&start.limits);
+    let used = |cap: Cap| account.as_ref().map_or(0, |account| cap.of(&account.used));
+    let percent = |cap: Cap| limit(cap).map(|limit| (used(cap) * 100 / limit.max(1)).min(100));
+    let of = |limit: Option<String>| limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
+    let last = watched.replies.last();
+    let decode = last.map_or(0.0, |r| rate(r.usage.completion_tokens, r.usage.decode_ms));
+    let window = start.model.window_tokens;
+    let filled = watched.prompts.last().map_or(0, |p| p.tokens);
+    let reused = spent.reused_tokens.min(spent.prompt_tokens);
+    let mut meters = vec![
+        Meter {
+            name: "Tokens",
+            value: thousands(used(Cap::Tokens)),
+            detail: of(limit(Cap::Tokens).map(thousands)),
+            percent: percent(Cap::Tokens),
+        },
+        Meter {
+            name: "Cost",
+            value: account.as_ref().map_or(String::new(), |a| a.money.clone()),
+            detail: of(limit(Cap::Cost).map(|micros| amount(micros, start.currency().unwrap_or_default()))),
+            percent: percent(Cap::Cost),
+        },
+        Meter {
+            name: "Time worked",
+            value: duration(spent.worked_ms),
+            detail: of(limit(Cap::Time).map(|ms| format!("{} min", ms / MINUTE_MS))),
+            percent: percent(Cap::Time),
+        },
+        Meter {
+            name: "Model calls",
+            value: thousands(spent.calls),
+            detail: of(limit(Cap::Calls).map(thousands)),
+            percent: percent(Cap::Calls),
+        },
+    ];
+    if let Some(last) = last {
+        meters.push(Meter {
+            name: "Writing",
+            value: format!("{decode:.1} tokens/s"),
+            detail: format!("first token after {}", duration(last.usage.prefill_ms)),
+            percent: None,
+        });
+        meters.push(Meter {
+            name: "Prompt reused",
+            value: format!("{} %", reused * 100 / spent.prompt_tokens.max(1)),
+            detail: format!("{} of {} tokens", thousands(reused), thousands(spent.prompt_tokens)),
+            percent: Some(reused * 100 / spent.prompt_tokens.max(1)),
+        });
+    }
+    if window > 0 && filled > 0 {
+        meters.push(Meter {
+            name: "Window",
+            value: format!("{} %", filled * 100 / window),
+            detail: format!(
+                "{} of {} tokens in the last prompt",
+                thousands(filled as u64),
+                thousands(window as u64)
+            ),
+            percent: Some((filled * 100 / window).min(100) as u64),
+        });
+    }
+    meters
+}
+
+/// A bar of the timeline, in percent of its width.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bar {
+    /// Where it begins.
+    pub x: f64,
+    /// How long it is.
+    pub width: f64,
+    /// `call`, `check`, … as the class that colours it.
+    pub class: &'static str,
+    /// What and how long, in words.
+    pub words: String,
+}
+
+/// A line of the timeline.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lane {
+    /// The step's number; 0 for what belongs to none.
+    pub step: u32,
+    /// Its name.
+    pub name: String,
+    /// What was done.
+    pub bars: Vec<Bar>,
+    /// Milliseconds in all.
+    pub total_ms: i64,
+    /// The same in words.
+    pub total: String,
+}
+
+/// A pause that is left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gap {
+    /// How far along, in percent.
+    pub x: f64,
+    /// How long it was, in words.
+    pub long: String,
+}
+
+/// When what was done. Times in which nobody worked on the run are left out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Timeline {
+    /// A line for planning, for each step, for the end.
+    pub lanes: Vec<Lane>,
+    /// Where time was left out.
+    pub gaps: Vec<Gap>,
+    /// All that is shown, in words.
+    pub total: String,
+    /// Lines that are not shown because there are too many.
+    pub hidden: usize,
+}
+
+/// A pause longer than this is left out of the timeline.
+const GAP_MS: i64 = 30_000;
+/// Lines that are shown; of more, the last.
+const LANES_MAX: usize = 60;
+
+/// The timeline of a run. `now_ms` is counted from its start.
+pub fn timeline(watched: &Watched, now_ms: i64) -> Timeline {
+    let end_of =
+        |span: &Span| span.to_ms.unwrap_or(if watched.writer.is_some() { now_ms } else { span.from_ms });
+    let mut at: Vec<(i64, i64)> = watched.spans.iter().map(|span| (span.from_ms, end_of(span))).collect();
+    at.sort_unstable();
+    // Pauses as (where they begin, how long they are).
+    let mut gaps: Vec<(i64, i64)> = Vec::new();
+    let mut reached = at.first().map_or(0, |(from, _)| *from);
+    let begin = reached;
+    for (from, to) in at {
+        if from - reached > GAP_MS {
+            gaps.push((reached, from - reached));
+        }
+        reached = reached.max(to);
+    }
+    let without = |time: i64| {
+        time - begin - gaps.iter().filter(|(from, _)| *from < time).map(|(_, long)| long).sum::<i64>()
+    };
+    let whole = without(reached).max(1) as f64;
+    let percent = |time: i64| without(time) as f64 * 100.0 / whole;
+    let mut lanes: Vec<Lane> = Vec::new();
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for span in &watched.spans {
+        let lane = *known.entry(span.of.as_str()).or_insert_with(|| {
+            lanes.push(lane(watched, &span.of));
+            lanes.len() - 1
+        });
+        let to = end_of(span);
+        let (x, end) = (percent(span.from_ms), percent(to));
+        let long = u64::try_from(to - span.from_ms).unwrap_or(0);
+        let lane = &mut lanes[lane];
+        lane.total_ms += to - span.from_ms;
+        lane.bars.push(Bar {
+            x,
+            width: (end - x).max(0.15),
+            class: class(&span.what),
+            words: format!("{}, {}", in_progress(span), duration(long)),
+        });
+    }
+    for lane in &mut lanes {
+        lane.total = duration(u64::try_from(lane.total_ms).unwrap_or(0));
+    }
+    let hidden = lanes.len().saturating_sub(LANES_MAX);
+    Timeline {
+        lanes: lanes.split_off(hidden),
+        gaps: gaps
+            .iter()
+            .map(|(from, long)| Gap { x: percent(*from), long: duration(u64::try_from(*long).unwrap_or(0)) })
+            .collect(),
+        total: duration(u64::try_from(without(reached)).unwrap_or(0)),
+        hidden,
+    }
+}
+
+fn lane(watched: &Watched, of: &str) -> Lane {
+    let step: u32 = of.parse().unwrap_or(0);
+    let name = match (of, watched.state.instruction(InstructionId(step))) {
+        ("plan", _) => "planning".to_owned(),
+        ("end", _) => "final checks".to_owned(),
+        (_, Some(instruction)) => format!("{step}. {}", instruction.title),
+        _ => format!("step {step}"),
+    };
+    Lane { step, name, bars: Vec::new(), total_ms: 0, total: String::new() }
+}
+
+fn class(what: &str) -> &'static str {
+    match what {
+        "call" => "call",
+        "check" | "check_merged" | "check_all" => "check",
+        "install" => "install",
+        _ => "other",
+    }
+}
+
+/// `12 345`, with thin spaces.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The first line of a text, cut where it is long.
+pub fn beginning(text: &str, chars_max: usize) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    if line.chars().count() <= chars_max {
+        return line.to_owned();
+    }
+    line.chars().take(chars_max - 1).chain(['…']).collect()
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
