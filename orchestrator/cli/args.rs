@@ -143,7 +143,7 @@ pub struct Export {
     /// As what
     #[arg(long, value_enum, default_value = "epub")]
     pub format: Format,
-    /// The file to write; named after the book, or the run, when absent
+    /// The file to write, `-` for stdout; named after the book, or the run, when absent
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

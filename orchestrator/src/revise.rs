@@ -30,6 +30,9 @@ pub struct Operation {
     pub instruction: Option<InstructionId>,
     /// Whether what is there now came of it.
     pub in_force: bool,
+    /// Whether it took the run to another point, which is no step of its own to be taken back.
+    #[serde(skip)]
+    is_restoration: bool,
 }
 
 /// Every operation of a history, the oldest first.
@@ -51,6 +54,7 @@ pub fn operations(records: &[Record]) -> Vec<Operation> {
                 what,
                 instruction,
                 in_force: false,
+                is_restoration: matches!(event, Event::Restored { .. }),
             });
             in_force.insert(record.seq);
             in_force_at.push((record.seq, in_force.clone()));
@@ -93,9 +97,10 @@ pub fn before_step(operations: &[Operation], step: InstructionId) -> Option<&Ope
     live.get(committed.unwrap_or(live.len()).checked_sub(1)?).copied()
 }
 
-/// The operation that is left after the last `count` were taken back. The start and a fork cannot be.
+/// The operation that is left after the last `count` were taken back. The start and a fork cannot be. Going somewhere counts as
+/// nothing: whoever takes back twice is two steps further back.
 pub fn before_last(operations: &[Operation], count: usize) -> Option<&Operation> {
-    let live: Vec<&Operation> = operations.iter().filter(|o| o.in_force).collect();
+    let live: Vec<&Operation> = operations.iter().filter(|o| o.in_force && !o.is_restoration).collect();
     live.get(live.len().checked_sub(count + 1)?).copied()
 }
 

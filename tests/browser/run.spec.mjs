@@ -88,7 +88,7 @@ test("the slider shows a run as it was", async ({ inside: page, server }) => {
   await expect(page.locator(".step").filter({ hasText: "finished" })).toHaveCount(3);
   await slider.fill("1");
   await expect(page.locator(".step")).toHaveCount(0);
-  await expect(page).toHaveURL(/seq=1$/);
+  await expect(page).toHaveURL(/entry=1$/);
   await slider.focus();
   const last = Number(await slider.getAttribute("max"));
   await slider.fill(String(Math.floor(last / 2)));

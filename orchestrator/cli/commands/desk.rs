@@ -1,14 +1,16 @@
 //! The dashboard of this process: where its token is, and which models its runs share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use edvac_agents::client::ModelClient;
 use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::{Config, ModelConfig};
 use edvac_orchestrator::run::ModelClients;
-use edvac_server::{Desk, Opener, Options, Served, Server, token_in};
+use edvac_server::{Desk, Opener, Options, ServeError, Served, Server, token_in};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use super::models;
 use crate::failure::Failure;
@@ -77,8 +79,22 @@ pub fn desk(config: &Config, shelf: Arc<Shelf>) -> Result<(Arc<Desk>, String), F
     Ok((Desk::new(config.clone(), shelf)?, token))
 }
 
-/// Serves the dashboard beside a run of this process, until the process ends, and shows that run in the person's browser.
-pub async fn beside(config: &Config, client: Arc<dyn ModelClient>, run: &str) -> Result<(), Failure> {
+/// How long the dashboard outlives its run, so that the page shows how it ended.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
+/// A dashboard beside a run.
+pub struct Beside(JoinHandle<Result<(), ServeError>>);
+
+impl Beside {
+    /// Lets pages see the run's end, and ends.
+    pub async fn end(self) {
+        tokio::time::sleep(LAST_LOOK).await;
+        self.0.abort();
+    }
+}
+
+/// Serves the dashboard beside a run of this process, and shows that run in the person's browser.
+pub async fn beside(config: &Config, client: Arc<dyn ModelClient>, run: &str) -> Result<Beside, Failure> {
     let shelf = Shelf::new(config.clone());
     shelf.put(config.model.clone(), client).await;
     let desk = Some(desk(config, shelf)?);
@@ -89,8 +105,7 @@ pub async fn beside(config: &Config, client: Arc<dyn ModelClient>, run: &str) ->
         eprintln!("dashboard, by a link that works once: {url}");
         open_browser(&url);
     }
-    tokio::spawn(server.run(std::future::pending()));
-    Ok(())
+    Ok(Beside(tokio::spawn(server.run(std::future::pending()))))
 }
 
 /// Shows an address in the person's browser; where there is none, they have it in writing.

@@ -52,6 +52,9 @@ async fn run(args: &Export, dir: &RunDir, state: &RunState) -> Outcome {
     };
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", dir.id)));
     write(&out, &bytes)?;
+    if out == Path::new("-") {
+        return Ok(0);
+    }
     Ok(say(
         args.run.json,
         &format!("{}: {} bytes", out.display(), bytes.len()),
@@ -105,6 +108,9 @@ async fn book(config: &Config, args: &Export, dir: &RunDir, state: &RunState) ->
     };
     let out = args.out.clone().unwrap_or_else(|| file_of(&book.title, args.format));
     write(&out, &bytes)?;
+    if out == Path::new("-") {
+        return Ok(0);
+    }
     let count = book.chapters.len();
     let without = match missing.as_slice() {
         [] => String::new(),
@@ -126,7 +132,7 @@ fn refused(error: &ExportError, run: &str) -> Failure {
         ExportError::NoBook => Failure::usage(
             text,
             format!(
-                "Runs of the domain `book` make one; what this run made is in its workspace: `edvac show {run}`."
+                "Runs of the domain `book` make one. `edvac export {run} --format zip` keeps what this run made, with its report and journal."
             ),
         ),
         ExportError::NoChapters => {
@@ -145,14 +151,22 @@ fn file_of(title: &str, format: Format) -> PathBuf {
     })
 }
 
-/// Writes a file whole or not at all: a reader that has it open keeps the old one.
+/// Writes a file whole or not at all: a reader that has it open keeps the old one. `-` is stdout, and what is no file of its own (a
+/// device, a pipe) is written to.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return std::io::stdout().write_all(bytes).map_err(|e| Failure::machine(format!("stdout: {e}")));
+    }
     let failed = |e: std::io::Error| {
         Failure::usage(
             format!("{} cannot be written: {e}", path.display()),
             "Name a file in a directory that exists, with -o FILE.",
         )
     };
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let mut there = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return there.write_all(bytes).map_err(failed);
+    }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().permissions(mode()).tempfile_in(dir).map_err(failed)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failed)?;

@@ -69,7 +69,7 @@ pub async fn undo(config: &Config, args: &Undo) -> Outcome {
     let (dir, step) = find(config, &args.run)?;
     let all = operations(&history(&dir).await?);
     let (to, why) = if let Some(step) = step {
-        (begin_of(&dir, &all, step)?, format!("taken back to where step {step} began"))
+        (begin_of(&dir, &all, step).await?, format!("taken back to where step {step} began"))
     } else {
         let to = before_last(&all, args.count as usize).ok_or_else(|| nothing_before(&dir))?;
         (to, format!("the last {} operation(s) taken back", args.count))
@@ -124,7 +124,7 @@ pub async fn retry(config: Config, args: Resume) -> Outcome {
         ));
     };
     let all = operations(&history(&dir).await?);
-    let to = begin_of(&dir, &all, step)?.seq;
+    let to = begin_of(&dir, &all, step).await?.seq;
     revise::restore(&dir, to, format!("step {step} begins again")).await?;
     Box::pin(run::go_on(config, dir, args)).await
 }
@@ -133,7 +133,7 @@ pub async fn fork(config: Config, args: Fork) -> Outcome {
     let (dir, step) = find(&config, &args.run)?;
     let all = operations(&history(&dir).await?);
     let at = match args.from.or(step) {
-        Some(step) => begin_of(&dir, &all, step)?,
+        Some(step) => begin_of(&dir, &all, step).await?,
         None => all.iter().rev().find(|o| o.in_force).ok_or_else(|| nothing_before(&dir))?,
     };
     let machine = Machine::new(config.clone())?;
@@ -340,7 +340,14 @@ fn nothing_before(dir: &RunDir) -> Failure {
     )
 }
 
-fn begin_of<'a>(dir: &RunDir, all: &'a [Operation], step: u32) -> Result<&'a Operation, Failure> {
+async fn begin_of<'a>(dir: &RunDir, all: &'a [Operation], step: u32) -> Result<&'a Operation, Failure> {
+    let state = dir.state().await?;
+    if state.program.is_some() && state.instruction(InstructionId(step)).is_none() {
+        return Err(Failure::usage(
+            format!("there is no step {step} in run {}", dir.id),
+            format!("`edvac show {}` lists its steps.", dir.id),
+        ));
+    }
     before_step(all, InstructionId(step)).ok_or_else(|| nothing_before(dir))
 }
 

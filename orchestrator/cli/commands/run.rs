@@ -162,10 +162,12 @@ async fn begin(config: &Config, task: &TaskArgs, how: Begin) -> Result<(RunState
     let own = Arc::clone(&models.own);
     let handle = machine.start(prepared, models, models::open_embedder(config)).await?;
     let run = handle.dir.id.to_string();
-    if how.open {
-        desk::beside(config, own, &run).await?;
+    let beside = if how.open { Some(desk::beside(config, own, &run).await?) } else { None };
+    let state = watch(handle, task.json.json).await?;
+    if let Some(beside) = beside {
+        beside.end().await;
     }
-    Ok((watch(handle, task.json.json).await?, run))
+    Ok((state, run))
 }
 
 /// What is ordered.

@@ -15,6 +15,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, List, ListItem, ListState, Paragraph, Wrap};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::find;
 use crate::args::OneRun;
 use crate::failure::{Failure, Outcome};
@@ -50,6 +52,8 @@ async fn follow(
     dir: &RunDir,
 ) -> Result<(), Failure> {
     let mut chosen = Chosen::default();
+    let broken = |e: std::io::Error| Failure::machine(format!("signals cannot be received: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     loop {
         watched.refresh().await.map_err(Failure::from)?;
         let seen = Seen::of(&mut watched);
@@ -57,7 +61,10 @@ async fn follow(
             .draw(|frame| draw(frame, &seen, &mut chosen))
             .map_err(|e| Failure::machine(format!("the terminal: {e}")))?;
         // Keys are waited for on a thread that may block.
-        let key = super::models::blocking(next_key).await?;
+        let key = tokio::select! {
+            key = super::models::blocking(next_key) => key?,
+            _ = terminate.recv() => return Ok(()),
+        };
         match key.map_err(|e| Failure::machine(format!("the keyboard: {e}")))? {
             Some(Key::Quit) => return Ok(()),
             Some(Key::Down) => chosen.step(1, seen.steps.len()),

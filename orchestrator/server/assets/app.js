@@ -225,7 +225,7 @@ function slider() {
     page("output", form).textContent = range.value;
     clearTimeout(waiting);
     waiting = setTimeout(async () => {
-      const address = `${location.pathname}?seq=${range.value}`;
+      const address = `${location.pathname}?entry=${range.value}`;
       history.replaceState(null, "", address);
       await refetch("replay", address);
     }, 120);
@@ -255,7 +255,7 @@ lazy();
 slider();
 localise();
 const run = page("#run");
-if (run) notices();
+if (run && page('[data-status="running"], [data-status="waiting"], [data-status="stopped"]')) notices();
 if (run) follow(run, { say, refetch, localise });
 const runs = page('[data-part="runs"]');
 if (runs) setInterval(() => document.hidden || refetch("runs"), 3000);

@@ -7,6 +7,11 @@ const NEAR = 40;
 /** Milliseconds after which a stream that the server refused is asked for again: at first, and at most. */
 const RETRY_MS = [500, 10_000];
 
+/** Attempts to connect after which a page says that there is no server. */
+const FAILURES_MAX = 6;
+/** How a run stands that does not go on by itself. */
+const OVER = ["done", "unmet", "cancelled", "died", "planned"];
+
 /** Keeps the page of a run up to date. */
 export function follow(root, { say, refetch, localise }) {
   const run = root.dataset.run;
@@ -89,17 +94,19 @@ export function follow(root, { say, refetch, localise }) {
   }
 
   const live = root.querySelector("#live");
+  const nothing = live.querySelector("[data-nothing]");
   const replies = new Map();
   function reply(told) {
     let shown = replies.get(told.of);
     if (told.gone) {
-      shown?.box.classList.add("ended");
-      if (shown) shown.head.textContent = `${told.of}: written`;
+      // It is recorded by now, and stands whole at its step.
+      shown?.box.remove();
       replies.delete(told.of);
+      nothing.hidden = replies.size > 0;
       return;
     }
+    nothing.hidden = true;
     if (!shown) {
-      live.querySelectorAll(".ended, [data-nothing]").forEach((old) => old.remove());
       const section = live.appendChild(document.createElement("div"));
       section.className = "live-reply";
       const head = section.appendChild(document.createElement("p"));
@@ -130,10 +137,16 @@ export function follow(root, { say, refetch, localise }) {
     root.dataset.live = word;
     connection.hidden = word === "connected";
     connection.textContent = word === "connected" ? "" : "reconnecting…";
+    if (word === "connected") failures = 0;
+    else if (word === "lost" && (failures += 1) > FAILURES_MAX) {
+      connection.textContent = "the server has ended: edvac serve shows this run again";
+    }
   }
 
   let source;
+  let failures = 0;
   function open() {
+    close();
     source = new EventSource(`/api/runs/${run}/events?after=${seq}`);
     const on = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
     on("hello", () => {
@@ -151,16 +164,27 @@ export function follow(root, { say, refetch, localise }) {
     });
     source.addEventListener("error", () => {
       connected("lost");
-      if (source.readyState !== EventSource.CLOSED) return;
+      if (source?.readyState !== EventSource.CLOSED) return;
       // The browser gave up: the server refused, or is not there yet.
-      setTimeout(open, retry);
+      setTimeout(() => document.hidden || open(), retry);
       retry = Math.min(retry * 2, RETRY_MS[1]);
     });
   }
-  connected("connecting");
-  open();
-  addEventListener("pagehide", () => source.close());
+  function close() {
+    source?.close();
+    source = undefined;
+  }
+
+  // A browser has few connections to one server: a tab that nobody sees gives its own up, unless it is to tell when the run ends.
+  const tells = () => "Notification" in window && Notification.permission === "granted" && !OVER.includes(stood);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) source ?? open();
+    else if (!tells()) close();
+  });
+  addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && open());
+  connected("connecting");
+  if (!document.hidden || tells()) open();
 }
 
 /** Says it outside of the page, where its owner allowed that. */

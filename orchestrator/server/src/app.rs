@@ -78,11 +78,16 @@ pub(crate) fn router(front: Front, model: Option<App>, desk: Option<Arc<Desk>>) 
         routes = routes.merge(dashboard::routes(desk, Arc::clone(access)));
     }
     routes
-        .fallback(|request: Request| async move { Refusal::no_such_address(request.uri().path()) })
+        .fallback(missing)
         .method_not_allowed_fallback(|request: Request| async move { Refusal::method(request.method()) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(&front), guarded))
         .layer(from_fn_with_state(Arc::clone(&front), counted))
+}
+
+async fn missing(request: Request) -> Response {
+    let refusal = Refusal::no_such_address(request.uri().path());
+    if dashboard::is_page(&request) { dashboard::missing(&refusal) } else { refusal.into_response() }
 }
 
 async fn guarded(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {

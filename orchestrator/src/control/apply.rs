@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use edvac_memory::fault::{Fault, PlaceKind};
 use edvac_memory::ids::{InstructionId, TreeId};
-use edvac_memory::journal::{Record, Seq};
+use edvac_memory::journal::{Record, RecordKind, Seq};
 use edvac_memory::program::{Control, Instruction, Program};
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome, Verdict};
+use serde::Deserialize as _;
 
 use crate::check::integrity::Inventory;
 use crate::control::budget::{Tariff, Used};
@@ -29,30 +30,53 @@ pub struct FoldError {
     pub message: String,
 }
 
+/// Whether nobody worked on the run before an event: from a stop, or a crash, to the next resume, and to what a person does to a
+/// run that no process carries out.
+fn is_of_nobody_at_work(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Resumed { .. }
+            | Event::Amended { .. }
+            | Event::Answered { .. }
+            | Event::Restored { .. }
+            | Event::Forked { .. }
+    )
+}
+
+/// The event of a record; intents have none.
+pub fn decoded(record: &Record) -> Result<Option<Event>, FoldError> {
+    if record.kind == RecordKind::Intent {
+        return Ok(None);
+    }
+    let event = Event::deserialize(&record.body);
+    event.map(Some).map_err(|e| FoldError { seq: record.seq, message: e.to_string() })
+}
+
 impl RunState {
-    /// Folds one journal record. Intents change nothing but what is reserved, not even the clock: the process that wrote them
-    /// decided before, and a commit's time must be the same for whoever decides again.
+    /// Folds one journal record.
     pub fn apply_record(&mut self, record: &Record) -> Result<(), FoldError> {
-        if record.kind == edvac_memory::journal::RecordKind::Intent {
-            self.seq = record.seq;
-            self.bill.begin(record);
-            return Ok(());
-        }
-        if let Some(key) = &record.key {
-            self.bill.settle(key);
-        }
-        // From a stop, or a crash, to the next resume nobody works on the run.
-        let resumed = record.body.get("event").is_some_and(|e| e == "resumed");
-        self.tick(record, resumed);
-        let event = serde_json::from_value::<Event>(record.body.clone())
-            .map_err(|e| FoldError { seq: record.seq, message: e.to_string() })?;
-        self.apply(&event);
+        self.apply_decoded(record, decoded(record)?.as_ref());
         Ok(())
     }
 
+    /// Folds one journal record whose event is known already. Intents, which have none, change nothing but what is reserved, not
+    /// even the clock: the process that wrote them decided before, and a commit's time must be the same for whoever decides again.
+    pub fn apply_decoded(&mut self, record: &Record, event: Option<&Event>) {
+        let Some(event) = event else {
+            self.seq = record.seq;
+            self.bill.begin(record);
+            return;
+        };
+        if let Some(key) = &record.key {
+            self.bill.settle(key);
+        }
+        self.tick(record, is_of_nobody_at_work(event));
+        self.apply(event);
+    }
+
     /// Advances the journal's clock.
-    fn tick(&mut self, record: &Record, resumed: bool) {
-        if self.seq > 0 && !resumed {
+    fn tick(&mut self, record: &Record, nobody_worked: bool) {
+        if self.seq > 0 && !nobody_worked {
             self.totals.worked_ms += u64::try_from(record.time_ms - self.time_ms).unwrap_or(0);
         }
         self.seq = record.seq;

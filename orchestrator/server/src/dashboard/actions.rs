@@ -75,9 +75,18 @@ pub(super) struct StartForm {
     limits: LimitsForm,
 }
 
+/// Does what was asked to its end, also where the page that asked has gone meanwhile: nothing is left half made.
+async fn to_its_end(act: impl Future<Output = Done> + Send + 'static) -> Done {
+    tokio::spawn(act).await.map_err(Trouble::machine)?
+}
+
 /// Begins a run in this process.
 pub(super) async fn start(State(desk): Told, sent: Body<StartForm>) -> Done {
     let form = body(sent)?;
+    to_its_end(async move { begun(&desk, form).await }).await
+}
+
+async fn begun(desk: &Desk, form: StartForm) -> Done {
     let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let order = Order {
         domain: some(form.domain).unwrap_or_else(|| domain_of(&form.task).to_owned()),
@@ -122,23 +131,27 @@ pub(super) async fn act(
 ) -> Done {
     let form = body(sent)?;
     let dir = desk.find(&run)?;
-    match action.as_str() {
-        "pause" => pause(&desk, &dir),
-        "cancel" => cancel(&desk, &dir).await,
-        "resume" => go_on(&desk, dir, &form.limits).await,
-        "approve" => answer(&desk, dir, true, String::new(), &form.limits).await,
+    to_its_end(async move { done(&desk, dir, &action, form).await }).await
+}
+
+async fn done(desk: &Desk, dir: RunDir, action: &str, form: ActForm) -> Done {
+    match action {
+        "pause" => pause(desk, &dir),
+        "cancel" => cancel(desk, &dir).await,
+        "resume" => go_on(desk, dir, &form.limits).await,
+        "approve" => answer(desk, dir, true, String::new(), &form.limits).await,
         "reject" if form.why.trim().is_empty() => {
             Err(Trouble::bad("a no needs a reason: what should be otherwise?"))
         }
-        "reject" => answer(&desk, dir, false, form.why.trim().to_owned(), &form.limits).await,
+        "reject" => answer(desk, dir, false, form.why.trim().to_owned(), &form.limits).await,
         "undo" => undo(&dir, form.step, form.point).await,
         "retry" => {
             let step = form.step.ok_or_else(|| Trouble::bad("no step is named"))?;
             let to = point_before(&dir, step).await?;
             revise::restore(&dir, to, format!("step {step} begins again")).await?;
-            go_on(&desk, dir, &form.limits).await
+            go_on(desk, dir, &form.limits).await
         }
-        "fork" => forked(&desk, &dir, form).await,
+        "fork" => forked(desk, &dir, form).await,
         other => Err(Trouble::missing(format!("nothing is called {other:?} that a run could be asked"))),
     }
 }
@@ -206,6 +219,9 @@ async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Done {
 }
 
 async fn point_before(dir: &RunDir, step: u32) -> Result<u64, Trouble> {
+    if dir.state().await?.instruction(InstructionId(step)).is_none() {
+        return Err(Trouble::missing(format!("there is no step {step} in run {}", dir.id)));
+    }
     let all = operations(&history(dir).await?);
     let point = before_step(&all, InstructionId(step)).map(|operation| operation.seq);
     point.ok_or_else(|| Trouble::conflict(format!("there is nothing before step {step}")))

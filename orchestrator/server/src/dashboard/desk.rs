@@ -1,6 +1,6 @@
 //! What the dashboard holds: the runs that somebody looks at, and those that this process carries out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use edvac_memory::ids::RunId;
 use edvac_memory::index::Embedder;
 use edvac_orchestrator::config::{Config, ModelConfig};
+use edvac_orchestrator::control::RunState;
 use edvac_orchestrator::place::{PlaceError, RunDir, Runs};
 use edvac_orchestrator::run::{Machine, ModelClients, RunError};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ use super::watched::{Shared, Watched};
 const WATCHED_MAX: usize = 16;
 /// A run that nobody looks at is kept for so long.
 const KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// How long the list of runs waits for journals that are read for the first time.
+const LIST_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Opens models for runs that begin on the page.
 #[async_trait]
@@ -47,6 +51,8 @@ pub struct Desk {
     runs: Runs,
     watched: Mutex<BTreeMap<RunId, Shared>>,
     rows: Mutex<BTreeMap<RunId, (Stamp, RunRow)>>,
+    /// Runs that are being read for the list.
+    reading: Mutex<BTreeSet<RunId>>,
     feeds: tokio::sync::Mutex<BTreeMap<RunId, Arc<Feed>>>,
 }
 
@@ -71,6 +77,7 @@ impl Desk {
             stopping: CancellationToken::new(),
             watched: Mutex::default(),
             rows: Mutex::default(),
+            reading: Mutex::default(),
             feeds: tokio::sync::Mutex::default(),
         }))
     }
@@ -89,11 +96,22 @@ impl Desk {
     /// A run, folded up to its last record.
     pub(crate) async fn watch(&self, dir: &RunDir) -> Result<Shared, PlaceError> {
         let known = lock(&self.watched).get(&dir.id).cloned();
-        if let Some(shared) = known {
-            shared.lock().await.refresh().await?;
-            return Ok(shared);
+        let shared = match known {
+            Some(shared) => shared,
+            None => {
+                self.remember(dir, Arc::new(tokio::sync::Mutex::new(Watched::unread(dir.clone()).await?)))
+            }
+        };
+        let own = Arc::clone(&shared);
+        // By itself: a long journal is read to its end also when the page that asked for it is not waited for any more.
+        let read = tokio::spawn(async move { own.lock().await.refresh().await });
+        match read.await {
+            Ok(read) => read.map(|_| shared),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
-        let opened = Arc::new(tokio::sync::Mutex::new(Watched::open(dir.clone()).await?));
+    }
+
+    fn remember(&self, dir: &RunDir, new: Shared) -> Shared {
         let mut watched = lock(&self.watched);
         watched.retain(|_, shared| shared.try_lock().map_or(true, |w| w.used.elapsed() < KEPT));
         if watched.len() >= WATCHED_MAX {
@@ -101,7 +119,7 @@ impl Desk {
             let oldest = watched.iter().min_by_key(|(_, shared)| used(shared)).map(|(id, _)| id.clone());
             oldest.map(|id| watched.remove(&id));
         }
-        Ok(Arc::clone(watched.entry(dir.id.clone()).or_insert(opened)))
+        Arc::clone(watched.entry(dir.id.clone()).or_insert(new))
     }
 
     /// What happens in a run, as it happens.
@@ -117,42 +135,69 @@ impl Desk {
         Ok(feed)
     }
 
-    /// Every run, the youngest first. Journals that did not change since the last time are not read again.
-    pub(crate) async fn rows(&self, now_ms: i64) -> Vec<RunRow> {
+    /// Every run, the youngest first. Journals that did not change since the last time are not read again; one that takes long
+    /// to be read is listed without what is in it, and is there the next time.
+    pub(crate) async fn rows(self: &Arc<Self>, now_ms: i64) -> Vec<RunRow> {
+        let until = tokio::time::Instant::now() + LIST_PATIENCE;
         let mut rows = Vec::new();
         for dir in self.runs.all().into_iter().rev() {
-            rows.push(self.row(&dir, now_ms).await);
+            rows.push(self.row(&dir, now_ms, until).await);
         }
         rows
     }
 
-    async fn row(&self, dir: &RunDir, now_ms: i64) -> RunRow {
+    async fn row(self: &Arc<Self>, dir: &RunDir, now_ms: i64, until: tokio::time::Instant) -> RunRow {
         let writer = dir.writer();
         let stamp = (stamp(&dir.path), writer);
-        if let Some((then, row)) = lock(&self.rows).get(&dir.id)
+        let mut known = lock(&self.rows).get(&dir.id).cloned();
+        if let Some((then, row)) = &known
             && *then == stamp
         {
             return row.clone();
         }
-        let row = match dir.state().await {
-            Ok(state) => {
-                let status = edvac_orchestrator::story::standing(state.status(), writer.is_some());
-                RunRow::of(dir.id.as_str(), &state, status, writer, now_ms)
+        let unread = |title: &str, task: String, status| RunRow {
+            title: title.to_owned(),
+            task,
+            ..RunRow::of(dir.id.as_str(), &RunState::default(), status, writer, now_ms)
+        };
+        if !lock(&self.reading).insert(dir.id.clone()) {
+            // Somebody reads it already.
+            return known
+                .take()
+                .map_or_else(|| unread(dir.id.as_str(), String::new(), "being read"), |(_, row)| row);
+        }
+        let (desk, of, stamp_then) = (Arc::clone(self), dir.clone(), stamp.clone());
+        let reading = tokio::spawn(async move {
+            let row = desk.row_anew(&of, writer, now_ms).await;
+            if let Ok(row) = &row {
+                lock(&desk.rows).insert(of.id.clone(), (stamp_then, row.clone()));
             }
-            Err(error) => RunRow {
-                task: error.to_string(),
-                title: "This run cannot be read".to_owned(),
-                ..RunRow::of(
-                    dir.id.as_str(),
-                    &edvac_orchestrator::control::RunState::default(),
-                    "unreadable",
-                    None,
-                    now_ms,
-                )
-            },
+            lock(&desk.reading).remove(&of.id);
+            row
+        });
+        let row = match tokio::time::timeout_at(until, reading).await {
+            Ok(Ok(Ok(row))) => row,
+            Ok(Ok(Err(error))) => unread("This run cannot be read", error.to_string(), "unreadable"),
+            Ok(Err(panic)) => unread("This run cannot be read", panic.to_string(), "unreadable"),
+            Err(_) => {
+                return known
+                    .take()
+                    .map_or_else(|| unread(dir.id.as_str(), String::new(), "being read"), |(_, row)| row);
+            }
         };
         lock(&self.rows).insert(dir.id.clone(), (stamp, row.clone()));
         row
+    }
+
+    /// Runs that go on are followed, others are read once.
+    async fn row_anew(&self, dir: &RunDir, writer: Option<u32>, now_ms: i64) -> Result<RunRow, PlaceError> {
+        if writer.is_some() {
+            let shared = self.watch(dir).await?;
+            let watched = shared.lock().await;
+            return Ok(RunRow::of(dir.id.as_str(), &watched.state, watched.status(), writer, now_ms));
+        }
+        let watched = Watched::open(dir.clone()).await?;
+        Ok(RunRow::of(dir.id.as_str(), &watched.state, watched.status(), writer, now_ms))
     }
 }
 

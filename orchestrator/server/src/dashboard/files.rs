@@ -7,6 +7,7 @@ use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
 use similar::{ChangeTag, DiffTag, TextDiff};
 
+use super::highlight;
 use super::trouble::Trouble;
 
 /// A change of more lines is folded.
@@ -67,6 +68,8 @@ pub(super) struct FileView {
 struct Line {
     number: usize,
     text: String,
+    /// The same as HTML with colours, where the language is known.
+    html: Option<String>,
     /// None where it was there before the run.
     step: Option<u32>,
     /// Whether the line before was another step's.
@@ -207,12 +210,13 @@ fn file(store: &GitStore, tree: &TreeId, history: &[Left], path: &str) -> Result
             before = now;
         }
     }
+    let mut coloured = highlight::lines(path, &text).unwrap_or_default().into_iter();
     let mut last = None;
     let lines = text.lines().zip(1..).map(|(text, number)| {
         let step = authors.get(number - 1).copied().flatten();
         let begins = last != Some(step);
         last = Some(step);
-        Line { number, text: text.to_owned(), step, begins }
+        Line { number, text: text.to_owned(), html: coloured.next(), step, begins }
     });
     Ok(FileView { path: path.to_owned(), query: encoded(path), bytes, hidden: None, lines: lines.collect() })
 }

@@ -8,6 +8,7 @@ mod book;
 mod desk;
 mod feed;
 mod files;
+mod highlight;
 mod hosted;
 mod login;
 mod machine;
@@ -35,6 +36,8 @@ use axum::routing::{get, post};
 
 use crate::access::Access;
 use crate::refusal::Refusal;
+
+use trouble::{OnPage, Trouble};
 
 pub use desk::{Desk, Opener};
 
@@ -94,6 +97,13 @@ pub(crate) fn is_page(request: &Request) -> bool {
 /// The page for somebody who is not let in.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let mut response = login::page(refusal.status, &refusal.message);
+    harden(&mut response);
+    response
+}
+
+/// The page for an address that leads nowhere.
+pub(crate) fn missing(refusal: &Refusal) -> Response {
+    let mut response = OnPage(Trouble::missing(refusal.message.clone())).into_response();
     harden(&mut response);
     response
 }

@@ -1,6 +1,7 @@
 //! Which address shows what. Each page has its JSON beside it, made of the same view.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -30,6 +31,8 @@ use super::{book as books, machine, search};
 const SCHEMA_VERSION: u32 = 1;
 /// Steps that a page of the program shows.
 const STEPS_SHOWN: usize = 100;
+/// How long a page waits for a journal that is read for the first time.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Lines of the log that a page shows.
 const LOG_SHOWN: usize = 200;
 
@@ -58,7 +61,7 @@ pub(super) struct Filter {
     status: String,
 }
 
-async fn runs_view(desk: &Desk, filter: &Filter) -> Value {
+async fn runs_view(desk: &Arc<Desk>, filter: &Filter) -> Value {
     let mut rows = desk.rows(now_ms()).await;
     let words = filter.find.to_lowercase();
     let all = rows.len();
@@ -108,9 +111,16 @@ fn run_view(watched: &Watched, window: &Window) -> Value {
 }
 
 pub(super) async fn run(State(desk): Told, Place(run): Place<String>, Query(window): Query<Window>) -> Page {
-    let shared = desk.watch(&desk.find(&run)?).await?;
-    let view = run_view(&*shared.lock().await, &window);
-    html("run.html", &view)
+    let dir = desk.find(&run)?;
+    match tokio::time::timeout(PATIENCE, desk.watch(&dir)).await {
+        Ok(shared) => {
+            let shared = shared?;
+            let view = run_view(&*shared.lock().await, &window);
+            html("run.html", &view)
+        }
+        // It is read on; the page looks again.
+        Err(_) => html("reading.html", &json!({ "run": { "run": dir.id } })),
+    }
 }
 
 pub(super) async fn api_run(State(desk): Told, Place(run): Place<String>) -> Api {
@@ -319,19 +329,24 @@ pub(super) async fn api_plan(
 /// A moment of a run.
 #[derive(Deserialize)]
 pub(super) struct Moment {
-    /// The record after which it is looked at; the last when absent.
-    seq: Option<u64>,
+    /// The number of the entry of the log after which it is looked at, from 1; the last when absent.
+    entry: Option<usize>,
 }
 
 async fn replay_view(desk: &Desk, run: &str, moment: &Moment) -> Result<Value, Trouble> {
     let shared = desk.watch(&desk.find(run)?).await?;
-    let last = shared.lock().await.state.seq;
-    let seq = moment.seq.unwrap_or(last).clamp(1, last.max(1));
-    let then = shared.lock().await.then(seq).await?;
+    let then = {
+        let watched = shared.lock().await;
+        let last = watched.log.len().max(1);
+        let entry = moment.entry.unwrap_or(last).clamp(1, last);
+        let seq = watched.log.get(entry - 1).map_or(watched.state.seq, |line| line.seq);
+        (watched.then(seq).await?, entry, last)
+    };
+    let (then, entry, last) = then;
     let line = then.log.last().map(|line| json!(line));
     let prompt = then.prompts.last().map(|prompt| json!(prompt));
     Ok(json!({
-        "run": RunView::of(&then, now_ms()), "seq": seq, "last": last,
+        "run": RunView::of(&then, now_ms()), "entry": entry, "last": last,
         "steps": view::steps(&then), "requirements": view::requirements(&then.state),
         "line": line, "prompt": prompt, "tree": then.state.tree,
     }))

@@ -57,9 +57,11 @@ impl From<RunError> for Trouble {
             RunError::Store(_) | RunError::Index(_) | RunError::Drive(_) | RunError::Io { .. } => {
                 Self::machine(error)
             }
+            RunError::BadName { .. } => Self::bad(
+                "This cannot be the name of a directory: use letters, digits, dashes and dots, not too many of them.",
+            ),
             RunError::EmptyTask
             | RunError::LongTask { .. }
-            | RunError::BadName { .. }
             | RunError::BadProgram { .. }
             | RunError::Domain(_)
             | RunError::UnknownPrice { .. } => Self::bad(error.to_string()),

@@ -49,6 +49,7 @@ impl Mark {
             "planned" => mark("≡", "planned", "idle"),
             "cancelled" => mark("■", "cancelled", "idle"),
             "stopped" => mark("‖", "stopped", "wait"),
+            "being read" => mark("…", "being read", "idle"),
             _ => mark("!", "unreadable", "bad"),
         }
     }
@@ -116,6 +117,8 @@ pub struct RunRow {
     pub stale: bool,
     /// Where its files are.
     pub workspace: String,
+    /// The run that it is a fork of.
+    pub forked_from: Option<String>,
 }
 
 impl RunRow {
@@ -144,6 +147,7 @@ impl RunRow {
             stale: status == "running" && now_ms - state.time_ms > STALE_MS,
             process,
             workspace: start.map_or(String::new(), |s| s.workspace.clone()),
+            forked_from: state.forked_from.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -253,8 +257,6 @@ pub struct RunView {
     pub meters: Vec<Meter>,
     /// The program's version.
     pub version: u32,
-    /// The run that it is a fork of.
-    pub forked_from: Option<String>,
     /// What can be asked of it.
     pub choices: Choices,
     /// Whether code of it may have been executed without a sandbox.
@@ -274,21 +276,30 @@ impl RunView {
         Self {
             seq: state.seq,
             task_text: state.start.as_ref().map_or(String::new(), |s| s.task.clone()),
-            stopped: state
-                .stopped
-                .as_ref()
-                .filter(|_| state.ledger.is_none() && status != "running")
-                .map(sentence),
+            stopped: stopped(state, status),
             question,
-            doing: watched.doing().into_iter().map(in_progress).collect(),
+            doing: match watched.writer {
+                Some(_) => watched.doing().into_iter().map(in_progress).collect(),
+                None => Vec::new(),
+            },
             meters: meters(watched),
             version: state.program_version,
-            forked_from: state.forked_from.as_ref().map(ToString::to_string),
             choices: choices(watched),
             unsafe_no_sandbox: state.unsafe_no_sandbox,
             row,
         }
     }
+}
+
+/// Why a run does not go on.
+fn stopped(state: &RunState, status: &str) -> Option<String> {
+    if status == "died" {
+        return Some(
+            "The process that carried it out ended without a word. Nothing that was recorded is lost."
+                .to_owned(),
+        );
+    }
+    state.stopped.as_ref().filter(|_| state.ledger.is_none() && status != "running").map(sentence)
 }
 
 fn choices(watched: &Watched) -> Choices {
@@ -573,17 +584,22 @@ pub fn timeline(watched: &Watched, now_ms: i64) -> Timeline {
     };
     let whole = without(reached).max(1) as f64;
     let percent = |time: i64| without(time) as f64 * 100.0 / whole;
-    let mut lanes: Vec<Lane> = Vec::new();
-    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut order: Vec<&str> = Vec::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
     for span in &watched.spans {
-        let lane = *known.entry(span.of.as_str()).or_insert_with(|| {
-            lanes.push(lane(watched, &span.of));
-            lanes.len() - 1
-        });
+        if known.insert(&span.of) {
+            order.push(&span.of);
+        }
+    }
+    let hidden = order.len().saturating_sub(LANES_MAX);
+    let mut lanes: Vec<Lane> = order[hidden..].iter().map(|of| lane(watched, of)).collect();
+    let place: BTreeMap<&str, usize> = order[hidden..].iter().zip(0..).map(|(of, at)| (*of, at)).collect();
+    for span in &watched.spans {
+        let Some(at) = place.get(span.of.as_str()) else { continue };
         let to = end_of(span);
         let (x, end) = (percent(span.from_ms), percent(to));
         let long = u64::try_from(to - span.from_ms).unwrap_or(0);
-        let lane = &mut lanes[lane];
+        let lane = &mut lanes[*at];
         lane.total_ms += to - span.from_ms;
         lane.bars.push(Bar {
             x,
@@ -595,9 +611,8 @@ pub fn timeline(watched: &Watched, now_ms: i64) -> Timeline {
     for lane in &mut lanes {
         lane.total = duration(u64::try_from(lane.total_ms).unwrap_or(0));
     }
-    let hidden = lanes.len().saturating_sub(LANES_MAX);
     Timeline {
-        lanes: lanes.split_off(hidden),
+        lanes,
         gaps: gaps
             .iter()
             .map(|(from, long)| Gap { x: percent(*from), long: duration(u64::try_from(*long).unwrap_or(0)) })

@@ -7,9 +7,11 @@ use std::time::Instant;
 use edvac_agents::client::Usage;
 use edvac_memory::ids::{EffectKey, InstructionId};
 use edvac_memory::journal::{Journal as _, Record, RecordKind, Seq, SqliteJournal};
-use edvac_orchestrator::control::apply::restored_to;
+use edvac_memory::verdict::CheckReport;
+use edvac_orchestrator::control::apply::{decoded, restored_to};
 use edvac_orchestrator::control::effect::{Phase, phase_of};
 use edvac_orchestrator::control::{Event, Purpose, RunState};
+use edvac_orchestrator::driver::embedded::DriveError;
 use edvac_orchestrator::live::{LiveReader, Partials};
 use edvac_orchestrator::place::{PlaceError, RunDir};
 use edvac_orchestrator::story::{checks_of, in_words, standing, verdict_line};
@@ -127,7 +129,8 @@ impl Watched {
         Ok(then)
     }
 
-    async fn unread(dir: RunDir) -> Result<Self, PlaceError> {
+    /// A run of which nothing is read yet.
+    pub async fn unread(dir: RunDir) -> Result<Self, PlaceError> {
         let journal = SqliteJournal::view(&dir.path).await?;
         let live = LiveReader::new(dir.live_file());
         Ok(Self {
@@ -166,20 +169,18 @@ impl Watched {
     }
 
     async fn see(&mut self, record: &Record) -> Result<(), PlaceError> {
+        let event = decoded(record).map_err(DriveError::from)?;
         if restored_to(record).is_some() {
             self.state = self.state_at(record.seq).await?;
+            self.state.settled.values_mut().flat_map(|settled| &mut settled.reports).for_each(without_output);
         } else {
-            self.state
-                .apply_record(record)
-                .map_err(edvac_orchestrator::driver::embedded::DriveError::from)?;
+            self.state.apply_decoded(record, event.as_ref());
         }
         let at_ms = record.time_ms - self.began_ms();
         self.span(record, at_ms);
-        if record.kind == RecordKind::Intent {
-            return Ok(());
-        }
-        let Ok(event) = serde_json::from_value::<Event>(record.body.clone()) else { return Ok(()) };
+        let Some(event) = event else { return Ok(()) };
         self.note(record, &event);
+        self.forget_output(&event);
         let phase = record.key.as_ref().map(phase_of);
         let by_key = phase.and_then(|phase| if let Phase::Step(id) = phase { Some(id) } else { None });
         self.log.push(LogLine {
@@ -190,6 +191,19 @@ impl Watched {
             checks: checks_of(&event).iter().map(|report| cut(verdict_line(report))).collect(),
         });
         Ok(())
+    }
+
+    /// What commands printed is in the journal, and is read there when a step is looked at: a run of hundreds of megabytes is
+    /// followed in a few.
+    fn forget_output(&mut self, event: &Event) {
+        let reports = match event {
+            Event::Committed { instruction, .. } => {
+                self.state.settled.get_mut(instruction).map(|settled| &mut settled.reports)
+            }
+            Event::FinalChecked { .. } => self.state.final_reports.as_mut(),
+            _ => None,
+        };
+        reports.into_iter().flatten().for_each(without_output);
     }
 
     fn note(&mut self, record: &Record, event: &Event) {
@@ -254,7 +268,7 @@ impl Watched {
                 break;
             }
         }
-        Ok(RunState::of(&records).map_err(edvac_orchestrator::driver::embedded::DriveError::from)?)
+        Ok(RunState::of(&records).map_err(DriveError::from)?)
     }
 
     /// The event of a record, whole.
@@ -285,6 +299,12 @@ impl Watched {
     pub fn doing(&self) -> Vec<&Span> {
         self.open.values().map(|at| &self.spans[*at]).collect()
     }
+}
+
+fn without_output(report: &mut CheckReport) {
+    report.output = String::new();
+    report.detail = String::new();
+    report.causes = Vec::new();
 }
 
 fn cut(line: String) -> String {
