@@ -81,10 +81,12 @@ fn rules_of_code_have_the_example_that_fits() {
     for language in ["python", "javascript"] {
         for (name, task) in [
             ("exact", "A tool that prints `error: full` to standard error and exits with status 1."),
+            ("exact_kept", "A list kept in a JSON file. It prints `error: full` and exits with status 1."),
             ("lines", "A tool that reads commands from standard input."),
         ] {
             let about = json!({
-                "fences": true, "language": language, "keeps": false, "exact": super::words::is_exact(task),
+                "fences": true, "language": language, "keeps": super::words::keeps_something(task),
+                "exact": super::words::is_exact(task),
                 "lines": super::words::reads_lines(task),
             });
             let text = templates().render("domains/codebase/rules.md", &about).unwrap();
