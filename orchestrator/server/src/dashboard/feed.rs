@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::sse::Event;
 use edvac_memory::journal::Seq;
+use edvac_orchestrator::control::Event as Recorded;
 use edvac_orchestrator::live::{Partial, Partials};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, broadcast};
@@ -45,12 +46,16 @@ pub(crate) struct Feed {
 /// What everybody was told.
 #[derive(Default)]
 struct Said {
-    /// The last record.
+    /// Whether anything was looked at yet.
+    began: bool,
+    /// The last record; 0 where there is none yet.
     seq: Seq,
     /// Parts of the page: what they were made of, how they look, and since which record.
     parts: BTreeMap<String, Part>,
     /// What is being written.
     partials: Partials,
+    /// The last record when each of that was first seen.
+    since: BTreeMap<String, Seq>,
 }
 
 /// When what was done last.
@@ -90,6 +95,12 @@ impl Feed {
     /// Whether it follows the run no more.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody listens.
+    #[cfg(test)]
+    pub fn has_listeners(&self) -> bool {
+        self.to_all.receiver_count() > 0
     }
 
     /// What was missed since record `after`, and all that comes; none where it has just ended.
@@ -155,7 +166,7 @@ impl Feed {
         // A page that asks with an older state may have been refreshed by another one: what is new is what was not said.
         pace.dirty |= said.seq < watched.state.seq;
         self.tell_records(&watched, &mut said);
-        self.tell_partials(&mut watched, &mut said);
+        self.tell_partials(&mut watched, &mut said).await;
         let is_due = |since: Option<Instant>, pause| since.is_none_or(|since| since.elapsed() > pause);
         if pace.dirty && is_due(pace.rendered, RENDER_PAUSE) {
             (pace.dirty, pace.rendered) = (false, Some(Instant::now()));
@@ -171,26 +182,34 @@ impl Feed {
     }
 
     fn tell_records(&self, watched: &Watched, said: &mut Said) {
-        // The first time everything is old: who listens has a page that shows it.
-        if said.seq > 0 {
+        // The first time everything is old: who listens has a page that shows it, or asks for it.
+        if said.began {
             let new = watched.log.partition_point(|line| line.seq <= said.seq);
             for line in &watched.log[new..] {
                 self.send(record(line.seq, &json!(line)));
             }
         }
+        said.began = true;
         said.seq = watched.state.seq;
     }
 
-    fn tell_partials(&self, watched: &mut Watched, said: &mut Said) {
+    async fn tell_partials(&self, watched: &mut Watched, said: &mut Said) {
         let partials = watched.partials();
-        for gone in said.partials.keys().filter(|of| !partials.contains_key(*of)) {
-            self.send(Event::default().event("live").data(json!({ "of": gone, "gone": true }).to_string()));
+        let gone: Vec<_> = said.partials.keys().filter(|of| !partials.contains_key(*of)).cloned().collect();
+        for of in gone {
+            // Its end may have been recorded before it was seen here.
+            let since = said.since.remove(&of).unwrap_or(said.seq);
+            if let Some((partial, text)) = ended(watched, &of, since).await {
+                self.send(live(&of, &partial, &text, true));
+            }
+            self.send(Event::default().event("live").data(json!({ "of": of, "gone": true }).to_string()));
         }
         for (of, partial) in &partials {
             let before = said.partials.get(of);
             if before == Some(partial) {
                 continue;
             }
+            said.since.entry(of.clone()).or_insert(said.seq);
             match before.and_then(|before| partial.text.strip_prefix(before.text.as_str())) {
                 Some(more) => self.send(live(of, partial, more, false)),
                 None => self.send(live(of, partial, &partial.text, true)),
@@ -236,6 +255,20 @@ impl Feed {
         // An error only says that nobody listens.
         let _ = self.to_all.send(event);
     }
+}
+
+/// The reply to a conversation that was recorded after `since`.
+async fn ended(watched: &Watched, of: &str, since: Seq) -> Option<(Partial, String)> {
+    let found = watched.replies.iter().rev().find(|reply| reply.conversation == of && reply.seq > since)?;
+    let Ok(Some(Recorded::Replied { reply, .. })) = watched.event(found.seq).await else { return None };
+    let usage = &reply.usage;
+    let partial = Partial {
+        prompt_done: usage.prompt_tokens as usize,
+        prompt_total: usage.prompt_tokens as usize,
+        tokens: usage.completion_tokens as usize,
+        text: String::new(),
+    };
+    Some((partial, reply.text))
 }
 
 /// The sequence number of a view changes with every record, also where nothing else does.

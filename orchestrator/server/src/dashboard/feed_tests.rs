@@ -151,3 +151,32 @@ async fn streams_end_with_the_server() {
     let rest = async { while body.next().await.is_some() {} };
     tokio::time::timeout(PATIENCE, rest).await.expect("the stream ends");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_before_the_first_record_hears_it() {
+    let board = board().await;
+    let dir = board.desk.find(&board.run).unwrap();
+    // A run that has a journal and nothing in it yet.
+    let young = dir.path.with_file_name("young");
+    let journal = SqliteJournal::open(&young, Options::default()).await.unwrap();
+    let address = "/api/runs/young/events?after=0".to_owned();
+    let feed = board.desk.feed(&board.desk.find("young").unwrap()).await.unwrap();
+    let listener = tokio::spawn(hear(board.server.clone(), address, "over; all met".to_owned()));
+    tokio::time::timeout(PATIENCE, async {
+        while !feed.has_listeners() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    for (record, event) in dir.history().await.unwrap() {
+        match (event, &record.key) {
+            (Some(_), None) => drop(journal.fact(record.body).await.unwrap()),
+            (Some(_), Some(key)) => drop(journal.result(key, record.body).await.unwrap()),
+            (None, Some(key)) => drop(journal.intent(key, record.body).await.unwrap()),
+            (None, None) => unreachable!("facts have events"),
+        }
+    }
+    let all: Vec<_> = dir.history().await.unwrap().into_iter().filter(|(_, event)| event.is_some()).collect();
+    assert_eq!(listener.await.unwrap().seqs, all.iter().map(|(record, _)| record.seq).collect::<Vec<_>>());
+}
