@@ -223,13 +223,13 @@ impl LiveReader {
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             if let Ok(line) = serde_json::from_slice::<Line>(&line) {
-                self.see(line);
+                self.see(&line);
             }
         }
         Ok(())
     }
 
-    fn see(&mut self, line: Line) {
+    fn see(&mut self, line: &Line) {
         let partial = self.partials.entry(line.purpose.to_string()).or_default();
         if line.whole {
             partial.text.clear();

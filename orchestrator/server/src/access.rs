@@ -21,7 +21,7 @@ const SESSION_S: i64 = 30 * 24 * 3600;
 /// Wrong codes and tokens that are read within [`FAILURES_TIME`]; further ones are refused unread.
 const FAILURES_MAX: usize = 20;
 /// See [`FAILURES_MAX`].
-const FAILURES_TIME: Duration = Duration::from_secs(60);
+const FAILURES_TIME: Duration = Duration::from_mins(1);
 /// Separates keys of this use from all others that could be made of the token.
 const COOKIE_KEY: &str = "edvac 2026-11-28 dashboard cookie";
 

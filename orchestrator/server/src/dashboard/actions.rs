@@ -35,6 +35,7 @@ fn body<T>(sent: Body<T>) -> Result<T, Trouble> {
 /// Bounds as a form has them; what is absent stays, 0 lifts a bound.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "they are called like the flags")]
 pub(super) struct LimitsForm {
     max_tokens: Option<u64>,
     max_minutes: Option<u64>,
@@ -131,7 +132,7 @@ pub(super) async fn act(
 ) -> Done {
     let form = body(sent)?;
     let dir = desk.find(&run)?;
-    to_its_end(async move { done(&desk, dir, &action, form).await }).await
+    to_its_end(Box::pin(async move { done(&desk, dir, &action, form).await })).await
 }
 
 async fn done(desk: &Desk, dir: RunDir, action: &str, form: ActForm) -> Done {
@@ -193,7 +194,7 @@ async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done {
     let terms =
         desk.machine.terms(&paused, limits_now, own.clone(), second.clone(), limits.max_cost.is_some())?;
     let models = desk.opener.open(&own, second.as_ref()).await.map_err(Trouble::machine)?;
-    let handle = desk.machine.resume(paused, terms, models, desk.opener.embedder()).await?;
+    let handle = Box::pin(desk.machine.resume(paused, terms, models, desk.opener.embedder())).await?;
     let id = desk.hosted.host(handle);
     Ok(Json(json!({ "run": id, "standing": "goes on" })))
 }

@@ -22,7 +22,7 @@ use super::watched::{Shared, Watched};
 /// Runs that are kept folded. Of more, the one that nobody looked at for longest is folded anew when it is asked for.
 const WATCHED_MAX: usize = 16;
 /// A run that nobody looks at is kept for so long.
-const KEPT: Duration = Duration::from_secs(15 * 60);
+const KEPT: Duration = Duration::from_mins(15);
 
 /// How long the list of runs waits for journals that are read for the first time.
 const LIST_PATIENCE: Duration = Duration::from_millis(200);

@@ -23,7 +23,7 @@ const LISTENERS: usize = 32;
 const RECORDS: usize = 40;
 const TOKENS: usize = 400;
 /// Longer than any machine takes; a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What one listener heard until the sentence `until` was in the log.
 #[derive(Debug, Default, PartialEq)]

@@ -196,6 +196,9 @@ async fn what_other_sites_send_does_nothing() {
     assert!(seq().await > before);
 }
 
+/// What lies where no path may lead.
+const SECRET: &str = "nobody may read this";
+
 /// 500 ways to leave a directory.
 fn ways_out() -> Vec<String> {
     let ups = [
@@ -235,7 +238,6 @@ fn ways_out() -> Vec<String> {
 #[tokio::test]
 async fn no_path_leads_out() {
     let board = board().await;
-    const SECRET: &str = "nobody may read this";
     std::fs::write(board.dir.path().join("secret.txt"), SECRET).unwrap();
     std::fs::create_dir_all(board.dir.path().join("state/server")).unwrap();
     std::fs::write(board.dir.path().join("state/server/token"), SECRET).unwrap();

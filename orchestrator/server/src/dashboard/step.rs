@@ -104,7 +104,8 @@ pub(super) struct Composition {
 /// All fragments of one kind, as a piece of the bar.
 #[derive(Serialize)]
 struct Kind {
-    kind: String,
+    #[serde(rename = "kind")]
+    name: String,
     tokens: usize,
     /// In percent of the bar.
     x: f64,
@@ -252,7 +253,7 @@ pub(super) fn composition(fitted: &Fitted) -> Composition {
     let kinds = by_kind.into_iter().map(|(kind, own)| {
         let width = own as f64 * 100.0 / tokens.max(1) as f64;
         x += width;
-        Kind { kind: word_of(kind), tokens: own, x: x - width, width }
+        Kind { name: word_of(kind), tokens: own, x: x - width, width }
     });
     Composition {
         tokens,

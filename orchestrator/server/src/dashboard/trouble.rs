@@ -35,6 +35,7 @@ impl Trouble {
     }
 
     /// A failure of this machine.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub fn machine(why: impl ToString) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.to_string() }
     }

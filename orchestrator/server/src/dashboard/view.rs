@@ -213,6 +213,7 @@ pub struct RequirementRow {
 
 /// What can be asked of a run as it stands.
 #[derive(Clone, Debug, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a button, by itself")]
 pub struct Choices {
     /// Finish what is in progress, then stop.
     pub pause: bool,
@@ -647,7 +648,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);
