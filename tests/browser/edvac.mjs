@@ -105,7 +105,7 @@ export const test = base.extend({
 export { expect };
 
 /** Waits until the page of a run says how it stands. */
-export const stands = (page, status, timeout = 30_000) =>
+export const stands = (page, status, timeout = 60_000) =>
   expect(page.locator(`[data-status="${status}"]`)).toBeVisible({ timeout });
 
 /** The page of a run that is connected to its stream. */

@@ -104,7 +104,7 @@ test("what a model writes is text, whatever it is", async ({ inside: page, serve
   home.model.pace = 0;
   const run = await begin(page, server, texts.slice(0, 40).join("\n"));
   // Its files are no good HTML and SVG, and are found to be none.
-  await stands(page, "unmet", 60_000);
+  await stands(page, "unmet", 120_000);
   for (const address of ["", "/steps/1", "/files?path=a.html", "/files?path=b.svg", "/diff", "/plan", "/replay"]) {
     await page.goto(`${server.url}/runs/${run}${address}`);
     await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));

@@ -8,8 +8,8 @@ export default defineConfig({
   outputDir: process.env.EDVAC_TEST_BROWSER_OUT ?? "../../target/browser-tests",
   fullyParallel: true,
   workers: 2,
-  timeout: 90_000,
-  expect: { timeout: 15_000 },
+  timeout: 240_000,
+  expect: { timeout: 30_000 },
   reporter: "list",
   use: { viewport: { width: 1440, height: 900 }, launchOptions: { executablePath: binary } },
 });
