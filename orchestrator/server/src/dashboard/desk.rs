@@ -153,7 +153,7 @@ impl Desk {
         if let Some((then, row)) = &known
             && *then == stamp
         {
-            return row.clone();
+            return row.clone().at(now_ms);
         }
         let unread = |title: &str, task: String, status| RunRow {
             title: title.to_owned(),
@@ -176,7 +176,7 @@ impl Desk {
             row
         });
         let row = match tokio::time::timeout_at(until, reading).await {
-            Ok(Ok(Ok(row))) => row,
+            Ok(Ok(Ok(row))) => return row,
             Ok(Ok(Err(error))) => unread("This run cannot be read", error.to_string(), "unreadable"),
             Ok(Err(panic)) => unread("This run cannot be read", panic.to_string(), "unreadable"),
             Err(_) => {

@@ -63,8 +63,17 @@ struct Said {
 struct Pace {
     /// Whether something is recorded that the parts of the page do not show yet.
     dirty: bool,
+    /// The same of the timeline.
+    undrawn: bool,
     rendered: Option<Instant>,
     drawn: Option<Instant>,
+}
+
+impl Pace {
+    fn see(&mut self, changed: bool) {
+        self.dirty |= changed;
+        self.undrawn |= changed;
+    }
 }
 
 /// A part of the page.
@@ -84,7 +93,7 @@ impl Feed {
             over: AtomicBool::new(false),
         });
         let own = Arc::clone(&feed);
-        let mut pace = Pace { dirty: true, ..Pace::default() };
+        let mut pace = Pace { dirty: true, undrawn: true, ..Pace::default() };
         feed.look(&mut pace).await;
         tokio::spawn(async move {
             own.follow(&desk, pace).await;
@@ -156,7 +165,7 @@ impl Feed {
     async fn look(&self, pace: &mut Pace) -> bool {
         let mut watched = self.shared.lock().await;
         match watched.refresh().await {
-            Ok(changed) => pace.dirty |= changed,
+            Ok(changed) => pace.see(changed),
             Err(error) => {
                 tracing::warn!("run {}: {error}", watched.dir.id);
                 return false;
@@ -164,7 +173,7 @@ impl Feed {
         }
         let mut said = self.said.lock().await;
         // A page that asks with an older state may have been refreshed by another one: what is new is what was not said.
-        pace.dirty |= said.seq < watched.state.seq;
+        pace.see(said.seq < watched.state.seq);
         self.tell_records(&watched, &mut said);
         self.tell_partials(&mut watched, &mut said).await;
         let is_due = |since: Option<Instant>, pause| since.is_none_or(|since| since.elapsed() > pause);
@@ -172,8 +181,8 @@ impl Feed {
             (pace.dirty, pace.rendered) = (false, Some(Instant::now()));
             self.tell_parts(&watched, &mut said);
         }
-        if is_due(pace.drawn, TIMELINE_PAUSE) && (watched.writer.is_some() || pace.drawn.is_none()) {
-            pace.drawn = Some(Instant::now());
+        if is_due(pace.drawn, TIMELINE_PAUSE) && (watched.writer.is_some() || pace.undrawn) {
+            (pace.undrawn, pace.drawn) = (false, Some(Instant::now()));
             let timeline = view::timeline(&watched, now_ms() - watched.began_ms());
             let view = json!({ "timeline": timeline, "run": { "run": watched.dir.id } });
             self.tell(&mut said, watched.state.seq, "timeline", &view);

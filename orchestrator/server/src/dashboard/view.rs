@@ -113,6 +113,8 @@ pub struct RunRow {
     pub started_ms: i64,
     /// The process that carries it out.
     pub process: Option<u32>,
+    /// When it last recorded something, milliseconds since 1970.
+    pub last_ms: i64,
     /// Whether it should have said something by now.
     pub stale: bool,
     /// Where its files are.
@@ -144,11 +146,20 @@ impl RunRow {
             worked_ms: spent.worked_ms,
             worked: duration(spent.worked_ms),
             started_ms: start.map_or(0, |s| s.time_ms),
-            stale: status == "running" && now_ms - state.time_ms > STALE_MS,
+            last_ms: state.time_ms,
+            stale: false,
             process,
             workspace: start.map_or(String::new(), |s| s.workspace.clone()),
             forked_from: state.forked_from.as_ref().map(ToString::to_string),
         }
+        .at(now_ms)
+    }
+
+    /// The same row at another time: a run that is silent gets stale by that alone.
+    #[must_use]
+    pub fn at(mut self, now_ms: i64) -> Self {
+        self.stale = self.status == "running" && now_ms - self.last_ms > STALE_MS;
+        self
     }
 }
 
@@ -668,4 +679,16 @@ pub fn beginning(text: &str, chars_max: usize) -> String {
 /// Milliseconds since 1970.
 pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_makes_a_run_stale() {
+        let row = RunRow::of("r", &RunState::default(), "running", Some(1), 0);
+        assert!(!row.stale && row.clone().at(STALE_MS + 1).stale);
+        assert!(!RunRow { status: "done", ..row }.at(STALE_MS + 1).stale);
+    }
 }
