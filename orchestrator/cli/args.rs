@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use edvac_orchestrator::config::PARALLEL_MAX;
 use edvac_orchestrator::price::Amount;
 
 /// A stored-program computer whose processor is a language model.
@@ -140,9 +141,9 @@ pub struct Replay {
 pub struct Export {
     #[command(flatten)]
     pub run: OneRun,
-    /// As what
-    #[arg(long, value_enum, default_value = "epub")]
-    pub format: Format,
+    /// As what; when absent, a book as an EPUB, and what is no book as a zip
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// The file to write, `-` for stdout; named after the book, or the run, when absent
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -202,9 +203,6 @@ pub struct SecondArgs {
     pub second_provider: Option<String>,
 }
 
-/// Most steps at the same time.
-const PARALLEL_MAX: i64 = 64;
-
 /// Bounds of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LimitArgs {
@@ -236,7 +234,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N")]
     pub repairs: Option<u32>,
     /// Steps that are carried out at the same time, where none needs what another one writes
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=PARALLEL_MAX))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLEL_MAX)))]
     pub parallel: Option<u32>,
 }
 

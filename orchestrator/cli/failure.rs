@@ -5,10 +5,8 @@ use std::path::Path;
 
 use edvac_agents::client::ModelError;
 use edvac_memory::journal::JournalError;
-use edvac_memory::store::OriginError;
 use edvac_orchestrator::config::ConfigError;
 use edvac_orchestrator::driver::embedded::DriveError;
-use edvac_orchestrator::existing::ExistingError;
 use edvac_orchestrator::place::PlaceError;
 use edvac_orchestrator::price::example;
 use edvac_orchestrator::run::RunError;
@@ -179,33 +177,6 @@ impl From<DriveError> for Failure {
     }
 }
 
-fn existing_fix(error: &ExistingError) -> String {
-    let first_commit = |path: &Path| {
-        let path = path.display();
-        format!(
-            "Make one of what belongs to the project: git -C {path} add --all, then git -C {path} commit."
-        )
-    };
-    match error {
-        ExistingError::Uncommitted { .. } => {
-            "Commit or stash them; or take them, too, with --include-changes.".to_owned()
-        }
-        ExistingError::Within { .. } => {
-            "Give EDVAC_STATE and EDVAC_WORKSPACES, or paths.state and paths.workspaces, a place outside."
-                .to_owned()
-        }
-        ExistingError::Origin(OriginError::NoRepository { path }) => {
-            format!("Make it one (git init {}), and a commit of what belongs to it.", path.display())
-        }
-        ExistingError::Origin(OriginError::NoCommit { path }) => first_commit(path),
-        ExistingError::Origin(OriginError::Inside { root, .. }) => {
-            format!("Give the whole repository: --in {}", root.display())
-        }
-        ExistingError::Origin(OriginError::NotThere { .. }) => "Give a repository that exists.".to_owned(),
-        ExistingError::Origin(OriginError::Unreadable { .. }) => "`git status` there says more.".to_owned(),
-    }
-}
-
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let text = error.to_string();
@@ -258,7 +229,7 @@ impl From<RunError> for Failure {
                 Self::usage(text, format!("`edvac status {run}` shows how it stands."))
             }
             RunError::NeverStarted { .. } => Self::usage(text, "Start it again with `edvac run`."),
-            RunError::Existing(error) => Self::usage(text, existing_fix(&error)),
+            RunError::Existing(error) => Self::usage(text, error.fix()),
             RunError::Domain(_) | RunError::Template(_) => Self::usage(text, ""),
             RunError::Config(error) => error.into(),
             RunError::Journal(error) => error.into(),

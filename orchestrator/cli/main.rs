@@ -45,7 +45,7 @@ fn main() -> ExitCode {
                 // On stdout, where a script reads what it asked for. It may be gone.
                 let _ = writeln!(std::io::stdout(), "{}", failure.json());
             }
-            eprintln!("{failure}");
+            eprintln!("{}", terminal::for_stderr(&failure.to_string()));
             ExitCode::from(failure.code)
         }
     }

@@ -20,7 +20,7 @@ use edvac_orchestrator::price::{amount, terms};
 use edvac_orchestrator::report::{conflicts_line, duration, packages_line};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::terminal::{bold, dim, terminal};
+use crate::terminal::{bold, dim, for_stderr, terminal};
 
 /// How often the moving line moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -95,6 +95,7 @@ impl Progress {
         if self.quiet {
             return;
         }
+        let text = for_stderr(text);
         if terminal().animated {
             self.bar.println(text);
         } else {

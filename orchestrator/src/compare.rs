@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use edvac_memory::ids::TreeId;
 use edvac_memory::store::{FileStore, GitStore};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
@@ -75,9 +76,10 @@ pub struct FileRow {
 /// Compares two runs as they are now. Reads every file of both last trees.
 pub async fn compare(a: &RunDir, b: &RunDir) -> Result<Comparison, RunError> {
     let (of_a, of_b) = (a.state().await?, b.state().await?);
+    let trees = (of_a.tree.as_ref(), of_b.tree.as_ref());
     Ok(Comparison {
         requirements: requirements(&of_a, &of_b),
-        files: files(a, &of_a, b, &of_b)?,
+        files: differing(a, b, trees, file_row)?,
         a: side(a, &of_a),
         b: side(b, &of_b),
     })
@@ -95,7 +97,8 @@ fn side(dir: &RunDir, state: &RunState) -> Side {
     }
 }
 
-fn requirements(a: &RunState, b: &RunState) -> Vec<Row> {
+/// Each requirement that one of two runs has, by its id, those of the first before the others.
+pub fn requirements(a: &RunState, b: &RunState) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for (state, is_first) in [(a, true), (b, false)] {
         for requirement in state.program.iter().flat_map(|p| &p.requirements) {
@@ -115,29 +118,36 @@ fn requirements(a: &RunState, b: &RunState) -> Vec<Row> {
     rows
 }
 
-fn files(a: &RunDir, of_a: &RunState, b: &RunDir, of_b: &RunState) -> Result<Vec<FileRow>, RunError> {
+/// What `of` makes of each file that differs between two trees, in the order of their paths. It is given the path and both
+/// contents, none where the file is not there. Reads every file of both trees, two at a time; a run without a tree has none.
+pub fn differing<T>(
+    a: &RunDir,
+    b: &RunDir,
+    (tree_a, tree_b): (Option<&TreeId>, Option<&TreeId>),
+    mut of: impl FnMut(&str, Option<&[u8]>, Option<&[u8]>) -> T,
+) -> Result<Vec<T>, RunError> {
     let (store_a, store_b) = (GitStore::view(&a.git_dir())?, GitStore::view(&b.git_dir())?);
-    let listed = |store: &GitStore, state: &RunState| match &state.tree {
+    let listed = |store: &GitStore, tree: Option<&TreeId>| match tree {
         Some(tree) => store.list(tree).map(|all| all.into_keys().collect::<BTreeSet<_>>()),
         None => Ok(BTreeSet::new()),
     };
-    let (in_a, in_b) = (listed(&store_a, of_a)?, listed(&store_b, of_b)?);
-    let bytes = |store: &GitStore, state: &RunState, has: &BTreeSet<String>, path: &String| match &state.tree
-    {
-        Some(tree) if has.contains(path) => store.read(tree, path),
-        _ => Ok(Vec::new()),
+    let (in_a, in_b) = (listed(&store_a, tree_a)?, listed(&store_b, tree_b)?);
+    let bytes = |store: &GitStore, tree: Option<&TreeId>, has: &BTreeSet<String>, path: &String| match tree {
+        Some(tree) if has.contains(path) => store.read(tree, path).map(Some),
+        _ => Ok(None),
     };
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     for path in in_a.union(&in_b) {
-        let (old, new) = (bytes(&store_a, of_a, &in_a, path)?, bytes(&store_b, of_b, &in_b, path)?);
-        if old != new || in_a.contains(path) != in_b.contains(path) {
-            rows.push(file_row(path, &old, &new));
+        let (old, new) = (bytes(&store_a, tree_a, &in_a, path)?, bytes(&store_b, tree_b, &in_b, path)?);
+        if old != new {
+            found.push(of(path, old.as_deref(), new.as_deref()));
         }
     }
-    Ok(rows)
+    Ok(found)
 }
 
-fn file_row(path: &str, old: &[u8], new: &[u8]) -> FileRow {
+fn file_row(path: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> FileRow {
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
     let (Ok(old), Ok(new)) = (std::str::from_utf8(old), std::str::from_utf8(new)) else {
         return FileRow { path: path.to_owned(), added: 0, removed: 0, diff: String::new() };
     };

@@ -15,6 +15,8 @@ use crate::price::{Amount, Prices};
 
 /// Milliseconds of the unit in which people limit time.
 pub const MINUTE_MS: u64 = 60_000;
+/// Most steps that are carried out at the same time.
+pub const PARALLEL_MAX: u32 = 64;
 /// Tokens of a window that hold the shortest prompts.
 const WINDOW_TOKENS_MIN: usize = 1024;
 

@@ -42,6 +42,35 @@ pub enum ExistingError {
     },
 }
 
+impl ExistingError {
+    /// What a person can do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Uncommitted { .. } => {
+                "Commit or stash them; or take them, too, with --include-changes.".to_owned()
+            }
+            Self::Within { .. } => {
+                "Give EDVAC_STATE and EDVAC_WORKSPACES, or paths.state and paths.workspaces, a place outside."
+                    .to_owned()
+            }
+            Self::Origin(OriginError::NoRepository { path }) => {
+                format!("Make it one (git init {}), and a commit of what belongs to it.", path.display())
+            }
+            Self::Origin(OriginError::NoCommit { path }) => {
+                let path = path.display();
+                format!(
+                    "Make one of what belongs to the project: git -C {path} add --all, then git -C {path} commit."
+                )
+            }
+            Self::Origin(OriginError::Inside { root, .. }) => {
+                format!("Give the whole repository: --in {}", root.display())
+            }
+            Self::Origin(OriginError::NotThere { .. }) => "Give a repository that exists.".to_owned(),
+            Self::Origin(OriginError::Unreadable { .. }) => "`git status` there says more.".to_owned(),
+        }
+    }
+}
+
 /// Looks whether a run can work on a repository.
 pub fn check(existing: &Existing) -> Result<Found, ExistingError> {
     let found = look(&existing.path)?;

@@ -21,7 +21,7 @@ const BOOK: &str = "book.toml";
 /// Where mdBook has its chapters.
 const SOURCE: &str = "src";
 /// The table of contents.
-const SUMMARY: &str = "src/SUMMARY.md";
+pub const SUMMARY: &str = "src/SUMMARY.md";
 
 /// A book.
 #[derive(Clone, Debug, PartialEq, Eq)]

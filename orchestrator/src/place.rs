@@ -106,6 +106,11 @@ impl Runs {
 }
 
 impl RunDir {
+    /// Whether it has a journal.
+    pub fn is_there(&self) -> bool {
+        self.path.join("journal.sqlite").is_file()
+    }
+
     /// The git directory of its workspace.
     pub fn git_dir(&self) -> PathBuf {
         self.path.join("git")

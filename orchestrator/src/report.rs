@@ -447,7 +447,7 @@ pub fn duration(ms: u64) -> String {
 /// A stop reason as a sentence for people, with the way on.
 pub fn sentence(why: &StopReason) -> String {
     match why {
-        StopReason::Interrupted => "interrupted; everything finished so far is saved.".to_owned(),
+        StopReason::Interrupted => "paused; everything finished so far is saved.".to_owned(),
         StopReason::PlanOnly => "the plan is ready.".to_owned(),
         StopReason::TokenLimit { used, limit, next } => {
             format!(

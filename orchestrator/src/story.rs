@@ -1,16 +1,63 @@
 //! What happened in a run, in words: one line an event, one line a check, one word for how it stands.
 
 use edvac_memory::context::FragmentKind;
+use edvac_memory::ids::EffectKey;
 use edvac_memory::program::Found;
 use edvac_memory::verdict::{CheckReport, Verdict};
 
-use crate::control::Event;
+use crate::control::{Event, Purpose};
 use crate::ledger::describe;
 use crate::report::{conflicts_line, duration, packages_line, sentence};
 
 /// A run's status, knowing whether a process writes its journal: one without an end that nobody writes has died.
 pub fn standing(status: &'static str, is_written: bool) -> &'static str {
     if status == "running" && !is_written { "died" } else { status }
+}
+
+/// What a conversation is about: `step 3, attempt 1`.
+pub fn talk(purpose: Purpose) -> String {
+    match purpose {
+        Purpose::Plan => "the plan".to_owned(),
+        Purpose::Replan { instruction, version } => {
+            format!("the plan again, at step {instruction} of version {version}")
+        }
+        Purpose::Work { instruction, attempt, restart: 0 } => {
+            format!("step {instruction}, attempt {attempt}")
+        }
+        Purpose::Work { instruction, attempt, restart } => {
+            format!("step {instruction}, attempt {attempt}, after summary {restart}")
+        }
+        Purpose::Repair { instruction, attempt, repair } => {
+            format!("step {instruction}, attempt {attempt}, repair {repair}")
+        }
+        Purpose::Summarise { instruction, attempt, restart } => {
+            format!("step {instruction}, attempt {attempt}, summary {}", restart + 1)
+        }
+        Purpose::Review { instruction, attempt, review } => {
+            format!("step {instruction}, attempt {attempt}, review {review} of tests that are given up")
+        }
+    }
+}
+
+/// What an effect belongs to and what it is, from its key: `step 3, attempt 1: call`. A key of no step stays as it is.
+pub fn effect(key: &EffectKey) -> String {
+    let number = |part: &str, letter| part.strip_prefix(letter).and_then(|rest| rest.parse::<u32>().ok());
+    let mut parts = key.as_str().split('/').skip_while(|part| number(part, 'e').is_some());
+    let Some(step) = parts.next().and_then(|part| number(part, 'i')) else { return key.to_string() };
+    let (mut whose, mut what) = (format!("step {step}"), Vec::new());
+    for part in parts {
+        match (number(part, 'a'), number(part, 'r'), number(part, 'm')) {
+            (Some(attempt), ..) => whose.push_str(&format!(", attempt {attempt}")),
+            (_, Some(0), _) => {}
+            (_, Some(restart), _) => whose.push_str(&format!(", after summary {restart}")),
+            (.., Some(repair)) => whose.push_str(&format!(", repair {repair}")),
+            _ if part == "again" => whose.push_str(", once more"),
+            // Which reply, and of which version of the program, is seen by what comes before.
+            _ if number(part, 't').is_some() || number(part, 'v').is_some() => {}
+            _ => what.push(part),
+        }
+    }
+    format!("{whose}: {}", what.join(" "))
 }
 
 /// What a fragment of a prompt is, in a word.
@@ -139,4 +186,24 @@ pub fn verdict_line(report: &CheckReport) -> String {
         other => format!(": {}: {reason}", other.name()),
     };
     format!("{mark} {}{named}", describe(&report.check.kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_words() {
+        for (key, words) in [
+            ("i3/a1/r0/t2/call", "step 3, attempt 1: call"),
+            ("e2/i12/a2/r1/assemble", "step 12, attempt 2, after summary 1: assemble"),
+            ("i3/a1/m4/t0/check", "step 3, attempt 1, repair 4: check"),
+            ("i3/a1/r0/summary/t0/call", "step 3, attempt 1: summary call"),
+            ("i4/again/merge/check", "step 4, once more: merge check"),
+            ("plan/t0/call", "plan/t0/call"),
+            ("install/abc/1", "install/abc/1"),
+        ] {
+            assert_eq!(effect(&EffectKey(key.into())), words);
+        }
+    }
 }

@@ -113,8 +113,11 @@ fn what_cannot_be_exported_says_why() {
     let mut args = crate::cases::arguments(&folder, "codebase");
     args.extend(["--attempts", "1", "--turns", "1", "--repairs", "0"].map(str::to_owned));
     home.say(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(1);
-    let said = home.say(&["export", "--last"]).expect(2).stderr;
+    let said = home.say(&["export", "--last", "--format", "epub"]).expect(2).stderr;
     assert!(said.contains("this is no book") && said.contains("domain `book`"), "{said}");
+    // Where nobody says as what, it is kept as what fits it.
+    let said = home.say(&["export", "--last", "--json"]).expect(0).json();
+    assert!(said["file"].as_str().unwrap().ends_with(".zip"), "{said}");
 }
 
 #[test]

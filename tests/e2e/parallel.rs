@@ -27,7 +27,10 @@ fn steps_are_begun_before_others_have_ended() {
     let said = home.say(&["show", "--last/5"]).expect(0).stdout;
     assert!(said.contains("begins when step 4 and those before it have ended"), "{said}");
     let said = home.say(&["logs", "--last/4"]).expect(0).stdout;
-    assert!(said.contains("i4/again/commit") && said.contains("step 3 had changed util.py, too"), "{said}");
+    assert!(
+        said.contains("step 4, once more: commit") && said.contains("step 3 had changed util.py, too"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use edvac_memory::store::{FileStore as _, GitStore};
 use edvac_orchestrator::config::Config;
 use edvac_orchestrator::control::{Event, RunState};
 use edvac_orchestrator::domain::Domain;
-use edvac_orchestrator::export::{Book, ExportError, epub, html};
+use edvac_orchestrator::export::{Book, ExportError, SUMMARY, epub, html};
 use edvac_orchestrator::place::RunDir;
 use edvac_orchestrator::report::Report;
 use edvac_orchestrator::run::RunError;
@@ -32,20 +32,40 @@ pub async fn export(config: &Config, args: &Export) -> Outcome {
         ));
     }
     let state = dir.state().await?;
-    match args.format {
-        Format::Epub | Format::Html => book(config, args, &dir, &state).await,
-        Format::Jsonl | Format::Md | Format::Zip => run(args, &dir, &state).await,
+    let format = match args.format {
+        Some(format) => format,
+        None => fitting(&dir, &state)?,
+    };
+    match format {
+        Format::Epub | Format::Html => book(config, args, format, &dir, &state).await,
+        Format::Jsonl | Format::Md | Format::Zip => run(args, format, &dir, &state).await,
     }
 }
 
+/// What a run is exported as where nobody says it: a book as one, anything else as an archive of what it made. What a program
+/// documents itself with may look like a book; it is none.
+fn fitting(dir: &RunDir, state: &RunState) -> Result<Format, Failure> {
+    let domain = state.start.as_ref().map_or("", |start| start.domain.as_str());
+    let is_book = match (domain, &state.tree) {
+        ("book", _) => true,
+        ("codebase", _) | (_, None) => false,
+        (_, Some(tree)) => {
+            let machine = |e: edvac_memory::store::StoreError| Failure::machine(e.to_string());
+            let store = GitStore::view(&dir.git_dir()).map_err(machine)?;
+            store.list(tree).map_err(machine)?.contains_key(SUMMARY)
+        }
+    };
+    Ok(if is_book { Format::Epub } else { Format::Zip })
+}
+
 /// A run for whoever keeps it.
-async fn run(args: &Export, dir: &RunDir, state: &RunState) -> Outcome {
+async fn run(args: &Export, format: Format, dir: &RunDir, state: &RunState) -> Outcome {
     let Some(report) = Report::of(state) else { return Err(never_started(dir)) };
     let journal = async || -> Result<Vec<u8>, Failure> {
         let lines = dir.history().await?.into_iter().map(|(record, _)| format!("{}\n", json_line(&record)));
         Ok(lines.collect::<String>().into_bytes())
     };
-    let (ending, bytes) = match args.format {
+    let (ending, bytes) = match format {
         Format::Md => ("md", report.markdown().into_bytes()),
         Format::Zip => ("zip", archive(dir, state, &report, &journal().await?)?),
         _ => ("jsonl", journal().await?),
@@ -89,7 +109,7 @@ fn never_started(dir: &RunDir) -> Failure {
 }
 
 /// A book for its readers.
-async fn book(config: &Config, args: &Export, dir: &RunDir, state: &RunState) -> Outcome {
+async fn book(config: &Config, args: &Export, format: Format, dir: &RunDir, state: &RunState) -> Outcome {
     let (Some(start), Some(tree)) = (&state.start, &state.tree) else { return Err(never_started(dir)) };
     let templates = Templates::load(config.templates_dir().as_deref()).map_err(RunError::from)?;
     let domain = Domain::load(&start.domain, &templates).map_err(RunError::from)?;
@@ -102,11 +122,11 @@ async fn book(config: &Config, args: &Export, dir: &RunDir, state: &RunState) ->
     let store = GitStore::view(&dir.git_dir()).map_err(|e| Failure::machine(e.to_string()))?;
     let (book, missing) =
         Book::of(&store, tree, without, dir.id.as_str(), time_s).map_err(|e| refused(&e, dir.id.as_str()))?;
-    let bytes = match args.format {
+    let bytes = match format {
         Format::Html => html(&book).into_bytes(),
         _ => epub(&book).map_err(|e| refused(&e, dir.id.as_str()))?,
     };
-    let out = args.out.clone().unwrap_or_else(|| file_of(&book.title, args.format));
+    let out = args.out.clone().unwrap_or_else(|| file_of(&book.title, format));
     write(&out, &bytes)?;
     if out == Path::new("-") {
         return Ok(0);

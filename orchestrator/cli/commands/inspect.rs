@@ -15,13 +15,14 @@ use edvac_orchestrator::place::Runs;
 use edvac_orchestrator::price::paid;
 use edvac_orchestrator::report::{Report, duration, packages_line};
 use edvac_orchestrator::revise::history;
-use edvac_orchestrator::story::{checks_of, in_words, list, standing, verdict_line, word_of};
+use edvac_orchestrator::story::{checks_of, effect, in_words, list, standing, talk, verdict_line, word_of};
 use serde_json::{Value, json};
 
 use super::{SCHEMA_VERSION, find, print_json, run::json_line};
 use crate::args::{Context, OneRun};
 use crate::failure::{Failure, Outcome};
 use crate::progress::program_lines;
+use crate::terminal::{out_as_is, tell};
 
 pub async fn runs(config: &Config, json: bool) -> Outcome {
     let mut lines = Vec::new();
@@ -36,13 +37,13 @@ pub async fn runs(config: &Config, json: bool) -> Outcome {
         return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "runs": lines })));
     }
     if lines.is_empty() {
-        println!("no runs yet. Start one: edvac run \"A todo app for the command line in Python\"");
+        tell!("no runs yet. Start one: edvac run \"A todo app for the command line in Python\"");
     }
     for line in lines {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         let steps = format!("{}/{}", line["steps_settled"], line["steps"]);
         let task: String = text("task").lines().next().unwrap_or_default().chars().take(60).collect();
-        println!("{}  {:<10}  {:>7}  {}", text("run"), text("status"), steps, task);
+        tell!("{}  {:<10}  {:>7}  {}", text("run"), text("status"), steps, task);
     }
     Ok(0)
 }
@@ -90,7 +91,7 @@ pub async fn status(config: &Config, one: &OneRun) -> Outcome {
         }
         None => format!("is {}", report.status),
     };
-    println!("run {} {running}\n\n{}", dir.id, report.markdown());
+    tell!("run {} {running}\n\n{}", dir.id, report.markdown());
     Ok(0)
 }
 
@@ -111,14 +112,14 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
                 "account": Account::of(&state),
             })));
         }
-        println!("{}", program_lines(program));
+        tell!("{}", program_lines(program));
         if let Some(account) = Account::of(&state) {
-            println!("money so far: {}", account.money);
+            tell!("money so far: {}", account.money);
         }
         if state.install_was_allowed {
             let installed = state.installed();
             let what = if installed.is_empty() { "none".to_owned() } else { packages_line(&installed) };
-            println!("packages that were installed (--allow-install): {what}");
+            tell!("packages that were installed (--allow-install): {what}");
         }
         return Ok(0);
     };
@@ -134,21 +135,16 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
             "commit": settled.map(|s| &s.commit), "reports": settled.map(|s| &s.reports),
         })));
     }
-    println!(
-        "step {step} of {}: {}\n\n{}\n",
-        program.instructions.len(),
-        instruction.title,
-        instruction.text
-    );
-    println!("writes {}; reads {}", list(&instruction.writes), list(&instruction.reads));
+    tell!("step {step} of {}: {}\n\n{}\n", program.instructions.len(), instruction.title, instruction.text);
+    tell!("writes {}; reads {}", list(&instruction.writes), list(&instruction.reads));
     if let Some(on) = state.stands_on(id) {
-        println!("begins when step {on} and those before it have ended");
+        tell!("begins when step {on} and those before it have ended");
     }
     for retirement in &instruction.retires {
-        println!("may give up {}: {}", retirement.test, retirement.reason);
+        tell!("may give up {}: {}", retirement.test, retirement.reason);
     }
     let start = state.start.as_ref();
-    println!(
+    tell!(
         "took {} model call(s), {} prompt tokens ({} reused), {} written, {}, {}",
         took.calls,
         took.prompt_tokens,
@@ -158,14 +154,16 @@ pub async fn show(config: &Config, one: &OneRun) -> Outcome {
         start.map_or(String::new(), |s| paid(&took.money, &s.tariff, &s.model.provider)),
     );
     match settled {
-        None => println!("not finished yet"),
+        None => tell!("not finished yet"),
         Some(settled) => {
             let cut = settled.cut.map_or(String::new(), |cap| {
                 format!(", because its share of the {} was used up", cap.words())
             });
-            println!(
+            tell!(
                 "{:?} after {} attempt(s){cut}, commit {}",
-                settled.settlement, settled.attempts, settled.commit
+                settled.settlement,
+                settled.attempts,
+                settled.commit
             );
             settled.reports.iter().for_each(show_report);
         }
@@ -178,7 +176,7 @@ const DETAIL_LINES_MAX: usize = 12;
 
 /// A check, what it ran and used, and what it said where it did not pass.
 fn show_report(report: &CheckReport) {
-    println!("  {}", verdict_line(report));
+    tell!("  {}", verdict_line(report));
     if !report.command.is_empty() {
         let status = report
             .exit_status
@@ -191,14 +189,14 @@ fn show_report(report: &CheckReport) {
                 r.processes
             )
         });
-        println!("      `{}`: {status}, {} ms{used}", report.command.join(" "), report.duration_ms);
+        tell!("      `{}`: {status}, {} ms{used}", report.command.join(" "), report.duration_ms);
     }
     for test in &report.tests {
         let flaw = test.flaw.as_ref().map_or(String::new(), |flaw| format!(", which shows nothing: {flaw}"));
-        println!("      {:?} {}{flaw}", test.outcome, test.name);
+        tell!("      {:?} {}{flaw}", test.outcome, test.name);
     }
     if !report.verdict.is_passed() {
-        report.detail.lines().take(DETAIL_LINES_MAX).for_each(|line| println!("      | {line}"));
+        report.detail.lines().take(DETAIL_LINES_MAX).for_each(|line| tell!("      | {line}"));
     }
 }
 
@@ -227,7 +225,7 @@ pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
             continue;
         }
         if one.json.json {
-            println!("{}", json_line(record));
+            tell!("{}", json_line(record));
             continue;
         }
         let at = duration(u64::try_from(record.time_ms - begin).unwrap_or(0));
@@ -236,9 +234,10 @@ pub async fn logs(config: &Config, one: &OneRun) -> Outcome {
             (_, Some(event)) => in_words(event),
             (_, None) => "(an event this edvac does not know)".to_owned(),
         };
-        println!("{:>5}  {at:>12}  {key:<22} {what}", record.seq);
+        let of = record.key.as_ref().map_or(String::new(), effect);
+        tell!("{:>5}  {at:>12}  {of:<26} {what}", record.seq);
         for report in event.iter().flat_map(checks_of) {
-            println!("{:>44}{}", "", verdict_line(report));
+            tell!("{:>48}{}", "", verdict_line(report));
         }
     }
     Ok(0)
@@ -274,7 +273,7 @@ pub async fn diff(config: &Config, one: &OneRun) -> Outcome {
             "schema_version": SCHEMA_VERSION, "run": dir.id, "step": step, "from": from, "to": to, "diff": diff,
         })));
     }
-    print!("{diff}");
+    out_as_is(&diff);
     Ok(0)
 }
 
@@ -353,9 +352,9 @@ fn about(purpose: Purpose, step: Option<u32>) -> bool {
 
 fn print_prompt(purpose: Purpose, fitted: &Fitted, text: bool) {
     let total: usize = fitted.fragments.iter().map(|f| f.tokens).sum();
-    println!("{purpose}: {total} tokens");
+    tell!("{}: {total} tokens", talk(purpose));
     for fragment in &fitted.fragments {
-        println!(
+        tell!(
             "  {:>6}  {:<9}  {:<34}  {}",
             fragment.tokens,
             word_of(fragment.kind),
@@ -363,12 +362,12 @@ fn print_prompt(purpose: Purpose, fitted: &Fitted, text: bool) {
             fragment.reason
         );
         if text {
-            println!();
-            fragment.text.lines().for_each(|line| println!("      | {line}"));
-            println!();
+            tell!("");
+            fragment.text.lines().for_each(|line| tell!("      | {line}"));
+            tell!("");
         }
     }
     for out in &fitted.left_out {
-        println!("  {:>6}  {:<9}  {:<34}  LEFT OUT: {}", out.tokens, word_of(out.kind), out.source, out.why);
+        tell!("  {:>6}  {:<9}  {:<34}  LEFT OUT: {}", out.tokens, word_of(out.kind), out.source, out.why);
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{SCHEMA_VERSION, find, models, print_json};
 use crate::args::{Json, Memory, OneRun};
 use crate::failure::{Failure, Outcome};
+use crate::terminal::tell;
 
 pub async fn memory(config: &Config, memory: Memory) -> Outcome {
     let Memory::Search { query, run, hits, json } = memory;
@@ -43,11 +44,11 @@ pub async fn memory(config: &Config, memory: Memory) -> Outcome {
         return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "hits": hits })));
     }
     if found.is_empty() {
-        println!("nothing found for {query:?}");
+        tell!("nothing found for {query:?}");
     }
     for hit in found {
-        println!("{}:{}-{}  ({})", hit.path, hit.line_first, hit.line_last, hit.reason);
-        hit.text.lines().take(8).for_each(|line| println!("    {line}"));
+        tell!("{}:{}-{}  ({})", hit.path, hit.line_first, hit.line_last, hit.reason);
+        hit.text.lines().take(8).for_each(|line| tell!("    {line}"));
     }
     Ok(0)
 }

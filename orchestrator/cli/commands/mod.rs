@@ -22,6 +22,7 @@ use edvac_orchestrator::place::{RunDir, Runs};
 
 use crate::args::{Cli, Command, Json, LimitArgs, ModelArgs, OneRun, SecondArgs};
 use crate::failure::{Failure, Outcome};
+use crate::terminal::tell;
 
 /// Version of all JSON this binary prints.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -80,7 +81,7 @@ pub async fn perform(cli: Cli) -> Outcome {
 /// One result: a sentence for people, or an object for scripts.
 fn say(form: Json, sentence: &str, object: impl FnOnce() -> serde_json::Value) -> u8 {
     if !form.json {
-        println!("{sentence}");
+        tell!("{sentence}");
         return 0;
     }
     let mut object = object();
@@ -90,7 +91,7 @@ fn say(form: Json, sentence: &str, object: impl FnOnce() -> serde_json::Value) -
 
 /// A value as pretty JSON on stdout.
 fn print_json(value: &serde_json::Value) -> u8 {
-    println!("{value:#}");
+    tell!("{value:#}");
     0
 }
 

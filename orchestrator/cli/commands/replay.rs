@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{SCHEMA_VERSION, find, print_json};
 use crate::args::Replay;
 use crate::failure::{Failure, Outcome};
+use crate::terminal::tell;
 
 pub async fn replay(config: &Config, args: &Replay) -> Outcome {
     let (dir, step) = find(config, &args.run)?;
@@ -44,7 +45,7 @@ pub async fn replay(config: &Config, args: &Replay) -> Outcome {
         }));
         return Ok(code);
     }
-    println!(
+    tell!(
         "run {}: {} of {} records, {} decisions, {} tree(s) and {} commit(s) came out as they had",
         dir.id,
         replayed.records,
@@ -54,11 +55,11 @@ pub async fn replay(config: &Config, args: &Replay) -> Outcome {
         replayed.commits
     );
     for difference in &replayed.differences {
-        println!("  differs at {}: {}", difference.seq, difference.what);
+        tell!("  differs at {}: {}", difference.seq, difference.what);
     }
     match (&args.out, replayed.is_same()) {
-        (Some(out), true) => println!("its files are in {}", out.display()),
-        (Some(_), false) => println!("no files were written, since they would not be the run's"),
+        (Some(out), true) => tell!("its files are in {}", out.display()),
+        (Some(_), false) => tell!("no files were written, since they would not be the run's"),
         (None, _) => {}
     }
     Ok(code)

@@ -23,6 +23,7 @@ use crate::args::{
     Compare, DiffProgram, EditProgram, Fork, Json, OneRun, Op, ProgramCommand, Reject, Resume, Undo,
 };
 use crate::failure::{Failure, Outcome};
+use crate::terminal::{out_as_is, tell};
 
 /// Editors that are tried where the person named none.
 const EDITOR_DEFAULT: &str = "vi";
@@ -86,9 +87,9 @@ pub async fn op(config: &Config, op: &Op) -> Outcome {
                 return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "operations": all })));
             }
             for Operation { seq, what, in_force, .. } in &all {
-                println!("{} {seq:>6}  {what}", if *in_force { "●" } else { "○" });
+                tell!("{} {seq:>6}  {what}", if *in_force { "●" } else { "○" });
             }
-            println!(
+            tell!(
                 "\n● in force, ○ taken back. Take the run to any of them: edvac op restore POINT --run {}",
                 dir.id
             );
@@ -164,7 +165,7 @@ pub async fn compare(config: &Config, args: &Compare) -> Outcome {
     if args.json.json {
         return Ok(print_json(&json!({ "schema_version": SCHEMA_VERSION, "comparison": both })));
     }
-    println!("{}", lines(&both, args.diff).join("\n"));
+    tell!("{}", lines(&both, args.diff).join("\n"));
     Ok(0)
 }
 
@@ -221,7 +222,7 @@ pub async fn program(config: &Config, command: &ProgramCommand) -> Outcome {
                     &json!({ "schema_version": SCHEMA_VERSION, "program": program, "forecast": rest }),
                 ));
             }
-            print!("{}", toml_of(&program)?);
+            out_as_is(&toml_of(&program)?);
             // Beside the program, which is a file's content.
             if let Some(rest) = rest.filter(|rest| rest.steps.high > 0) {
                 eprintln!("{}", forecast::lines(&rest).join("\n"));

@@ -24,7 +24,7 @@ use super::{
 use crate::args::{OneRun, Plan, Resume, Run, SaidArgs, TaskArgs};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Progress, program_lines};
-use crate::terminal::red;
+use crate::terminal::{for_stderr, out_as_is, red, tell};
 
 pub async fn run(mut config: Config, args: Run) -> Outcome {
     let program = args.program.as_deref().map(read_program).transpose()?;
@@ -74,14 +74,14 @@ pub async fn plan(mut config: Config, args: Plan) -> Outcome {
     match &args.out {
         Some(path) => {
             std::fs::write(path, toml).map_err(|e| Failure::file(path, &e))?;
-            println!("{} is written. Edit it, then: edvac run --program {}", path.display(), path.display());
+            tell!("{} is written. Edit it, then: edvac run --program {}", path.display(), path.display());
         }
         None if !json => {
-            println!("{}\n", program_lines(program));
+            tell!("{}\n", program_lines(program));
             if let Some(forecast) = Machine::new(config)?.forecast_rest(&state).await {
-                println!("{}", forecast::lines(&forecast).join("\n"));
+                tell!("{}", forecast::lines(&forecast).join("\n"));
             }
-            println!("\nCarry it out: edvac resume {run}");
+            tell!("\nCarry it out: edvac resume {run}");
         }
         None => {}
     }
@@ -298,14 +298,14 @@ fn conclude(state: &RunState, json: bool) -> u8 {
         let line = json!({ "schema_version": SCHEMA_VERSION, "report": report });
         let _ = writeln!(std::io::stdout(), "{line}");
     } else {
-        let _ = write!(std::io::stdout(), "{}", report.markdown());
+        out_as_is(&report.markdown());
     }
     if state.unsafe_no_sandbox {
         let _ =
             writeln!(std::io::stderr(), "{}", red(&format!("UNSAFE: {}", edvac_orchestrator::report::BARE)));
     }
     if let Some(why) = state.stopped.as_ref().filter(|_| state.ledger.is_none()) {
-        let _ = writeln!(std::io::stderr(), "stopped: {}", sentence(why));
+        let _ = writeln!(std::io::stderr(), "stopped: {}", for_stderr(&sentence(why)));
         if matches!(why, StopReason::Approval { .. }) {
             let run = &report.run;
             let _ = writeln!(
