@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::control::Purpose;
 use crate::notice::Notice;
+use crate::story::talk;
 
 /// Between two writes of what was said meanwhile: 12 a second are read as one flow, whatever the model's pace.
 const PAUSE: Duration = Duration::from_millis(80);
@@ -34,6 +35,9 @@ pub struct Partial {
     pub tokens: usize,
     /// The text so far.
     pub text: String,
+    /// What the conversation is about, in words.
+    #[serde(default)]
+    pub about: String,
 }
 
 /// One line of the file: what came to a reply since the line before.
@@ -230,7 +234,10 @@ impl LiveReader {
     }
 
     fn see(&mut self, line: &Line) {
-        let partial = self.partials.entry(line.purpose.to_string()).or_default();
+        let partial = self
+            .partials
+            .entry(line.purpose.to_string())
+            .or_insert_with(|| Partial { about: talk(line.purpose), ..Partial::default() });
         if line.whole {
             partial.text.clear();
         }

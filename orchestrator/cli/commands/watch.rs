@@ -263,7 +263,8 @@ fn draw_requirements(frame: &mut Frame, area: Rect, seen: &Seen) {
 fn draw_replies(frame: &mut Frame, area: Rect, seen: &Seen) {
     let share = vec![Constraint::Ratio(1, seen.partials.len() as u32); seen.partials.len()];
     let areas = Layout::vertical(share).split(area);
-    for ((of, partial), area) in seen.partials.iter().zip(areas.iter()) {
+    for (partial, area) in seen.partials.values().zip(areas.iter()) {
+        let of = &partial.about;
         let how_far = if partial.tokens == 0 {
             format!("{of}: reading the prompt, {} of {} tokens", partial.prompt_done, partial.prompt_total)
         } else {

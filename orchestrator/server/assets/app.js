@@ -19,6 +19,29 @@ export function localise(root = document) {
   }
 }
 
+/** How each part looked when it came: what is the same is left alone, with whatever somebody does in it. */
+const looked = new WeakMap();
+
+/** Puts other children in the place of those that are there; what is chosen, opened and focused stays so. */
+function replace(here, there) {
+  const html = there.innerHTML;
+  if (looked.get(here) === html) return;
+  looked.set(here, html);
+  const same = (element) => {
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    const name = ["value", "href"].find((attribute) => element.hasAttribute(attribute));
+    return name && `${element.localName}[${name}="${CSS.escape(element.getAttribute(name))}"]`;
+  };
+  const focused = here.contains(document.activeElement) && same(document.activeElement);
+  const chosen = all("input:checked", here).map(same);
+  const opened = all("details[open][id]", here).map(same);
+  here.replaceChildren(...there.childNodes);
+  for (const one of chosen) if (one && page(one, here)) page(one, here).checked = true;
+  for (const one of opened) if (page(one, here)) page(one, here).open = true;
+  if (focused) page(focused, here)?.focus({ preventScroll: true });
+  localise(here);
+}
+
 /** Puts parts of another version of this page in the place of those that are here. */
 export async function refetch(name, address = location.href) {
   const answer = await fetch(address, { headers: { accept: "text/html" } });
@@ -27,9 +50,8 @@ export async function refetch(name, address = location.href) {
   for (const here of all(`[data-refetch^="${name}"], [data-part="${name}"][data-refresh]`)) {
     const kind = here.dataset.refetch ? `[data-refetch="${here.dataset.refetch}"]` : `[data-part="${name}"]`;
     const there = page(kind, other);
-    if (there) here.replaceChildren(...there.childNodes);
+    if (there) replace(here, there);
   }
-  localise();
 }
 
 // Light and dark.
@@ -86,15 +108,27 @@ async function send(method, address, body) {
     body: JSON.stringify(body),
   });
   const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error?.message ?? `the server said ${answer.status}`);
+  if (!answer.ok) {
+    const error = new Error(told.error?.message ?? `the server said ${answer.status}`);
+    throw Object.assign(error, { field: told.error?.field });
+  }
   return told;
 }
 
 function shows(form, error) {
+  const field = error.field && form.elements.namedItem(error.field);
+  if (field) {
+    field.closest("details")?.setAttribute("open", "");
+    field.setAttribute("aria-invalid", "true");
+    field.addEventListener("input", () => field.removeAttribute("aria-invalid"), { once: true });
+    field.focus();
+  }
   const near = page("[data-error]", form) ?? page("[data-error]", form.closest("div, section, main"));
   if (near) {
     near.textContent = error.message;
     near.hidden = false;
+    if (!field) near.scrollIntoView({ block: "nearest" });
+    else if (!near.contains(field)) field.closest("label")?.after(near);
   }
   say(error.message);
 }
@@ -103,7 +137,9 @@ const number = (text) => (text === "" || text === null ? undefined : Number(text
 
 /** The limits of a form: its fields, and the one that stopped a run under the name of its flag. */
 function limits(data) {
-  const found = { max_tokens: number(data.get("max_tokens")), max_minutes: number(data.get("max_minutes")) };
+  const found = {};
+  for (const key of ["max_tokens", "max_minutes", "max_calls", "parallel", "replans"]) found[key] = number(data.get(key));
+  found.max_cost = data.get("max_cost") || undefined;
   for (const [name, value] of data) {
     if (!name.startsWith("limit:--")) continue;
     const key = name.slice("limit:--".length).replaceAll("-", "_");
@@ -114,13 +150,12 @@ function limits(data) {
 
 async function start(form) {
   const data = new FormData(form);
-  const told = await send("POST", "/api/runs", {
-    task: data.get("task"),
-    domain: data.get("domain") || null,
-    name: data.get("name") || null,
-    plan_only: data.get("plan_only") === "on",
-    limits: limits(data),
-  });
+  const order = { task: data.get("task"), limits: limits(data) };
+  for (const key of [
+    "domain", "name", "in", "provider", "model", "base_url", "second_model", "second_provider", "second_base_url",
+  ]) order[key] = data.get(key) || null;
+  for (const key of ["plan_only", "include_changes"]) order[key] = data.get(key) === "on";
+  const told = await send("POST", "/api/runs", order);
   location.href = `/runs/${told.run}`;
 }
 
@@ -148,6 +183,10 @@ function forms() {
     const form = event.target;
     const kinds = { start, act, amend };
     const kind = Object.keys(kinds).find((name) => name in form.dataset);
+    if ("compare" in form.dataset && all('input[name="run"]:checked', form).length !== 2) {
+      event.preventDefault();
+      shows(form, new Error("Choose two runs, each by the box before its name."));
+    }
     if (!kind) return;
     event.preventDefault();
     const buttons = all("button", form);
@@ -160,6 +199,8 @@ function forms() {
       buttons.forEach((button) => (button.disabled = false));
     }
   });
+  // A field in what is folded cannot be pointed at.
+  document.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
   document.addEventListener("change", (event) => {
     if ("submit" in event.target.dataset) event.target.form.requestSubmit();
   });
@@ -208,8 +249,7 @@ function lazy() {
       details.dataset.loaded = "yes";
       const answer = await fetch(address, { headers: { accept: "text/html" } });
       const other = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fragments = page("[data-lazy-body] .fragments", other);
-      if (fragments) details.append(fragments);
+      details.append(...(page("[data-lazy-body]", other)?.children ?? []));
     },
     true,
   );
@@ -256,6 +296,17 @@ slider();
 localise();
 const run = page("#run");
 if (run && page('[data-status="running"], [data-status="waiting"], [data-status="stopped"]')) notices();
-if (run) follow(run, { say, refetch, localise });
+// The graph of the program shows how its steps stand, where it is open.
+let redrawing;
+function changed(part) {
+  const drawn = page("#program-drawn[open]");
+  if (!drawn || !/^(step-|version)/.test(part)) return;
+  clearTimeout(redrawing);
+  redrawing = setTimeout(() => refetch("graph", drawn.dataset.lazy), 1000);
+}
+if (run) follow(run, { say, refetch, localise, changed });
+for (const part of all("[data-every]")) {
+  setInterval(() => document.hidden || refetch(part.dataset.refetch), Number(part.dataset.every));
+}
 const runs = page('[data-part="runs"]');
 if (runs) setInterval(() => document.hidden || refetch("runs"), 3000);

@@ -1,22 +1,23 @@
-// A run as it happens: one stream a tab, which goes on where it was cut off.
+// A run as it happens, on its page. It goes on where it was cut off.
+import { isShown, listen, shows } from "/assets/shared.js";
 
 /** Entries of the log that are kept on the page; all of them are in the journal. */
 const LOG_MAX = 500;
 /** Pixels from the end at which a box counts as being at its end. */
 const NEAR = 40;
-/** Milliseconds after which a stream that the server refused is asked for again: at first, and at most. */
-const RETRY_MS = [500, 10_000];
-
+/** Characters of a reply in progress that are kept on the page; it stands whole at its step once it is recorded. */
+const REPLY_CHARS_MAX = 40_000;
+/** Milliseconds after which a page says why it may not be connected yet. */
+const CONNECTING_MS = 8000;
 /** Attempts to connect after which a page says that there is no server. */
 const FAILURES_MAX = 6;
 /** How a run stands that does not go on by itself. */
-const OVER = ["done", "unmet", "cancelled", "died", "planned"];
+const OVER = ["done", "unmet", "cancelled", "died", "planned", "gone"];
 
 /** Keeps the page of a run up to date. */
-export function follow(root, { say, refetch, localise }) {
+export function follow(root, { say, refetch, localise, changed }) {
   const run = root.dataset.run;
   let seq = Number(root.dataset.seq);
-  let retry = RETRY_MS[0];
   const at = (name) => root.querySelector(`[data-part="${CSS.escape(name)}"]`);
 
   function part({ name, html }) {
@@ -33,6 +34,7 @@ export function follow(root, { say, refetch, localise }) {
     localise(here);
     if (name === "version" && here.querySelector("[data-version]").dataset.version !== version) refetch("program");
     if (name === "head") status(here);
+    changed(name);
   }
 
   let stood = root.querySelector("[data-status]")?.dataset.status;
@@ -45,7 +47,7 @@ export function follow(root, { say, refetch, localise }) {
     say(`This run is now: ${words}`);
     document.title = `${chip.querySelector("[aria-hidden]").textContent} ${title} · edvac`;
     const asks = stood === "waiting";
-    if (asks || ["done", "unmet", "stopped", "died"].includes(stood)) notify(`${title}: ${words}`, asks);
+    if (asks || ["done", "unmet", "stopped", "died", "gone"].includes(stood)) notify(`${title}: ${words}`, asks);
   }
 
   const box = root.querySelector("#log-box");
@@ -105,6 +107,12 @@ export function follow(root, { say, refetch, localise }) {
       nothing.hidden = replies.size > 0;
       return;
     }
+    const heard = shown?.heard ?? 0;
+    if (!told.whole && told.after > heard) {
+      // Something before it was missed.
+      stream.again();
+      return;
+    }
     nothing.hidden = true;
     if (!shown) {
       const section = live.appendChild(document.createElement("div"));
@@ -116,18 +124,28 @@ export function follow(root, { say, refetch, localise }) {
       text.tabIndex = 0;
       text.setAttribute("role", "log");
       text.setAttribute("aria-live", "off");
-      text.setAttribute("aria-label", `Reply to ${told.of}`);
-      shown = { box: section, head, text, since: performance.now(), from: told.tokens };
+      text.setAttribute("aria-label", `Reply to ${told.about}`);
+      const node = text.appendChild(document.createTextNode(""));
+      shown = { box: section, head, text, node, heard: 0, since: performance.now(), from: told.tokens };
       replies.set(told.of, shown);
     }
     const follows = isAtEnd(shown.text);
-    if (told.whole) shown.text.textContent = told.text;
-    else shown.text.append(told.text);
+    if (told.whole) {
+      shown.node.data = told.text.slice(-REPLY_CHARS_MAX);
+      shown.heard = told.text.length;
+    } else {
+      const more = told.text.slice(heard - told.after);
+      shown.node.appendData(more);
+      shown.heard += more.length;
+      if (shown.node.length > 2 * REPLY_CHARS_MAX) shown.node.deleteData(0, shown.node.length - REPLY_CHARS_MAX);
+    }
     const reading = told.tokens === 0 && told.prompt_total > 0;
     const rate = (told.tokens - shown.from) / ((performance.now() - shown.since) / 1000);
     shown.head.textContent = reading
-      ? `${told.of}: reading the prompt, ${told.prompt_done} of ${told.prompt_total} tokens`
-      : `${told.of}: ${told.tokens} tokens${rate > 0 ? `, ${rate.toFixed(1)} a second` : ""}`;
+      ? `${told.about}: reading the prompt, ${told.prompt_done} of ${told.prompt_total} tokens`
+      : `${told.about}: ${told.tokens} tokens${rate > 0 ? `, ${rate.toFixed(1)} a second` : ""}${
+          shown.node.length < shown.heard ? "; its beginning is left out here" : ""
+        }`;
     if (reading) shown.since = performance.now();
     if (follows) shown.text.scrollTop = shown.text.scrollHeight;
   }
@@ -143,52 +161,61 @@ export function follow(root, { say, refetch, localise }) {
     }
   }
 
-  let source;
   let failures = 0;
-  function open() {
-    close();
-    source = new EventSource(`/api/runs/${run}/events?after=${seq}`);
-    const on = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
-    on("hello", () => {
+  let stream;
+  let unseen = () => {};
+  const acts = {
+    hello() {
       // What was half written when the stream broke comes whole again.
       replies.forEach((shown) => shown.box.remove());
       replies.clear();
-    });
-    on("record", record);
-    on("part", part);
-    on("live", reply);
-    on("reload", () => location.reload());
-    on("caught-up", () => {
-      connected("connected");
-      retry = RETRY_MS[0];
-    });
-    source.addEventListener("error", () => {
-      connected("lost");
-      if (source?.readyState !== EventSource.CLOSED) return;
-      // The browser gave up: the server refused, or is not there yet.
-      setTimeout(() => document.hidden || open(), retry);
-      retry = Math.min(retry * 2, RETRY_MS[1]);
-    });
+    },
+    record,
+    part,
+    live: reply,
+    reload: () => location.reload(),
+    gone() {
+      close();
+      connection.hidden = false;
+      connection.textContent = "this run was removed";
+    },
+    "caught-up": () => connected("connected"),
+  };
+  function open() {
+    close();
+    stream = listen(run, { after: () => seq, hear: (name, data) => acts[name](data), state: connected });
   }
   function close() {
-    source?.close();
-    source = undefined;
+    stream?.close();
+    stream = undefined;
   }
 
-  // A browser has few connections to one server: a tab that nobody sees gives its own up, unless it is to tell when the run ends.
+  // A tab that nobody sees leaves the stream to others, unless it is to tell when the run ends.
   const tells = () => "Notification" in window && Notification.permission === "granted" && !OVER.includes(stood);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) source ?? open();
+  function look() {
+    unseen();
+    unseen = document.hidden ? () => {} : shows(run);
+    if (!document.hidden) stream ?? open();
     else if (!tells()) close();
-  });
+  }
+  document.addEventListener("visibilitychange", look);
   addEventListener("pagehide", close);
-  addEventListener("pageshow", (event) => event.persisted && open());
+  addEventListener("pageshow", (event) => event.persisted && look());
   connected("connecting");
-  if (!document.hidden || tells()) open();
-}
+  setTimeout(() => {
+    if (root.dataset.live === "connecting") connection.textContent = "no connection yet: other tabs may hold all that a browser has";
+  }, CONNECTING_MS);
+  look();
+  if (tells()) stream ?? open();
 
-/** Says it outside of the page, where its owner allowed that. */
-function notify(text, asks) {
-  if (!("Notification" in window) || !document.hidden) return;
-  if (Notification.permission === "granted") new Notification("edvac", { body: text, requireInteraction: asks });
+  /** Says it outside of the page, where its owner allowed that and no tab shows it: once, whoever many tabs there are. */
+  async function notify(body, asks) {
+    if (!("Notification" in window) || Notification.permission !== "granted") return;
+    if (!stream?.leads() || !document.hidden || (await isShown(run))) return;
+    const notice = new Notification("edvac", { body, requireInteraction: asks, tag: `edvac-${run}-${seq}` });
+    notice.addEventListener("click", () => {
+      window.focus();
+      notice.close();
+    });
+  }
 }

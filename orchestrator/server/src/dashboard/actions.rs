@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use edvac_memory::ids::InstructionId;
 use edvac_memory::program::exchange;
-use edvac_orchestrator::config::MINUTE_MS;
+use edvac_orchestrator::config::{MINUTE_MS, PARALLEL_MAX};
 use edvac_orchestrator::control::event::Limits;
 use edvac_orchestrator::domain::Domain;
 use edvac_orchestrator::fork;
@@ -15,10 +15,11 @@ use edvac_orchestrator::guess::domain_of;
 use edvac_orchestrator::place::{RunDir, ask_to_end};
 use edvac_orchestrator::price::Amount;
 use edvac_orchestrator::revise::{self, before_last, before_step, history, operations};
-use edvac_orchestrator::run::{Order, RunError, Said, cancel_idle};
+use edvac_orchestrator::run::{Machine, Order, RunError, Said, cancel_idle};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::begin::{self, Wanted};
 use super::desk::Desk;
 use super::hosted::Ask;
 use super::trouble::{Place, Trouble};
@@ -28,20 +29,26 @@ type Done = Result<Json<Value>, Trouble>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 fn body<T>(sent: Body<T>) -> Result<T, Trouble> {
-    sent.map(|Json(body)| body)
-        .map_err(|rejection| Trouble { status: rejection.status(), why: rejection.body_text() })
+    sent.map(|Json(body)| body).map_err(|rejection| Trouble {
+        status: rejection.status(),
+        why: rejection.body_text(),
+        field: None,
+    })
 }
 
 /// Bounds as a form has them; what is absent stays, 0 lifts a bound.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "they are called like the flags")]
 pub(super) struct LimitsForm {
     max_tokens: Option<u64>,
     max_minutes: Option<u64>,
     max_calls: Option<u64>,
     max_bytes: Option<u64>,
     max_cost: Option<String>,
+    /// Steps at the same time.
+    parallel: Option<u32>,
+    /// How often what is left is planned again.
+    replans: Option<u32>,
 }
 
 impl LimitsForm {
@@ -52,18 +59,49 @@ impl LimitsForm {
         limits.calls_max = limit(self.max_calls, limits.calls_max);
         limits.bytes_max = limit(self.max_bytes, limits.bytes_max);
         if let Some(cost) = &self.max_cost {
-            let cost: Amount = cost.parse().map_err(|e| Trouble::bad(format!("max_cost: {e}")))?;
+            let cost: Amount =
+                cost.parse().map_err(|e| Trouble::bad(format!("max_cost: {e}")).at("max_cost"))?;
             limits.cost_micros_max = limit(Some(cost.micros), limits.cost_micros_max);
         }
+        if let Some(parallel) = self.parallel {
+            if !(1..=PARALLEL_MAX).contains(&parallel) {
+                let why = format!("{parallel} steps at the same time cannot be: 1 to {PARALLEL_MAX} can");
+                return Err(Trouble::bad(why).at("parallel"));
+            }
+            limits.parallel = parallel;
+        }
+        limits.replans_max = self.replans.unwrap_or(limits.replans_max);
         Ok(limits)
     }
 }
 
-/// A run that is to begin.
+/// A run that is to begin. What is absent or empty is the configuration's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartForm {
     task: String,
+    /// The model: a name, a file of the server's machine, or an endpoint's name for it.
+    #[serde(default)]
+    model: Option<String>,
+    /// Where it is asked. A key goes only to endpoints that the server's own configuration names.
+    #[serde(default)]
+    base_url: Option<String>,
+    /// `local` or `openai`.
+    #[serde(default)]
+    provider: Option<String>,
+    /// The model that is asked at a step where that one came to nothing.
+    #[serde(default)]
+    second_model: Option<String>,
+    #[serde(default)]
+    second_base_url: Option<String>,
+    #[serde(default)]
+    second_provider: Option<String>,
+    /// A git repository of the server's machine to work on, as a whole path. It is never written to.
+    #[serde(default, rename = "in")]
+    existing: Option<String>,
+    /// Whether what is not committed there belongs to it, too.
+    #[serde(default)]
+    include_changes: bool,
     #[serde(default)]
     domain: Option<String>,
     #[serde(default)]
@@ -84,26 +122,48 @@ async fn to_its_end(act: impl Future<Output = Done> + Send + 'static) -> Done {
 /// Begins a run in this process.
 pub(super) async fn start(State(desk): Told, sent: Body<StartForm>) -> Done {
     let form = body(sent)?;
-    to_its_end(async move { begun(&desk, form).await }).await
+    // Looking at a repository and copying it blocks.
+    let runtime = tokio::runtime::Handle::current();
+    let begin = move || runtime.block_on(async move { begun(&desk, form).await });
+    tokio::task::spawn_blocking(begin).await.map_err(Trouble::machine)?
 }
 
 async fn begun(desk: &Desk, form: StartForm) -> Done {
     let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let own = Wanted {
+        name: form.model.as_deref(),
+        base_url: form.base_url.as_deref(),
+        provider: form.provider.as_deref(),
+        fields: ["base_url", "provider"],
+    };
+    let second = Wanted {
+        name: form.second_model.as_deref(),
+        base_url: form.second_base_url.as_deref(),
+        provider: form.second_provider.as_deref(),
+        fields: ["second_base_url", "second_provider"],
+    };
+    let config = begin::with_models(&desk.config, &own, &second)?;
+    let existing = begin::existing(form.existing.as_deref(), form.include_changes)?;
+    // Whatever the task speaks of, what is in a repository is most likely a program.
+    let guessed = if existing.is_some() { "codebase" } else { domain_of(&form.task) };
     let order = Order {
-        domain: some(form.domain).unwrap_or_else(|| domain_of(&form.task).to_owned()),
-        limits: form.limits.over(desk.config.limits.limits())?,
+        domain: some(form.domain).unwrap_or_else(|| guessed.to_owned()),
+        limits: form.limits.over(config.limits.limits())?,
         task: form.task,
         name: some(form.name),
         seed: form.seed,
         plan_only: form.plan_only,
+        existing,
         ..Order::default()
     };
-    let prepared = desk.machine.prepare(order).await?;
-    let (own, second) = (&desk.config.model, desk.config.second_model.as_ref());
-    let models = desk.opener.open(own, second).await.map_err(Trouble::machine)?;
-    let handle = desk.machine.start(prepared, models, desk.opener.embedder()).await?;
+    let machine = Machine::new(config.clone())?;
+    let prepared = machine.prepare(order).await?;
+    let notes = prepared.notes();
+    let opened = desk.opener.open(&config.model, config.second_model.as_ref()).await;
+    let models = opened.map_err(|why| Trouble::machine(why).at("model"))?;
+    let handle = machine.start(prepared, models, desk.opener.embedder()).await?;
     let id = desk.hosted.host(handle);
-    Ok(Json(json!({ "run": id })))
+    Ok(Json(json!({ "run": id, "notes": notes })))
 }
 
 /// What is asked of a run.

@@ -20,7 +20,15 @@ pub(super) struct BookView {
     chapters: Vec<ChapterView>,
     /// Titles of chapters that are not written yet.
     missing: Vec<String>,
-    canon: Vec<Entry>,
+    canon: Vec<CanonEntry>,
+}
+
+/// What a canon settles, and which chapters there are.
+pub(super) struct Canon {
+    /// Titles of the chapters, in their order.
+    pub chapters: Vec<String>,
+    /// Its entries.
+    pub entries: Vec<CanonEntry>,
 }
 
 /// A chapter.
@@ -35,30 +43,56 @@ struct ChapterView {
 
 /// Something that the canon settles.
 #[derive(Serialize)]
-struct Entry {
-    name: String,
-    note: String,
+pub(super) struct CanonEntry {
+    /// Its name.
+    pub name: String,
+    /// What is settled of it.
+    pub note: String,
     /// Chapters that name it, and how often.
-    chapters: Vec<Told>,
+    pub chapters: Vec<Told>,
 }
 
+/// A chapter that names something.
 #[derive(Serialize)]
-struct Told {
-    number: usize,
-    times: usize,
+pub(super) struct Told {
+    /// The chapter's number, from 1.
+    pub number: usize,
+    /// How often.
+    pub times: usize,
+}
+
+/// What a book's canon settles, and where it is told; none while there is no book.
+pub(super) fn canon(dir: &RunDir, tree: &TreeId, domain: &Domain) -> Result<Option<Canon>, Trouble> {
+    match opened(dir, tree, domain) {
+        Ok((book, _, entries)) => {
+            let chapters = book.chapters.into_iter().map(|chapter| chapter.title).collect();
+            Ok(Some(Canon { chapters, entries }))
+        }
+        Err(ExportError::NoBook | ExportError::NoChapters) => Ok(None),
+        Err(other) => Err(Trouble::machine(other)),
+    }
+}
+
+fn opened(
+    dir: &RunDir,
+    tree: &TreeId,
+    domain: &Domain,
+) -> Result<(Book, Vec<String>, Vec<CanonEntry>), ExportError> {
+    let store = GitStore::view(&dir.git_dir())?;
+    let canon_file = Some(domain.canon.as_str()).filter(|canon| !canon.is_empty());
+    let (book, missing) = Book::of(&store, tree, canon_file, dir.id.as_str(), 0)?;
+    let canon = canon_file.and_then(|path| store.read(tree, path).ok());
+    let canon = canon.map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let entries = entries(&canon).into_iter().map(|(name, note)| told(&book, name, note)).collect();
+    Ok((book, missing, entries))
 }
 
 /// The book of a tree.
 pub(super) fn view(dir: &RunDir, tree: &TreeId, domain: &Domain) -> Result<BookView, Trouble> {
-    let store = GitStore::view(&dir.git_dir())?;
-    let canon_file = Some(domain.canon.as_str()).filter(|canon| !canon.is_empty());
-    let (book, missing) =
-        Book::of(&store, tree, canon_file, dir.id.as_str(), 0).map_err(|error| match error {
-            ExportError::NoBook | ExportError::NoChapters => Trouble::missing(error.to_string()),
-            other => Trouble::machine(other),
-        })?;
-    let canon = canon_file.and_then(|path| store.read(tree, path).ok());
-    let canon = canon.map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let (book, missing, canon) = opened(dir, tree, domain).map_err(|error| match error {
+        ExportError::NoBook | ExportError::NoChapters => Trouble::missing(error.to_string()),
+        other => Trouble::machine(other),
+    })?;
     let anchor = |path: &str| {
         let at = book.chapters.iter().position(|chapter| chapter.path == path)?;
         Some(format!("#chapter-{}", at + 1))
@@ -70,13 +104,7 @@ pub(super) fn view(dir: &RunDir, tree: &TreeId, domain: &Domain) -> Result<BookV
         // Raw HTML is text by now; what is left is cleaned once more by rules that know no text of ours.
         html: ammonia::clean(&chapter_html(chapter, &anchor)),
     });
-    Ok(BookView {
-        words: book.words(),
-        chapters: chapters.collect(),
-        canon: entries(&canon).into_iter().map(|(name, note)| told(&book, name, note)).collect(),
-        title: book.title,
-        missing,
-    })
+    Ok(BookView { words: book.words(), chapters: chapters.collect(), canon, title: book.title, missing })
 }
 
 /// Names and notes of a canon: `- Levain: the starter`.
@@ -86,14 +114,14 @@ fn entries(canon: &str) -> Vec<(String, String)> {
     items.map(|(name, note)| (plain(name), plain(note))).collect()
 }
 
-fn told(book: &Book, name: String, note: String) -> Entry {
+fn told(book: &Book, name: String, note: String) -> CanonEntry {
     let wanted = name.to_lowercase();
     let times = |text: &str| {
         if wanted.chars().count() < NAME_CHARS_MIN { 0 } else { text.to_lowercase().matches(&wanted).count() }
     };
     let all =
         book.chapters.iter().zip(1..).map(|(chapter, number)| Told { number, times: times(&chapter.text) });
-    Entry { chapters: all.filter(|told| told.times > 0).collect(), name, note }
+    CanonEntry { chapters: all.filter(|told| told.times > 0).collect(), name, note }
 }
 
 #[cfg(test)]

@@ -135,6 +135,11 @@ impl Desk {
         Ok(feed)
     }
 
+    /// Lets go of feeds that follow their runs no more.
+    pub(crate) async fn forget_feeds(&self) {
+        self.feeds.lock().await.retain(|_, feed| !feed.is_over());
+    }
+
     /// Every run, the youngest first. Journals that did not change since the last time are not read again; one that takes long
     /// to be read is listed without what is in it, and is there the next time.
     pub(crate) async fn rows(self: &Arc<Self>, now_ms: i64) -> Vec<RunRow> {
@@ -168,11 +173,11 @@ impl Desk {
         }
         let (desk, of, stamp_then) = (Arc::clone(self), dir.clone(), stamp.clone());
         let reading = tokio::spawn(async move {
+            let _reading = Reading { desk: &desk, run: &of.id };
             let row = desk.row_anew(&of, writer, now_ms).await;
             if let Ok(row) = &row {
                 lock(&desk.rows).insert(of.id.clone(), (stamp_then, row.clone()));
             }
-            lock(&desk.reading).remove(&of.id);
             row
         });
         let row = match tokio::time::timeout_at(until, reading).await {
@@ -201,10 +206,42 @@ impl Desk {
     }
 }
 
+/// A run is being read for the list until this is dropped, also by a panic.
+struct Reading<'a> {
+    desk: &'a Desk,
+    run: &'a RunId,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        lock(&self.desk.reading).remove(self.run);
+    }
+}
+
 fn stamp(path: &Path) -> Vec<Option<(SystemTime, u64)>> {
     let of = |name: &str| {
         let meta = std::fs::metadata(path.join(name)).ok()?;
         Some((meta.modified().ok()?, meta.len()))
     };
     vec![of("journal.sqlite"), of("journal.sqlite-wal")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing::board;
+
+    #[tokio::test]
+    async fn a_reading_that_panics_has_ended() {
+        let board = board().await;
+        let run = RunId::from("r");
+        lock(&board.desk.reading).insert(run.clone());
+        let desk = Arc::clone(&board.desk);
+        let panicked = tokio::spawn(async move {
+            let _reading = Reading { desk: &desk, run: &run };
+            panic!("a fault of a page");
+        });
+        assert!(panicked.await.unwrap_err().is_panic());
+        assert!(lock(&board.desk.reading).is_empty());
+    }
 }

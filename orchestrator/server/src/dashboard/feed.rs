@@ -13,13 +13,15 @@ use axum::response::sse::Event;
 use edvac_memory::journal::Seq;
 use edvac_orchestrator::control::Event as Recorded;
 use edvac_orchestrator::live::{Partial, Partials};
+use edvac_orchestrator::story::talk;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, broadcast};
 
 use super::desk::Desk;
 use super::render;
 use super::view::now_ms;
-use super::view::{self, RunView};
+use super::view::{self, Choices, Mark, RunView};
 use super::watched::{Shared, Watched};
 
 /// Between two looks at a run: about 12 a second, which reads as one flow.
@@ -112,6 +114,16 @@ impl Feed {
         self.to_all.receiver_count() > 0
     }
 
+    /// Renders what changed now, and says since which record each part looks as it does.
+    #[cfg(test)]
+    pub async fn render_now(&self) -> BTreeMap<String, Seq> {
+        let mut watched = self.shared.lock().await;
+        watched.refresh().await.expect("the journal is read");
+        let mut said = self.said.lock().await;
+        self.tell_parts(&watched, &mut said);
+        said.parts.iter().map(|(name, part)| (name.clone(), part.since)).collect()
+    }
+
     /// What was missed since record `after`, and all that comes; none where it has just ended.
     pub async fn listen(&self, after: Seq) -> Option<(Vec<Event>, broadcast::Receiver<Event>)> {
         let watched = self.shared.lock().await;
@@ -131,7 +143,7 @@ impl Feed {
         }
         let changed = said.parts.iter().filter(|(_, part)| part.since > after);
         events.extend(changed.map(|(name, part)| part_event(name, &part.html)));
-        let whole = |(of, partial): (&String, &Partial)| live(of, partial, &partial.text, true);
+        let whole = |(of, partial): (&String, &Partial)| live(of, partial, &partial.text, None);
         events.extend(said.partials.iter().map(whole));
         events.push(Event::default().event("caught-up").data(json!({ "seq": said.seq }).to_string()));
         Some((events, receiver))
@@ -151,6 +163,8 @@ impl Feed {
             }
         }
         self.over.store(true, Ordering::Release);
+        // Whoever listens is let go with the last one who holds it.
+        desk.forget_feeds().await;
     }
 
     /// Ends it, unless somebody came to listen meanwhile.
@@ -161,7 +175,7 @@ impl Feed {
         nobody
     }
 
-    /// Tells everybody what is new; false where the run cannot be read any more.
+    /// Tells everybody what is new; false where the run cannot be read any more, or is not there any more.
     async fn look(&self, pace: &mut Pace) -> bool {
         let mut watched = self.shared.lock().await;
         match watched.refresh().await {
@@ -187,7 +201,11 @@ impl Feed {
             let view = json!({ "timeline": timeline, "run": { "run": watched.dir.id } });
             self.tell(&mut said, watched.state.seq, "timeline", &view);
         }
-        true
+        if watched.is_gone {
+            self.tell_parts(&watched, &mut said);
+            self.send(Event::default().event("gone").data("{}"));
+        }
+        !watched.is_gone
     }
 
     fn tell_records(&self, watched: &Watched, said: &mut Said) {
@@ -209,7 +227,7 @@ impl Feed {
             // Its end may have been recorded before it was seen here.
             let since = said.since.remove(&of).unwrap_or(said.seq);
             if let Some((partial, text)) = ended(watched, &of, since).await {
-                self.send(live(&of, &partial, &text, true));
+                self.send(live(&of, &partial, &text, None));
             }
             self.send(Event::default().event("live").data(json!({ "of": of, "gone": true }).to_string()));
         }
@@ -219,9 +237,13 @@ impl Feed {
                 continue;
             }
             said.since.entry(of.clone()).or_insert(said.seq);
-            match before.and_then(|before| partial.text.strip_prefix(before.text.as_str())) {
-                Some(more) => self.send(live(of, partial, more, false)),
-                None => self.send(live(of, partial, &partial.text, true)),
+            let more = before.and_then(|before| {
+                let more = partial.text.strip_prefix(before.text.as_str())?;
+                Some((more, before.text.encode_utf16().count()))
+            });
+            match more {
+                Some((more, after)) => self.send(live(of, partial, more, Some(after))),
+                None => self.send(live(of, partial, &partial.text, None)),
             }
         }
         said.partials = partials;
@@ -230,10 +252,11 @@ impl Feed {
     fn tell_parts(&self, watched: &Watched, said: &mut Said) {
         let seq = watched.state.seq;
         let run = RunView::of(watched, now_ms());
-        self.tell(said, seq, "head", &json!({ "run": run }));
-        self.tell(said, seq, "meters", &json!({ "run": run }));
+        self.tell(said, seq, "head", &json!({ "run": Head::of(&run) }));
+        self.tell(said, seq, "meters", &json!({ "run": { "meters": run.meters } }));
+        let tally = json!({ "requirements": run.row.requirements });
         let requirements = view::requirements(&watched.state);
-        self.tell(said, seq, "requirements", &json!({ "requirements": requirements, "run": run }));
+        self.tell(said, seq, "requirements", &json!({ "requirements": requirements, "run": tally }));
         for step in view::steps(watched) {
             let name = format!("step-{}", step.id);
             self.tell(said, seq, &name, &json!({ "step": step, "run": { "run": run.row.run } }));
@@ -244,7 +267,7 @@ impl Feed {
     /// Renders a part where what it is made of changed, and tells everybody.
     fn tell(&self, said: &mut Said, seq: Seq, name: &str, view: &Value) {
         let mut hasher = DefaultHasher::new();
-        without_seq(view).to_string().hash(&mut hasher);
+        view.to_string().hash(&mut hasher);
         let hash = hasher.finish();
         if said.parts.get(name).is_some_and(|part| part.hash == hash) {
             return;
@@ -276,17 +299,55 @@ async fn ended(watched: &Watched, of: &str, since: Seq) -> Option<(Partial, Stri
         prompt_total: usage.prompt_tokens as usize,
         tokens: usage.completion_tokens as usize,
         text: String::new(),
+        about: talk(found.purpose),
     };
     Some((partial, reply.text))
 }
 
-/// The sequence number of a view changes with every record, also where nothing else does.
-fn without_seq(view: &Value) -> Value {
-    let mut view = view.clone();
-    if let Some(run) = view.get_mut("run").and_then(Value::as_object_mut) {
-        run.remove("seq");
+/// What the head of a run's page shows. Times and figures are not in it: they change with every record, and a part is sent when
+/// what it is made of changed.
+#[derive(Serialize)]
+struct Head<'a> {
+    run: &'a str,
+    title: &'a str,
+    status: &'static str,
+    mark: Mark,
+    stale: bool,
+    domain: &'a str,
+    model: &'a str,
+    workspace: &'a str,
+    process: Option<u32>,
+    forked_from: Option<&'a str>,
+    origin: Option<&'a str>,
+    unsafe_no_sandbox: bool,
+    question: Option<&'a str>,
+    stopped: Option<&'a str>,
+    doing: &'a [String],
+    choices: &'a Choices,
+}
+
+impl<'a> Head<'a> {
+    fn of(run: &'a RunView) -> Self {
+        let row = &run.row;
+        Self {
+            run: &row.run,
+            title: &row.title,
+            status: row.status,
+            mark: row.mark,
+            stale: row.stale,
+            domain: &row.domain,
+            model: &row.model,
+            workspace: &row.workspace,
+            process: row.process,
+            forked_from: row.forked_from.as_deref(),
+            origin: run.origin.as_deref(),
+            unsafe_no_sandbox: run.unsafe_no_sandbox,
+            question: run.question.as_deref(),
+            stopped: run.stopped.as_deref(),
+            doing: &run.doing,
+            choices: &run.choices,
+        }
     }
-    view
 }
 
 fn record(seq: Seq, line: &Value) -> Event {
@@ -297,10 +358,12 @@ fn part_event(name: &str, html: &str) -> Event {
     Event::default().event("part").data(json!({ "name": name, "html": html }).to_string())
 }
 
-fn live(of: &str, partial: &Partial, text: &str, whole: bool) -> Event {
+/// A piece of a reply, or all of it so far. A piece says how much of the text comes before it, in UTF-16 code units as browsers
+/// count them, so that one which is heard twice, or after another was missed, is known.
+fn live(of: &str, partial: &Partial, text: &str, after: Option<usize>) -> Event {
     let data = json!({
-        "of": of, "text": text, "whole": whole, "tokens": partial.tokens,
-        "prompt_done": partial.prompt_done, "prompt_total": partial.prompt_total,
+        "of": of, "about": partial.about, "text": text, "whole": after.is_none(), "after": after.unwrap_or(0),
+        "tokens": partial.tokens, "prompt_done": partial.prompt_done, "prompt_total": partial.prompt_total,
     });
     Event::default().event("live").data(data.to_string())
 }

@@ -180,3 +180,57 @@ async fn who_listens_before_the_first_record_hears_it() {
     let all: Vec<_> = dir.history().await.unwrap().into_iter().filter(|(_, event)| event.is_some()).collect();
     assert_eq!(listener.await.unwrap().seqs, all.iter().map(|(record, _)| record.seq).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_part_is_sent_where_what_it_shows_changed_and_not_with_every_record() {
+    let board = board().await;
+    let dir = board.desk.find(&board.run).unwrap();
+    let feed = board.desk.feed(&dir).await.unwrap();
+    let journal = SqliteJournal::open(&dir.path, Options::default()).await.unwrap();
+    let state = dir.state().await.unwrap();
+    let (program, version) = (state.program.unwrap(), state.program_version);
+    let same = json!({ "event": "amended", "program": program, "version": version, "why": "", "stale": [] });
+    // The first says that the run goes on, and that a process has it.
+    journal.fact(same.clone()).await.unwrap();
+    let before = feed.render_now().await;
+    for _ in 0..RECORDS {
+        journal.fact(same.clone()).await.unwrap();
+        let mut now = feed.render_now().await;
+        // How long was worked is shown there, and is another time with every record.
+        now.remove("meters");
+        now.remove("timeline");
+        assert!(now.iter().all(|(name, since)| before[name] == *since), "{before:?} {now:?}");
+        assert!(["head", "requirements", "step-1", "step-2"].iter().all(|name| now.contains_key(*name)));
+    }
+    // One that changes a title changes what shows it.
+    let mut other = same;
+    other["program"]["title"] = "other notes".into();
+    let changed = journal.fact(other).await.unwrap().seq;
+    let now = feed.render_now().await;
+    assert_eq!((now["head"], now["step-1"]), (changed, before["step-1"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_removed_while_it_is_watched_is_called_gone() {
+    let board = board().await;
+    let dir = board.desk.find(&board.run).unwrap();
+    let bearer = format!("Bearer {TOKEN}");
+    let asked = asked(Method::GET, &events(&board, 0), &[(AUTHORIZATION, &bearer)], "");
+    let mut heard = send(&board.server, asked).await.into_body().into_data_stream().eventsource();
+    let mut head = String::new();
+    let listening = async {
+        while let Some(event) = heard.next().await {
+            let event = event.unwrap();
+            match event.event.as_str() {
+                "caught-up" => std::fs::remove_dir_all(&dir.path).unwrap(),
+                "part" if event.data.contains("\"head\"") => head = event.data,
+                "gone" => break,
+                _ => {}
+            }
+        }
+        // The stream ends by itself.
+        while heard.next().await.is_some() {}
+    };
+    tokio::time::timeout(PATIENCE, listening).await.expect("it is said, and the stream ends");
+    assert!(head.contains("gone") && head.contains("was removed while you watched it"), "{head}");
+}

@@ -91,7 +91,7 @@ pub(super) struct Change {
     added: usize,
     removed: usize,
     /// Whether it is folded at first.
-    folded: bool,
+    pub folded: bool,
     /// Why it is not shown.
     hidden: Option<&'static str>,
     hunks: Vec<Vec<Row>>,
@@ -250,37 +250,47 @@ pub(super) fn changes(dir: &RunDir, ends: &Ends) -> Result<Vec<Change>, Trouble>
     changed
         .into_iter()
         .map(|path| {
-            let what = match (old_files.contains_key(&path), new_files.contains_key(&path)) {
-                (false, _) => "added",
-                (_, false) => "deleted",
-                _ => "changed",
-            };
-            let read = |tree: &TreeId, there: bool| {
-                if there { store.read(tree, &path) } else { Ok(Vec::new()) }
-            };
-            let old = read(&from, what != "added")?;
-            let new = read(&ends.to, what != "deleted")?;
-            let (Ok(old), Ok(new)) = (String::from_utf8(old), String::from_utf8(new)) else {
-                return Ok(Change { hidden: Some("it is no text"), ..Change::of(path, what) });
-            };
-            if old.lines().count().max(new.lines().count()) > LINES_MAX {
-                return Ok(Change {
-                    hidden: Some("it is too long to be shown here"),
-                    ..Change::of(path, what)
-                });
-            }
-            let diff = TextDiff::from_lines(&old, &new);
-            let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
-            let (added, removed) = (count(ChangeTag::Insert), count(ChangeTag::Delete));
-            let folded = added + removed > LINES_OPEN_MAX;
-            Ok(Change { added, removed, folded, hunks: compared(&diff), ..Change::of(path, what) })
+            let read = |tree: &TreeId, there: bool| there.then(|| store.read(tree, &path)).transpose();
+            let old = read(&from, old_files.contains_key(&path))?;
+            let new = read(&ends.to, new_files.contains_key(&path))?;
+            Ok(Change::between(&path, old.as_deref(), new.as_deref()))
         })
         .collect()
 }
 
 impl Change {
-    fn of(path: String, what: &'static str) -> Self {
-        Self { path, what, added: 0, removed: 0, folded: false, hidden: None, hunks: Vec::new() }
+    /// From one content to another one; none where the file is not there.
+    pub fn between(path: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Self {
+        let unshown = |why| Self::unshown(path, old, new, why);
+        let (Ok(before), Ok(after)) =
+            (str::from_utf8(old.unwrap_or_default()), str::from_utf8(new.unwrap_or_default()))
+        else {
+            return unshown("it is no text");
+        };
+        if before.lines().count().max(after.lines().count()) > LINES_MAX {
+            return unshown("it is too long to be shown here");
+        }
+        let diff = TextDiff::from_lines(before, after);
+        let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
+        let (added, removed) = (count(ChangeTag::Insert), count(ChangeTag::Delete));
+        let folded = added + removed > LINES_OPEN_MAX;
+        Self { added, removed, folded, hidden: None, hunks: compared(&diff), ..unshown("") }
+    }
+
+    /// The same without its lines, and why.
+    pub fn unshown(path: &str, old: Option<&[u8]>, new: Option<&[u8]>, why: &'static str) -> Self {
+        let what = match (old, new) {
+            (None, _) => "added",
+            (_, None) => "deleted",
+            _ => "changed",
+        };
+        let path = path.to_owned();
+        Self { path, what, added: 0, removed: 0, folded: false, hidden: Some(why), hunks: Vec::new() }
+    }
+
+    /// Lines that it shows.
+    pub fn lines(&self) -> usize {
+        self.hunks.iter().map(Vec::len).sum()
     }
 }
 

@@ -4,15 +4,20 @@
 //! and its JSON are made of the same view: `/runs/RUN` and `/api/runs/RUN`.
 
 mod actions;
+mod begin;
 mod book;
+mod compare;
+mod connected;
 mod desk;
 mod feed;
 mod files;
+mod graph;
 mod highlight;
 mod hosted;
 mod login;
 mod machine;
 mod pages;
+mod program_graph;
 mod render;
 mod search;
 mod step;
@@ -61,6 +66,10 @@ pub(crate) fn routes(desk: Arc<Desk>, access: Arc<Access>) -> Router {
         .route("/runs/{run}/book", get(pages::book))
         .route("/runs/{run}/memory", get(pages::memory))
         .route("/models", get(pages::models))
+        .route("/runs/{run}/graph", get(program_graph::page))
+        .route("/api/runs/{run}/graph", get(program_graph::json))
+        .route("/compare", get(compare::page))
+        .route("/api/compare", get(compare::json))
         .route("/api/runs", get(pages::api_runs).post(actions::start))
         .route("/api/runs/{run}", get(pages::api_run))
         .route("/api/runs/{run}/events", get(stream::events))
@@ -137,3 +146,5 @@ mod feed_tests;
 mod security_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod views_tests;

@@ -13,19 +13,21 @@ use edvac_memory::program::{Program, exchange};
 use edvac_orchestrator::control::Event;
 use edvac_orchestrator::domain::Domain;
 use edvac_orchestrator::run::RunError;
+use edvac_orchestrator::story::talk;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use super::connected::Known;
 use super::desk::Desk;
 use super::files::{self, At};
 use super::render;
 use super::step;
 use super::trouble::{OnPage, Place, Trouble};
 use super::view::now_ms;
-use super::view::{self, RunView};
+use super::view::{self, RunView, StepRow};
 use super::watched::Watched;
-use super::{book as books, machine, search};
+use super::{begin, book as books, machine, search};
 
 /// Version of all JSON below `/api`.
 const SCHEMA_VERSION: u32 = 1;
@@ -44,7 +46,7 @@ fn html(name: &str, view: &impl Serialize) -> Page {
     Ok(Html(render::page(name, view)?))
 }
 
-fn api(view: impl Serialize) -> Api {
+pub(super) fn api(view: impl Serialize) -> Api {
     let mut value = serde_json::to_value(view).map_err(Trouble::machine)?;
     value["schema_version"] = SCHEMA_VERSION.into();
     Ok(Json(value))
@@ -71,10 +73,9 @@ async fn runs_view(desk: &Arc<Desk>, filter: &Filter) -> Value {
         words.split_whitespace().all(|word| text.contains(word))
             && (filter.status.is_empty() || filter.status == row.status)
     });
-    let limits = desk.config.limits.limits();
     json!({
         "runs": rows, "all": all, "find": filter.find, "status": filter.status,
-        "model": desk.config.model.name, "max_tokens": limits.tokens_max,
+        "form": begin::view(&desk.config),
     })
 }
 
@@ -93,10 +94,17 @@ pub(super) struct Window {
     steps: Option<usize>,
 }
 
+impl Window {
+    /// The first of `count` steps at once: as asked for, or those with what is in progress or comes next.
+    pub fn from(&self, steps: &[StepRow], count: usize) -> usize {
+        let open = steps.iter().position(|step| matches!(step.status, "running" | "waiting")).unwrap_or(0);
+        self.steps.unwrap_or(open / count * count).min(steps.len())
+    }
+}
+
 fn run_view(watched: &Watched, window: &Window) -> Value {
     let steps = view::steps(watched);
-    let open = steps.iter().position(|step| matches!(step.status, "running" | "waiting")).unwrap_or(0);
-    let from = window.steps.unwrap_or(open / STEPS_SHOWN * STEPS_SHOWN).min(steps.len());
+    let from = window.from(&steps, STEPS_SHOWN);
     let log = &watched.log[watched.log.len().saturating_sub(LOG_SHOWN)..];
     json!({
         "run": RunView::of(watched, now_ms()),
@@ -155,6 +163,7 @@ async fn prompt_view(desk: &Desk, run: &str, seq: u64) -> Result<Value, Trouble>
     match watched.event(seq).await? {
         Some(Event::Assembled { purpose, fitted }) => Ok(json!({
             "run": { "run": watched.dir.id }, "seq": seq, "conversation": purpose.to_string(),
+            "about": talk(purpose),
             "step": purpose.instruction(), "prompt": step::composition(&fitted),
         })),
         _ => Err(Trouble::missing(format!("record {seq} of this run is no prompt"))),
@@ -396,33 +405,40 @@ pub(super) struct Wanted {
     q: String,
 }
 
-async fn memory_view(desk: &Desk, run: &str, query: &Wanted) -> Result<Value, Trouble> {
+async fn memory_view(desk: &Desk, run: &str, query: &Wanted, window: &Window) -> Result<Value, Trouble> {
     let shared = desk.watch(&desk.find(run)?).await?;
-    let (dir, view, tree) = {
+    let (dir, view, tree, known) = {
         let watched = shared.lock().await;
-        (watched.dir.clone(), RunView::of(&watched, now_ms()), watched.state.tree.clone())
+        let known = Known::of(&watched, window);
+        (watched.dir.clone(), RunView::of(&watched, now_ms()), watched.state.tree.clone(), known)
     };
+    let canon = Domain::load(&view.row.domain, desk.machine.templates()).ok();
+    let book = tree.clone().zip(canon.filter(|domain| !domain.canon.is_empty()));
+    let of = dir.clone();
+    let connections = files::in_background(move || known.connections(&of, book.as_ref())).await?;
     let hits = match tree.filter(|_| !query.q.trim().is_empty()) {
         Some(tree) => search::search(&dir, &tree, &query.q, desk.opener.embedder()).await?,
         None => Vec::new(),
     };
-    Ok(json!({ "run": view, "q": query.q, "hits": hits }))
+    Ok(json!({ "run": view, "q": query.q, "hits": hits, "connections": connections }))
 }
 
 pub(super) async fn memory(
     State(desk): Told,
     Place(run): Place<String>,
     Query(query): Query<Wanted>,
+    Query(window): Query<Window>,
 ) -> Page {
-    html("memory.html", &memory_view(&desk, &run, &query).await?)
+    html("memory.html", &memory_view(&desk, &run, &query, &window).await?)
 }
 
 pub(super) async fn api_memory(
     State(desk): Told,
     Place(run): Place<String>,
     Query(query): Query<Wanted>,
+    Query(window): Query<Window>,
 ) -> Api {
-    api(memory_view(&desk, &run, &query).await?)
+    api(memory_view(&desk, &run, &query, &window).await?)
 }
 
 async fn models_view(desk: &Desk) -> Result<Value, Trouble> {

@@ -43,13 +43,24 @@ pub(super) struct StepView {
 /// One attempt.
 #[derive(Serialize)]
 struct Attempt {
+    /// Its place among those that are shown, from 1.
+    place: usize,
+    /// From 1; begins anew where the step does.
     number: u32,
+    /// The version of the program that it was made under.
+    version: u32,
+    /// Why it counts no more, if so: the program was changed, or it was taken back.
+    past: Option<String>,
+    /// How often the step had begun anew before it.
+    #[serde(skip)]
+    era: usize,
     talks: Vec<Talk>,
 }
 
 /// One conversation: a prompt and what came of it.
 #[derive(Serialize)]
 struct Talk {
+    /// Its name in the journal.
     conversation: String,
     /// What it is for, in words.
     what: String,
@@ -139,7 +150,7 @@ pub(super) async fn view(watched: &Watched, id: InstructionId) -> Result<StepVie
     let lines = watched.log.iter().filter(|line| line.step == Some(id.0));
     for seq in lines.map(|line| line.seq) {
         if let Some(event) = watched.event(seq).await? {
-            take(&mut attempts, seq, event);
+            take(&mut attempts, watched, id, seq, event);
         }
     }
     Ok(StepView {
@@ -159,12 +170,22 @@ pub(super) async fn view(watched: &Watched, id: InstructionId) -> Result<StepVie
 }
 
 /// Puts an event where it belongs: events of a step come one after the other.
-fn take(attempts: &mut Vec<Attempt>, seq: Seq, event: Event) {
+fn take(attempts: &mut Vec<Attempt>, watched: &Watched, id: InstructionId, seq: Seq, event: Event) {
     match event {
         Event::Assembled { purpose, fitted } => {
             let number = purpose.attempt().unwrap_or(1);
-            if attempts.last().is_none_or(|last| last.number != number) {
-                attempts.push(Attempt { number, talks: Vec::new() });
+            let changes = watched.changes.get(&id.0).into_iter().flatten();
+            let era = changes.filter(|at| **at < seq).count()
+                + watched.restores.iter().filter(|(at, _)| *at < seq).count();
+            if attempts.last().is_none_or(|last| (last.era, last.number) != (era, number)) {
+                attempts.push(Attempt {
+                    place: attempts.len() + 1,
+                    number,
+                    version: watched.version_at(seq),
+                    past: past(watched, id, seq),
+                    era,
+                    talks: Vec::new(),
+                });
             }
             if let Some(attempt) = attempts.last_mut() {
                 attempt.talks.push(Talk {
@@ -203,6 +224,16 @@ fn take(attempts: &mut Vec<Attempt>, seq: Seq, event: Event) {
         }
         _ => {}
     }
+}
+
+/// Why what was done for a step at a record counts no more.
+fn past(watched: &Watched, id: InstructionId, seq: Seq) -> Option<String> {
+    if !watched.is_in_force(seq) {
+        return Some("it was taken back".to_owned());
+    }
+    let mut changes = watched.changes.get(&id.0).into_iter().flatten();
+    let at = changes.find(|at| **at > seq && watched.is_in_force(**at))?;
+    Some(format!("version {} of the program changed the step, or what it stands on", watched.version_at(*at)))
 }
 
 fn last_turn(attempts: &mut [Attempt]) -> Option<&mut Turn> {

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use edvac_memory::store::StoreError;
 use edvac_orchestrator::place::PlaceError;
+use edvac_orchestrator::price::example;
 use edvac_orchestrator::run::RunError;
 use serde_json::json;
 
@@ -16,28 +17,35 @@ pub(crate) struct Trouble {
     pub status: StatusCode,
     /// What, and where it is known why and what to do.
     pub why: String,
+    /// The field of a form that it is about.
+    pub field: Option<&'static str>,
 }
 
 impl Trouble {
     /// Something that is not there.
     pub fn missing(why: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, why: why.into() }
+        Self { status: StatusCode::NOT_FOUND, why: why.into(), field: None }
     }
 
     /// A request that cannot be understood.
     pub fn bad(why: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, why: why.into() }
+        Self { status: StatusCode::BAD_REQUEST, why: why.into(), field: None }
     }
 
     /// A request that does not fit how the run stands.
     pub fn conflict(why: impl Into<String>) -> Self {
-        Self { status: StatusCode::CONFLICT, why: why.into() }
+        Self { status: StatusCode::CONFLICT, why: why.into(), field: None }
     }
 
     /// A failure of this machine.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub fn machine(why: impl ToString) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.to_string() }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.to_string(), field: None }
+    }
+
+    /// The same, about a field of a form.
+    pub fn at(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
     }
 }
 
@@ -60,12 +68,21 @@ impl From<RunError> for Trouble {
             }
             RunError::BadName { .. } => Self::bad(
                 "This cannot be the name of a directory: use letters, digits, dashes and dots, not too many of them.",
-            ),
+            )
+            .at("name"),
+            RunError::Existing(error) => Self::conflict(format!("{error}. {}", error.fix())).at("in"),
+            RunError::WorkspaceExists { .. } => {
+                Self::conflict(format!("{error}. Choose another name, or leave it out and one is made."))
+                    .at("name")
+            }
+            RunError::UnknownPrice { ref model } => {
+                let fix = format!("Write it into the configuration: {}; or limit something else.", example(model));
+                Self::bad(format!("{error}. {fix}")).at("max_cost")
+            }
             RunError::EmptyTask
             | RunError::LongTask { .. }
             | RunError::BadProgram { .. }
-            | RunError::Domain(_)
-            | RunError::UnknownPrice { .. } => Self::bad(error.to_string()),
+            | RunError::Domain(_) => Self::bad(error.to_string()),
             other => Self::conflict(other.to_string()),
         }
     }
@@ -90,7 +107,11 @@ impl From<tera::Error> for Trouble {
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": { "message": self.why } }))).into_response()
+        let mut error = json!({ "message": self.why });
+        if let Some(field) = self.field {
+            error["field"] = field.into();
+        }
+        (self.status, Json(json!({ "error": error }))).into_response()
     }
 }
 
@@ -105,7 +126,7 @@ impl<T: Into<Trouble>> From<T> for OnPage {
 
 impl IntoResponse for OnPage {
     fn into_response(self) -> Response {
-        let Trouble { status, why } = self.0;
+        let Trouble { status, why, .. } = self.0;
         let title = status.canonical_reason().unwrap_or("Trouble");
         let view = json!({ "title": title, "why": why });
         match super::render::page("problem.html", &view) {

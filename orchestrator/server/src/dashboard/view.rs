@@ -49,12 +49,14 @@ impl Mark {
             "planned" => mark("≡", "planned", "idle"),
             "cancelled" => mark("■", "cancelled", "idle"),
             "stopped" => mark("‖", "stopped", "wait"),
+            "gone" => mark("∅", "gone", "bad"),
             "being read" => mark("…", "being read", "idle"),
             _ => mark("!", "unreadable", "bad"),
         }
     }
 
-    fn of_standing(standing: Standing) -> Self {
+    /// Of a requirement.
+    pub fn of_standing(standing: Standing) -> Self {
         match standing {
             Standing::Met => mark("✓", "met", "good"),
             Standing::Unmet => mark("✗", "unmet", "bad"),
@@ -133,7 +135,10 @@ impl RunRow {
         Self {
             run: id.to_owned(),
             status,
-            mark: Mark::of_run(status),
+            mark: match state.stopped {
+                Some(StopReason::Interrupted) if status == "stopped" => mark("‖", "paused", "wait"),
+                _ => Mark::of_run(status),
+            },
             title: title.unwrap_or_else(|| beginning(&task, 80)),
             task,
             domain: start.map_or(String::new(), |s| s.domain.clone()),
@@ -271,6 +276,8 @@ pub struct RunView {
     pub version: u32,
     /// What can be asked of it.
     pub choices: Choices,
+    /// The repository that it goes on from, and its branch there, as a sentence.
+    pub origin: Option<String>,
     /// Whether code of it may have been executed without a sandbox.
     pub unsafe_no_sandbox: bool,
 }
@@ -297,6 +304,13 @@ impl RunView {
             meters: meters(watched),
             version: state.program_version,
             choices: choices(watched),
+            origin: state.origin().map(|origin| {
+                let included = match origin.included.len() {
+                    0 => String::new(),
+                    count => format!(", with {count} changed file(s) that were not committed"),
+                };
+                format!("works on a copy of {} on the branch {}{included}", origin.path, origin.branch)
+            }),
             unsafe_no_sandbox: state.unsafe_no_sandbox,
             row,
         }
@@ -305,6 +319,12 @@ impl RunView {
 
 /// Why a run does not go on.
 fn stopped(state: &RunState, status: &str) -> Option<String> {
+    if status == "gone" {
+        return Some(
+            "Its directory was removed while you watched it. What is shown here is what was read of it last."
+                .to_owned(),
+        );
+    }
     if status == "died" {
         return Some(
             "The process that carried it out ended without a word. Nothing that was recorded is lost."
@@ -315,6 +335,9 @@ fn stopped(state: &RunState, status: &str) -> Option<String> {
 }
 
 fn choices(watched: &Watched) -> Choices {
+    if watched.is_gone {
+        return Choices::default();
+    }
     let state = &watched.state;
     let is_written = watched.writer.is_some();
     let goes_on = state.stopped.as_ref().is_none_or(StopReason::resumable);

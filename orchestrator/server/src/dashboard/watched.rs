@@ -1,12 +1,13 @@
 //! A run as it is followed: folded once, then record by record. Every page of it, and every stream, looks at the same one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use edvac_agents::client::Usage;
 use edvac_memory::ids::{EffectKey, InstructionId};
 use edvac_memory::journal::{Journal as _, Record, RecordKind, Seq, SqliteJournal};
+use edvac_memory::program::Program;
 use edvac_memory::verdict::CheckReport;
 use edvac_orchestrator::control::apply::{decoded, restored_to};
 use edvac_orchestrator::control::effect::{Phase, phase_of};
@@ -14,8 +15,10 @@ use edvac_orchestrator::control::{Event, Purpose, RunState};
 use edvac_orchestrator::driver::embedded::DriveError;
 use edvac_orchestrator::live::{LiveReader, Partials};
 use edvac_orchestrator::place::{PlaceError, RunDir};
-use edvac_orchestrator::story::{checks_of, in_words, standing, verdict_line};
+use edvac_orchestrator::story::{checks_of, in_words, standing, talk, verdict_line};
 use serde::Serialize;
+
+use super::connected::files_of;
 
 /// Records read at once.
 const BATCH: u32 = 256;
@@ -39,10 +42,18 @@ pub struct Watched {
     pub replies: Vec<Replied>,
     /// When something was being done.
     pub spans: Vec<Span>,
+    /// Files that prompts of each step showed, whole or in part.
+    pub shown: BTreeMap<u32, BTreeSet<String>>,
     /// When each version of the program came into force.
     pub versions: Vec<(u32, Seq, String)>,
+    /// Records with which each step became another one, or was to be carried out again.
+    pub changes: BTreeMap<u32, Vec<Seq>>,
+    /// Records that took the run to an earlier one, and that one.
+    pub restores: Vec<(Seq, Seq)>,
     /// The process that carries it out.
     pub writer: Option<u32>,
+    /// Whether its directory was removed while it was watched.
+    pub is_gone: bool,
     /// When it was last looked at.
     pub used: Instant,
     journal: SqliteJournal,
@@ -73,6 +84,8 @@ pub struct Prompt {
     pub seq: Seq,
     /// The conversation's name.
     pub conversation: String,
+    /// What it is about, in words.
+    pub about: String,
     /// Its tokens.
     pub tokens: usize,
 }
@@ -139,8 +152,12 @@ impl Watched {
             prompts: Vec::new(),
             replies: Vec::new(),
             spans: Vec::new(),
+            shown: BTreeMap::new(),
             versions: Vec::new(),
+            changes: BTreeMap::new(),
+            restores: Vec::new(),
             writer: None,
+            is_gone: false,
             used: Instant::now(),
             open: BTreeMap::new(),
             dir,
@@ -154,8 +171,14 @@ impl Watched {
         self.used = Instant::now();
         // Before the records: a process that ends in between is seen to the next time.
         let writer = self.dir.writer();
-        let mut changed = writer != self.writer;
+        // An open journal is still read when its file is removed.
+        let is_gone = !self.dir.is_there();
+        let mut changed = writer != self.writer || is_gone != self.is_gone;
         self.writer = writer;
+        self.is_gone = is_gone;
+        if is_gone {
+            return Ok(changed);
+        }
         loop {
             let batch = self.journal.read(self.state.seq, BATCH).await?;
             if batch.is_empty() {
@@ -170,7 +193,10 @@ impl Watched {
 
     async fn see(&mut self, record: &Record) -> Result<(), PlaceError> {
         let event = decoded(record).map_err(DriveError::from)?;
-        if restored_to(record).is_some() {
+        let is_program = matches!(event, Some(Event::ProgramAdopted { .. } | Event::Amended { .. }));
+        let before = if is_program { self.state.program.clone() } else { None };
+        if let Some(to) = restored_to(record) {
+            self.restores.push((record.seq, to));
             self.state = self.state_at(record.seq).await?;
             self.state.settled.values_mut().flat_map(|settled| &mut settled.reports).for_each(without_output);
         } else {
@@ -179,6 +205,9 @@ impl Watched {
         let at_ms = record.time_ms - self.began_ms();
         self.span(record, at_ms);
         let Some(event) = event else { return Ok(()) };
+        if let Some(before) = before {
+            self.changed(record.seq, &before, &event);
+        }
         self.note(record, &event);
         self.forget_output(&event);
         let phase = record.key.as_ref().map(phase_of);
@@ -206,13 +235,42 @@ impl Watched {
         reports.into_iter().flatten().for_each(without_output);
     }
 
+    /// Takes note of the steps that a new program has otherwise than the one before, and of those that begin again with it.
+    fn changed(&mut self, seq: Seq, before: &Program, event: &Event) {
+        let none = BTreeSet::new();
+        let stale = if let Event::Amended { stale, .. } = event { stale } else { &none };
+        for old in &before.instructions {
+            if stale.contains(&old.id) || self.state.instruction(old.id) != Some(old) {
+                self.changes.entry(old.id.0).or_default().push(seq);
+            }
+        }
+    }
+
+    /// Whether what is there now came of a record: it was not taken back since, or was brought again.
+    pub fn is_in_force(&self, seq: Seq) -> bool {
+        is_in_force(&self.restores, self.state.seq.max(seq), seq)
+    }
+
+    /// The version of the program in force at a record; 0 before the first.
+    pub fn version_at(&self, seq: Seq) -> u32 {
+        let known = self.versions.iter().rev().find(|(_, from, _)| *from <= seq);
+        known.map_or(0, |(version, ..)| *version)
+    }
+
     fn note(&mut self, record: &Record, event: &Event) {
         match event {
-            Event::Assembled { purpose, fitted } => self.prompts.push(Prompt {
-                seq: record.seq,
-                conversation: purpose.to_string(),
-                tokens: fitted.fragments.iter().map(|f| f.tokens).sum(),
-            }),
+            Event::Assembled { purpose, fitted } => {
+                if let Some(step) = purpose.instruction() {
+                    let shown = self.shown.entry(step.0).or_default();
+                    shown.extend(files_of(fitted).map(str::to_owned));
+                }
+                self.prompts.push(Prompt {
+                    seq: record.seq,
+                    conversation: purpose.to_string(),
+                    about: talk(*purpose),
+                    tokens: fitted.fragments.iter().map(|f| f.tokens).sum(),
+                });
+            }
             Event::Replied { purpose, reply, .. } => self.replies.push(Replied {
                 seq: record.seq,
                 purpose: *purpose,
@@ -286,6 +344,9 @@ impl Watched {
 
     /// How the run stands, in a word.
     pub fn status(&self) -> &'static str {
+        if self.is_gone {
+            return "gone";
+        }
         standing(self.state.status(), self.writer.is_some())
     }
 
@@ -299,6 +360,18 @@ impl Watched {
     pub fn doing(&self) -> Vec<&Span> {
         self.open.values().map(|at| &self.spans[*at]).collect()
     }
+}
+
+/// Whether a run that is at record `now`, after these restorations, came of record `seq`.
+fn is_in_force(restores: &[(Seq, Seq)], mut now: Seq, seq: Seq) -> bool {
+    // Each restoration leads to an earlier record, so this ends.
+    while let Some((at, to)) = restores.iter().rev().find(|(at, _)| *at <= now) {
+        if seq >= *at {
+            return seq <= now;
+        }
+        now = *to;
+    }
+    seq <= now
 }
 
 fn without_output(report: &mut CheckReport) {
@@ -316,3 +389,22 @@ fn cut(line: String) -> String {
 
 /// A run that is watched, for whoever needs it next.
 pub type Shared = Arc<tokio::sync::Mutex<Watched>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_back_is_not_in_force_until_it_is_brought_again() {
+        let in_force = |restores: &[(Seq, Seq)], now| {
+            (1..=now).filter(|seq| is_in_force(restores, now, *seq)).collect::<Vec<_>>()
+        };
+        assert_eq!(in_force(&[], 3), [1, 2, 3]);
+        // At 6 back to 3; then 7.
+        assert_eq!(in_force(&[(6, 3)], 7), [1, 2, 3, 6, 7]);
+        // At 8 forward again to 5, which had been taken back.
+        assert_eq!(in_force(&[(6, 3), (8, 5)], 9), [1, 2, 3, 4, 5, 8, 9]);
+        // At 8 to 7, which came of the first restoration.
+        assert_eq!(in_force(&[(6, 3), (8, 7)], 8), [1, 2, 3, 6, 7, 8]);
+    }
+}
