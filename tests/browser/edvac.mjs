@@ -111,11 +111,22 @@ export const stands = (page, status, timeout = 60_000) =>
 /** The page of a run that is connected to its stream. */
 export const connected = (page) => expect(page.locator('#run[data-live="connected"]')).toBeAttached();
 
+/** A run that another one is copied into, up to its last point; it does not go on by itself. */
+export async function fork(page, run) {
+  const told = await page.evaluate(async (run) => {
+    const body = JSON.stringify({ paused: true });
+    const answer = await fetch(`/api/runs/${run}/fork`, { method: "POST", headers: { "content-type": "application/json" }, body });
+    return answer.json();
+  }, run);
+  return told.run;
+}
+
 /** Begins a run with the form of the first page. */
 export async function begin(page, server, task = "Two notes, each in a file of its own.", more = async () => {}) {
   await page.goto(`${server.url}/`);
   await page.getByRole("button", { name: "New run" }).click();
   await page.getByLabel("What is to be made?").fill(task);
+  await page.getByText("More", { exact: true }).click();
   await page.getByLabel("Kind").selectOption("custom");
   await more();
   await page.getByRole("button", { name: "Start" }).click();

@@ -3,12 +3,12 @@ import AxeBuilder from "@axe-core/playwright";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { begin, connected, expect, stands, test } from "./edvac.mjs";
+import { begin, connected, expect, fork, stands, test } from "./edvac.mjs";
 import { hostile } from "./hostile.mjs";
 
 const SHOTS = process.env.EDVAC_TEST_SHOTS ?? "../../target/browser-tests/shots";
 
-const pages = (run) => ({
+const pages = (run, other) => ({
   runs: "/",
   run: `/runs/${run}`,
   step: `/runs/${run}/steps/1`,
@@ -17,6 +17,8 @@ const pages = (run) => ({
   program: `/runs/${run}/plan`,
   memory: `/runs/${run}/memory?q=note`,
   replay: `/runs/${run}/replay`,
+  graph: `/runs/${run}/graph`,
+  compare: `/compare?a=${run}&b=${other}`,
   models: "/models",
 });
 
@@ -29,9 +31,18 @@ for (const [width, height] of [[1440, 900], [390, 844]]) {
         await mkdir(SHOTS, { recursive: true });
         const run = await begin(page, server);
         await stands(page, "done");
-        for (const [name, address] of Object.entries(pages(run))) {
+        const other = await fork(page, run);
+        for (const [name, address] of Object.entries(pages(run, other))) {
           await page.goto(server.url + address);
-          if (name === "run") await connected(page);
+          if (name === "run") {
+            await connected(page);
+            await page.getByText("As a graph").click();
+            await expect(page.locator("#program-drawn svg.graph")).toBeVisible();
+          }
+          if (name === "runs") {
+            await page.getByRole("button", { name: "New run" }).click();
+            await page.getByText("More", { exact: true }).click();
+          }
           await page.screenshot({ path: join(SHOTS, `${name}-${width}-${colorScheme}.png`) });
           const found = await new AxeBuilder({ page }).analyze();
           const serious = found.violations.filter((fault) => ["serious", "critical"].includes(fault.impact));
@@ -105,19 +116,20 @@ test("what a model writes is text, whatever it is", async ({ inside: page, serve
   const run = await begin(page, server, texts.slice(0, 40).join("\n"));
   // Its files are no good HTML and SVG, and are found to be none.
   await stands(page, "unmet", 120_000);
-  for (const address of ["", "/steps/1", "/files?path=a.html", "/files?path=b.svg", "/diff", "/plan", "/replay"]) {
+  for (const address of ["", "/steps/1", "/files?path=a.html", "/files?path=b.svg", "/diff", "/plan", "/graph", "/memory", "/replay"]) {
     await page.goto(`${server.url}/runs/${run}${address}`);
     await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
     const bodies = await page.locator("details[data-lazy]").count();
-    await expect(page.locator("details[data-lazy] .fragments")).toHaveCount(bodies);
+    await expect(page.locator("details[data-lazy] > :is(.fragments, .graph-box)")).toHaveCount(bodies);
     // Nothing of it became an element, a handler or a link of its own.
     const made = await page.evaluate(() => ({
       scripts: [...document.scripts].filter((script) => !script.src.endsWith("/assets/app.js")).length,
       handlers: [...document.querySelectorAll("*")].filter((e) => [...e.attributes].some((a) => a.name.startsWith("on"))).length,
       frames: document.querySelectorAll("iframe, object, embed, img, video, audio, base").length,
       links: [...document.links].filter((link) => !link.href.startsWith(location.origin)).length,
+      boxes: [...document.querySelectorAll("svg a")].filter((link) => !link.href.baseVal.startsWith("/runs/")).length,
     }));
-    expect(made, address).toEqual({ scripts: 0, handlers: 0, frames: 0, links: 0 });
+    expect(made, address).toEqual({ scripts: 0, handlers: 0, frames: 0, links: 0, boxes: 0 });
   }
   for (const path of ["a.html", "b.svg"]) {
     const raw = await page.goto(`${server.url}/api/runs/${run}/raw?path=${path}`);
