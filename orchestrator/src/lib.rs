@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod live;
 pub mod meaning;
 pub mod notice;
+pub mod observe;
 pub mod perform;
 pub mod place;
 pub mod plan;

@@ -26,6 +26,7 @@ use crate::driver::embedded::{DriveError, Wish, drive, fold};
 use crate::existing::{self, Existing, ExistingError};
 use crate::live::LiveWriter;
 use crate::notice::Notices;
+use crate::observe;
 use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
@@ -208,6 +209,8 @@ pub struct Order {
     pub program: Option<Program>,
     /// A repository to work on, instead of beginning with nothing.
     pub existing: Option<Existing>,
+    /// The trace that it is a part of: W3C's `traceparent` of whoever asks for it.
+    pub traceparent: Option<String>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -378,6 +381,7 @@ impl Machine {
             seed: order.seed,
             tree,
             origin,
+            traceparent: order.traceparent,
             edvac: env!("CARGO_PKG_VERSION").to_owned(),
         };
         record(journal.as_ref(), &started).await?;
@@ -473,6 +477,7 @@ impl Machine {
         };
         let to_all = notices.clone();
         let place = dir.clone();
+        observe::began(&dir, &notices);
         let live = tokio::spawn(LiveWriter::new(dir.live_file()).follow(notices.watch()));
         let task = tokio::spawn(async move {
             let rules = Rules { domain: &performer.domain };

@@ -22,6 +22,8 @@ use backon::{ExponentialBuilder, Retryable};
 use futures::{Stream, StreamExt};
 use serde_json::Value;
 
+pub use self::transport::choose_cryptography;
+
 use self::refusal::Failure;
 use self::transport::{Answer, Transport};
 use self::wire::{Chunk, Gathered};

@@ -110,6 +110,7 @@ impl RunState {
                 seed,
                 tree,
                 origin,
+                traceparent: _,
                 edvac: _,
             } => {
                 self.unsafe_no_sandbox = *unsafe_no_sandbox;

@@ -69,6 +69,7 @@ pub(crate) fn started_with(limits: Limits, allow_install: bool) -> Event {
         seed: 0,
         tree: "empty".into(),
         origin: None,
+        traceparent: None,
         edvac: "0".into(),
     }
 }

@@ -328,6 +328,9 @@ pub enum Event {
         /// The repository that it goes on from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
+        /// The trace that it was begun in: W3C's `traceparent` of whoever asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
         /// The version that started it.
         edvac: String,
     },

@@ -263,11 +263,7 @@ impl Performer {
         };
         let own = state.start.as_ref().map_or(0, |start| start.seed);
         let again = again.or((own > 0).then_some(TEMPERATURE_SEEDED));
-        let asked = format!("{purpose}/t{turn}");
-        let asked = if own > 0 { format!("{own}/{asked}") } else { asked };
-        let digest = blake3::hash(asked.as_bytes());
-        let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
-        let greedy = Sampling { seed, ..Sampling::default() };
+        let greedy = Sampling { seed: purpose.seed(turn, own), ..Sampling::default() };
         let Some(temperature) = again else { return greedy };
         let varied = Sampling { temperature, top_p: TOP_P, ..greedy };
         match purpose {

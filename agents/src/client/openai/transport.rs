@@ -45,6 +45,13 @@ pub(super) enum Answer {
     Broken(String),
 }
 
+/// Chooses the cryptography of TLS for the process, which every HTTP client of it needs.
+pub fn choose_cryptography() {
+    // A second choice is an error that says that it was made already.
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
+}
+
 /// What an error of `async-openai` really is.
 pub(super) fn answer(error: OpenAIError) -> Answer {
     match error {
@@ -68,10 +75,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl Transport {
     pub(super) fn new(base_url: &str) -> Result<Self, String> {
-        // The TLS library wants its cryptography chosen once for the process; a second choice is an error that says
-        // that it was made already.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
+        choose_cryptography();
         let url =
             reqwest::Url::parse(base_url).map_err(|error| format!("{base_url:?} is no address: {error}"))?;
         let host = url.host_str().unwrap_or_default();
