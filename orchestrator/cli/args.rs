@@ -161,6 +161,10 @@ pub enum Format {
     Md,
     /// The files, the report and the journal in one archive
     Zip,
+    /// The trace, sent to the OpenTelemetry collector that OTEL_EXPORTER_OTLP_ENDPOINT names
+    Otlp,
+    /// The trace as a file of OTLP's JSON
+    OtlpJson,
 }
 
 /// `edvac init`

@@ -14,10 +14,11 @@ use edvac_orchestrator::price::example;
 use edvac_orchestrator::run::RunError;
 use edvac_runtime::models::ModelsError;
 use edvac_server::ServeError;
+use edvac_telemetry::SendError;
 
 /// Wrong use or configuration; clap's code too.
 pub const EXIT_USAGE: u8 = 2;
-/// No model, or it does not answer.
+/// No model, or no collector, or it does not answer.
 pub const EXIT_MODEL: u8 = 5;
 /// The machine itself failed.
 pub const EXIT_MACHINE: u8 = 70;
@@ -101,6 +102,22 @@ impl From<ModelError> for Failure {
             _ => "",
         };
         Self { what: error.to_string(), fix: fix.to_owned(), code: EXIT_MODEL }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let what = error.to_string();
+        match error {
+            SendError::Collector(_) => Self {
+                what,
+                fix: "Start a collector that speaks OTLP over HTTP, or name another with OTEL_EXPORTER_OTLP_ENDPOINT."
+                    .to_owned(),
+                code: EXIT_MODEL,
+            },
+            SendError::Pipeline(_) => Self::usage(what, "Look at the variables OTEL_EXPORTER_OTLP_*."),
+            SendError::Fold(_) | SendError::Json(_) => Self::machine(what),
+        }
     }
 }
 

@@ -18,3 +18,4 @@ mod revise;
 mod second;
 mod serve;
 mod signals;
+mod traces;

@@ -28,8 +28,15 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// The exit code of a process that a second Ctrl-C ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Performs what the command line says.
+/// Performs what the command line says. Runs that it begins are told to a collector, where the environment names one.
 pub async fn perform(cli: Cli) -> Outcome {
+    let telemetry = edvac_telemetry::Telemetry::begin();
+    let outcome = Box::pin(command(cli)).await;
+    telemetry.end().await;
+    outcome
+}
+
+async fn command(cli: Cli) -> Outcome {
     if let Command::Completions { shell } = cli.command {
         return Ok(configure::completions(shell));
     }

@@ -66,12 +66,12 @@ pub(crate) struct Front {
 /// added later is guarded without anyone thinking of it.
 pub(crate) fn router(front: Front, model: Option<App>, desk: Option<Arc<Desk>>) -> Router {
     let front = Arc::new(front);
-    let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" }));
-    routes = match model.map(Arc::new) {
-        Some(app) => {
-            let served = Router::new().route("/metrics", get(metrics)).nest("/v1", v1::routes());
-            routes.merge(served.with_state(app))
-        }
+    let model = model.map(Arc::new);
+    let counted_of = Counted { metrics: Arc::clone(&front.metrics), model: model.clone(), desk: desk.clone() };
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(counted_of));
+    let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" })).merge(metrics);
+    routes = match model {
+        Some(app) => routes.merge(Router::new().nest("/v1", v1::routes()).with_state(app)),
         None => routes.route("/v1/{*path}", any(|| async { Refusal::no_model() })),
     };
     if let (Some(desk), Some(access)) = (desk, &front.access) {
@@ -107,8 +107,20 @@ async fn counted(State(front): State<Arc<Front>>, request: Request, next: Next) 
     response
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = app.metrics.text(&app.replies, &app.vectors);
+/// What metrics are of.
+struct Counted {
+    metrics: Arc<Metrics>,
+    model: Option<Arc<App>>,
+    desk: Option<Arc<Desk>>,
+}
+
+async fn metrics(State(of): State<Arc<Counted>>) -> Response {
+    let runs = match &of.desk {
+        Some(desk) => Some(desk.tally().await),
+        None => None,
+    };
+    let queues = of.model.as_ref().map(|app| (&app.replies, &app.vectors));
+    let text = of.metrics.text(queues, runs.as_ref());
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 
