@@ -67,7 +67,8 @@ pub(crate) struct Front {
 pub(crate) fn router(front: Front, model: Option<App>, desk: Option<Arc<Desk>>) -> Router {
     let front = Arc::new(front);
     let model = model.map(Arc::new);
-    let counted_of = Counted { metrics: Arc::clone(&front.metrics), model: model.clone(), desk: desk.clone() };
+    let counted_of =
+        Counted { metrics: Arc::clone(&front.metrics), model: model.clone(), desk: desk.clone() };
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(counted_of));
     let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" })).merge(metrics);
     routes = match model {

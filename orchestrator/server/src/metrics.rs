@@ -129,7 +129,7 @@ impl Metrics {
     /// All of them as Prometheus reads them: of the model's two queues, where there is a model, and of the runs, where there is a
     /// dashboard over them.
     pub fn text(&self, queues: Option<(&Queue, &Queue)>, runs: Option<&Tally>) -> String {
-        for (replies, vectors) in queues {
+        if let Some((replies, vectors)) = queues {
             for (queue, counts) in [("chat", replies.counts()), ("embeddings", vectors.counts())] {
                 self.in_flight.get_or_create(&Queued { queue }).set(gauge(counts.0));
                 self.waiting.get_or_create(&Queued { queue }).set(gauge(counts.1));
@@ -172,7 +172,7 @@ struct OfCurrency {
 /// Millionths in a unit of a currency.
 const MICROS: f64 = 1_000_000.0;
 
-/// What the runs that are there add up to. No run has a name here.
+/// What the runs that are there add up to. No run has a name here; a fork counts with what it has of the run it was taken from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     runs: BTreeMap<&'static str, u64>,

@@ -177,9 +177,12 @@ pub fn site_of(key: &EffectKey) -> Site {
         (Some(instruction), Some(attempt)) => {
             let number = |letter| numbered(parts.get(2), letter);
             let sums_up = parts.get(3) == Some(&"summary");
-            let talks = number('r').map(|restart| match sums_up {
-                true => Purpose::Summarise { instruction, attempt, restart },
-                false => Purpose::Work { instruction, attempt, restart },
+            let talks = number('r').map(|restart| {
+                if sums_up {
+                    Purpose::Summarise { instruction, attempt, restart }
+                } else {
+                    Purpose::Work { instruction, attempt, restart }
+                }
             });
             let repairs = number('m').map(|repair| Purpose::Repair { instruction, attempt, repair });
             let reviews = number('v').map(|review| Purpose::Review { instruction, attempt, review });
@@ -466,7 +469,8 @@ mod tests {
             let assemble = Effect::Assemble { purpose };
             for epoch in [0, 7] {
                 let instruction = (purpose != Purpose::Plan).then_some(instruction);
-                let site = Site { epoch, is_again: false, instruction, purpose: Some(purpose), turn: Some(5) };
+                let site =
+                    Site { epoch, is_again: false, instruction, purpose: Some(purpose), turn: Some(5) };
                 assert_eq!(site_of(&call.key(epoch)), site);
                 assert_eq!(site_of(&assemble.key(epoch)), Site { turn: None, ..site });
                 if purpose != Purpose::Plan {
@@ -475,7 +479,8 @@ mod tests {
             }
         }
         let weigh = Effect::Weigh { instruction, tree: TreeId("t".into()), version: 3 };
-        let site = Site { epoch: 0, is_again: false, instruction: Some(instruction), purpose: None, turn: None };
+        let site =
+            Site { epoch: 0, is_again: false, instruction: Some(instruction), purpose: None, turn: None };
         assert_eq!(site_of(&weigh.key(0)), site);
         assert_eq!(site_of(&Effect::Finish.key(0)), Site { instruction: None, ..site });
     }

@@ -37,7 +37,8 @@ impl Talk {
 
     /// What the next call is told: the rules, and everything else.
     pub fn messages(&self) -> (String, String) {
-        let turns = self.turns.iter().map(|(reply, answer)| (reply.as_str(), answer.as_deref().unwrap_or(GO_ON)));
+        let turns =
+            self.turns.iter().map(|(reply, answer)| (reply.as_str(), answer.as_deref().unwrap_or(GO_ON)));
         let all = prompt::continued(&self.fitted, turns);
         let (system, rest): (Vec<_>, Vec<_>) = all.iter().partition(|m| m.speaker == Speaker::System);
         let system: Vec<Value> = system.into_iter().map(|message| part(&message.text)).collect();

@@ -24,6 +24,9 @@ const FLUSH_MAX: Duration = Duration::from_secs(3);
 /// Records read from a journal at once.
 const BATCH: u32 = 256;
 
+/// What the collector is waited for on.
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
 /// Tells a collector of the runs of this process.
 pub struct Telemetry(Option<Arc<Following>>);
 
@@ -51,7 +54,6 @@ impl Telemetry {
         if !settings.any() {
             return Self(None);
         }
-        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
         let made = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("telemetry")
@@ -96,7 +98,7 @@ impl Observer for Begun {
             let new = || Pipeline::new(following.settings, following.runtime.handle());
             let pipeline = following.pipeline.get_or_init(new);
             let id = dir.id.clone();
-            if let Err(error) = Follower::of(&following.settings, pipeline, &dir).follow(&dir, notices).await {
+            if let Err(error) = Follower::of(following.settings, pipeline, &dir).follow(&dir, notices).await {
                 tracing::warn!("the trace of run {id} ends here: {error}");
             }
         });
@@ -120,7 +122,7 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn of(settings: &Settings, pipeline: &'a Pipeline, dir: &RunDir) -> Self {
+    fn of(settings: Settings, pipeline: &'a Pipeline, dir: &RunDir) -> Self {
         Self {
             view: View::new(settings.options),
             pipeline,
@@ -139,8 +141,12 @@ impl<'a> Follower<'a> {
         }
         while !is_over {
             is_over = match notices.recv().await {
-                Ok(Notice::Recorded(record)) if record.seq == self.view.seq() + 1 => self.see(&record).await?,
-                Ok(Notice::Recorded(record)) if record.seq > self.view.seq() => self.catch_up(&journal).await?,
+                Ok(Notice::Recorded(record)) if record.seq == self.view.seq() + 1 => {
+                    self.see(&record).await?
+                }
+                Ok(Notice::Recorded(record)) if record.seq > self.view.seq() => {
+                    self.catch_up(&journal).await?
+                }
                 Ok(_) => false,
                 Err(RecvError::Lagged(_)) => self.catch_up(&journal).await?,
                 Err(RecvError::Closed) => {

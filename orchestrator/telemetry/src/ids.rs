@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use edvac_memory::ids::{Digest, RunId};
 use edvac_memory::journal::Seq;
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
-use opentelemetry::Context;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 /// The header's and, in capitals, the environment variable's name.

@@ -63,14 +63,22 @@ pub struct Instruments {
 /// Those of tokens, which the two sets of names count in different ways.
 enum Tokens {
     Established(Histogram<u64>),
-    Latest { sent: (Counter<u64>, Histogram<u64>), written: (Counter<u64>, Histogram<u64>), cached: Counter<u64> },
+    Latest {
+        sent: (Counter<u64>, Histogram<u64>),
+        written: (Counter<u64>, Histogram<u64>),
+        cached: Counter<u64>,
+    },
 }
 
 impl Instruments {
     /// The instruments of a meter.
     pub fn of(meter: &Meter, names: Names) -> Self {
         let tokens = |name| {
-            meter.u64_histogram(name).with_unit("{token}").with_boundaries(name::TOKEN_BOUNDS.to_vec()).build()
+            meter
+                .u64_histogram(name)
+                .with_unit("{token}")
+                .with_boundaries(name::TOKEN_BOUNDS.to_vec())
+                .build()
         };
         let total = |name| meter.u64_counter(name).with_unit("{token}").build();
         let counter = |name, unit| meter.u64_counter(name).with_unit(unit).build();
@@ -107,7 +115,10 @@ impl Instruments {
             Measure::Step { outcome } => self.steps.add(1, &[KeyValue::new(name::STEP_OUTCOME, *outcome)]),
             Measure::Check { kind, verdict } => self.checks.add(
                 1,
-                &[KeyValue::new(name::CHECK_KIND, kind.clone()), KeyValue::new(name::CHECK_VERDICT, *verdict)],
+                &[
+                    KeyValue::new(name::CHECK_KIND, kind.clone()),
+                    KeyValue::new(name::CHECK_VERDICT, *verdict),
+                ],
             ),
             Measure::Run { status } => self.runs.add(1, &[KeyValue::new(name::RUN_STATUS, *status)]),
         }
@@ -119,7 +130,8 @@ impl Instruments {
             KeyValue::new(name::PROVIDER_NAME, call.provider.clone()),
             KeyValue::new(name::REQUEST_MODEL, call.request_model.clone()),
         ];
-        attributes.extend(call.response_model.clone().map(|model| KeyValue::new(name::RESPONSE_MODEL, model)));
+        attributes
+            .extend(call.response_model.clone().map(|model| KeyValue::new(name::RESPONSE_MODEL, model)));
         if let Some(usage) = &call.usage {
             self.tokens(usage, &attributes);
             if usage.prompt_tokens > 0 {

@@ -84,9 +84,9 @@ impl Pipeline {
     pub fn new(settings: Settings, runtime: &Handle) -> Self {
         let (resource, flow) = (resource(), Arc::new(Flow::default()));
         let said = |error: PipelineError| {
-            tracing::warn!(
+            flow.warn(&format!(
                 "{error}. The run goes on. Look at the variables OTEL_EXPORTER_OTLP_*; the protocol is http/protobuf."
-            );
+            ));
         };
         let spans = || -> Result<_, PipelineError> {
             let exporter = span_exporter(&resource)?;
@@ -240,17 +240,23 @@ impl Flow {
             }
             moved.iter().for_each(|cursor| cursor.keep());
         }
-        self.warn("traces", outcome);
+        self.refused("traces", outcome);
         self.room.notify_waiters();
     }
 
-    /// Says that a collector refuses or is not there, once for all that is sent.
-    fn warn(&self, signal: &str, outcome: &OTelSdkResult) {
-        let Err(why) = outcome else { return };
-        if !std::mem::replace(&mut lock(&self.sent).has_warned, true) {
-            tracing::warn!(
+    /// Says that a collector refuses or is not there.
+    fn refused(&self, signal: &str, outcome: &OTelSdkResult) {
+        if let Err(why) = outcome {
+            self.warn(&format!(
                 "{signal} cannot be sent: {why}. The run goes on. OTEL_EXPORTER_OTLP_ENDPOINT names the collector, which has to speak OTLP over HTTP."
-            );
+            ));
+        }
+    }
+
+    /// Says what is wrong, once for all that is sent: what is wrong with one batch is wrong with the next one.
+    fn warn(&self, what: &str) {
+        if !std::mem::replace(&mut lock(&self.sent).has_warned, true) {
+            tracing::warn!("{what}");
         }
     }
 
@@ -293,7 +299,7 @@ struct MetricSender {
 impl PushMetricExporter for MetricSender {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let outcome = within(&self.runtime, self.exporter.export(metrics)).await;
-        self.flow.warn("metrics", &outcome);
+        self.flow.refused("metrics", &outcome);
         outcome
     }
 

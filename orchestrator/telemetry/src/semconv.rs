@@ -208,8 +208,20 @@ pub const CALL_INPUT_TOKENS: &str = "gen_ai.client.inference.operation.input_tok
 pub const CALL_OUTPUT_TOKENS: &str = "gen_ai.client.inference.operation.output_tokens";
 /// Histogram buckets of tokens.
 pub const TOKEN_BOUNDS: [f64; 14] = [
-    1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0,
-    16_777_216.0, 67_108_864.0,
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
 ];
 /// Histogram buckets of seconds.
 pub const SECONDS_BOUNDS: [f64; 14] =

@@ -23,11 +23,14 @@ impl Settings {
 
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let said = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let is = |name: &str, value: &str| said(name).is_some_and(|text| text.trim().eq_ignore_ascii_case(value));
+        let is =
+            |name: &str, value: &str| said(name).is_some_and(|text| text.trim().eq_ignore_ascii_case(value));
         let wants = |signal: &str| {
             let has_collector = said("OTEL_EXPORTER_OTLP_ENDPOINT").is_some()
                 || said(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")).is_some();
-            has_collector && !is("OTEL_SDK_DISABLED", "true") && !is(&format!("OTEL_{signal}_EXPORTER"), "none")
+            has_collector
+                && !is("OTEL_SDK_DISABLED", "true")
+                && !is(&format!("OTEL_{signal}_EXPORTER"), "none")
         };
         let opted_in = said("OTEL_SEMCONV_STABILITY_OPT_IN").unwrap_or_default();
         let is_latest = opted_in.split(',').any(|name| name.trim() == LATEST);

@@ -11,7 +11,10 @@
 mod effect;
 mod open;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::BTreeMap;
 
@@ -22,18 +25,19 @@ use edvac_memory::program::Program;
 use edvac_memory::verdict::CheckReport;
 use edvac_orchestrator::control::apply::{FoldError, decoded};
 use edvac_orchestrator::control::budget::Tariff;
-use edvac_orchestrator::control::effect::{Site, site_of};
+use edvac_orchestrator::control::effect::site_of;
 use edvac_orchestrator::control::{Event, Purpose, RunState, Settlement, StopReason};
 use edvac_orchestrator::ledger::Standing;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceId};
+use opentelemetry::trace::{Link, SpanContext, Status, TraceId};
 use opentelemetry_sdk::trace::SpanData;
 use serde_json::json;
 
 use self::effect::Pending;
 use self::open::{Open, Parent};
+use self::tree::Step;
 use crate::content::Talk;
-use crate::ids::{context, parent_of, span_of, trace_of};
+use crate::ids::{context, parent_of, trace_of};
 use crate::measure::Measure;
 use crate::semconv::{self as name, Names};
 
@@ -68,6 +72,8 @@ pub struct View {
     /// The last record's time, which never goes back.
     now_ms: i64,
     seq: Seq,
+    /// The record that spans end with: the last one of a process that died.
+    end_seq: Seq,
     /// The process that carries the run out.
     piece: Option<Open>,
     /// The one before.
@@ -96,20 +102,6 @@ impl Known {
     fn model(&self, is_second: bool) -> Option<&(ClientInfo, Tariff)> {
         self.second.as_ref().filter(|_| is_second).or(self.own.as_ref())
     }
-}
-
-/// A step that is being carried out.
-struct Step {
-    open: Open,
-    attempt: Option<Attempt>,
-}
-
-/// Its present attempt.
-struct Attempt {
-    /// By what attempts differ: the epoch, whether a conflict has it carried out once more, the number.
-    which: (u32, bool, u32),
-    open: Open,
-    agents: Vec<(Purpose, Open)>,
 }
 
 /// Why what is open ends.
@@ -151,6 +143,7 @@ impl View {
             known: Known::default(),
             now_ms: 0,
             seq: 0,
+            end_seq: 0,
             piece: None,
             last_piece: None,
             planning: None,
@@ -176,13 +169,13 @@ impl View {
     /// Sees the next record, and says what ended with it.
     pub fn see(&mut self, record: &Record) -> Result<Seen, FoldError> {
         let event = decoded(record)?;
-        let before_ms = self.now_ms;
-        self.now_ms = record.time_ms.max(before_ms);
-        self.seq = record.seq;
+        let before = (self.now_ms, self.seq);
+        self.now_ms = record.time_ms.max(self.now_ms);
+        (self.seq, self.end_seq) = (record.seq, record.seq);
         match (&event, &record.key) {
             (None, Some(key)) if record.kind == RecordKind::Intent => self.intent(key, record),
             (Some(event), Some(key)) => self.result(key, event),
-            (Some(event), None) => self.fact(event, before_ms),
+            (Some(event), None) => self.fact(event, before),
             (None, _) => {}
         }
         Ok(std::mem::take(&mut self.seen))
@@ -194,7 +187,14 @@ impl View {
         std::mem::take(&mut self.seen)
     }
 
-    fn fact(&mut self, event: &Event, before_ms: i64) {
+    /// The process that carried the run out died with the record before.
+    fn interrupt(&mut self, (before_ms, before_seq): (i64, Seq)) {
+        let seq = std::mem::replace(&mut self.end_seq, before_seq);
+        self.close(before_ms, &Ending::Interrupted);
+        self.end_seq = seq;
+    }
+
+    fn fact(&mut self, event: &Event, before: (i64, Seq)) {
         match event {
             Event::RunStarted { run, task, domain, seed, edvac, traceparent, .. } => {
                 self.run = run.clone();
@@ -210,23 +210,23 @@ impl View {
                 }
             }
             Event::Resumed { .. } => {
-                self.close(before_ms, &Ending::Interrupted);
+                self.interrupt(before);
                 self.learn_models(event);
                 self.open_piece();
             }
             Event::Forked { run, .. } => {
                 // What was copied is the other run's, and so are its spans.
-                self.close(before_ms, &Ending::Interrupted);
+                self.interrupt(before);
                 self.seen = Seen { is_fork: true, ..Seen::default() };
                 self.run = run.clone();
                 (self.trace, self.parent) = (trace_of(run), None);
             }
             // What a person does to a run that nobody carries out.
             Event::Amended { program, .. } => {
-                self.close(before_ms, &Ending::Interrupted);
+                self.interrupt(before);
                 self.learn_titles(program);
             }
-            Event::Answered { .. } | Event::Restored { .. } => self.close(before_ms, &Ending::Interrupted),
+            Event::Answered { .. } | Event::Restored { .. } => self.interrupt(before),
             Event::Stopped { why } => self.close(self.now_ms, &Ending::Stopped(why)),
             Event::ProgramAdopted { program, version, .. } => self.adopted(program, *version),
             _ => {}
@@ -266,7 +266,8 @@ impl View {
     /// The span of the process that carries the run out from now on.
     fn open_piece(&mut self) -> &mut Open {
         let parent = self.parent.as_ref().map_or(Parent::None, |parent| Parent::Remote(parent.span_id()));
-        let mut open = self.new_span("run", parent, format!("{} {}", name::INVOKE_WORKFLOW, self.known.domain));
+        let mut open =
+            self.new_span("run", parent, format!("{} {}", name::INVOKE_WORKFLOW, self.known.domain));
         open.say(name::OPERATION_NAME, name::INVOKE_WORKFLOW);
         open.say(self.options.names.workflow_name(), self.known.domain.clone());
         open.say(name::RUN_DOMAIN, self.known.domain.clone());
@@ -278,139 +279,6 @@ impl View {
     fn say_of_run(&mut self, key: &'static str, value: impl Into<opentelemetry::Value>) {
         if let Some(piece) = &mut self.piece {
             piece.say(key, value);
-        }
-    }
-
-    /// A span that begins with the present record.
-    fn new_span(&self, what: &str, parent: Parent, name: String) -> Open {
-        let id = span_of(&self.run, self.seq, what);
-        let mut open = Open::new(id, parent, name, SpanKind::Internal, self.now_ms);
-        open.say(name::CONVERSATION_ID, self.run.to_string());
-        open
-    }
-
-    /// The span that an effect of this site stands below, which begins if it has not.
-    fn above(&mut self, site: Site, what: &str) -> SpanId {
-        let piece = match &self.piece {
-            Some(piece) => piece.id,
-            None => self.open_piece().id,
-        };
-        match (site.purpose, site.instruction) {
-            (Some(purpose @ (Purpose::Plan | Purpose::Replan { .. })), _) => self.planner(purpose, piece),
-            (Some(purpose), Some(id)) => self.agent(purpose, id, site, piece),
-            (None, Some(id)) if matches!(what, "merge" | "check_merged" | "commit") => {
-                self.step(id, piece).open.id
-            }
-            _ => piece,
-        }
-    }
-
-    fn planner(&mut self, purpose: Purpose, piece: SpanId) -> SpanId {
-        if self.planning.as_ref().is_none_or(|(of, _)| *of != purpose) {
-            self.close_planning(None);
-            self.planning = Some((purpose, self.new_agent(purpose, Parent::Own(piece))));
-        }
-        self.planning.as_ref().map_or(piece, |(_, open)| open.id)
-    }
-
-    fn new_agent(&self, purpose: Purpose, parent: Parent) -> Open {
-        let role = role_of(purpose);
-        let mut open = self.new_span("agent", parent, format!("{} {role}", name::INVOKE_AGENT));
-        open.say(name::OPERATION_NAME, name::INVOKE_AGENT);
-        open.say(name::AGENT_NAME, role);
-        open
-    }
-
-    fn step(&mut self, id: InstructionId, piece: SpanId) -> &mut Step {
-        if !self.steps.contains_key(&id) {
-            let mut open = self.new_span("step", Parent::Own(piece), name::STEP.to_owned());
-            open.say(name::STEP_ID, i64::from(id.0));
-            if let Some(title) = self.titles.get(&id) {
-                open.say(name::STEP_TITLE, title.clone());
-            }
-            self.steps.insert(id, Step { open, attempt: None });
-        }
-        self.steps.get_mut(&id).expect("it was put there")
-    }
-
-    fn agent(&mut self, purpose: Purpose, id: InstructionId, site: Site, piece: SpanId) -> SpanId {
-        let step = self.step(id, piece).open.id;
-        let number = purpose.attempt().unwrap_or_default();
-        let which = (site.epoch, site.is_again, number);
-        let mut attempt = self.steps.get_mut(&id).and_then(|step| step.attempt.take());
-        if let Some(ended) = attempt.take_if(|attempt| attempt.which != which) {
-            self.close_attempt(ended, None, None);
-        }
-        let mut attempt = attempt.unwrap_or_else(|| {
-            let mut open = self.new_span("attempt", Parent::Own(step), name::ATTEMPT_SPAN.to_owned());
-            open.say(name::STEP_ID, i64::from(id.0));
-            open.say(name::ATTEMPT, i64::from(number));
-            Attempt { which, open, agents: Vec::new() }
-        });
-        // A review is asked for in the middle of another conversation; any other one ends those before it.
-        let keeps = matches!(purpose, Purpose::Review { .. });
-        let (kept, ended) = attempt.agents.into_iter().partition(|(of, _)| keeps || *of == purpose);
-        attempt.agents = kept;
-        for (of, open) in ended {
-            self.close_agent(of, open, None, None);
-        }
-        if !attempt.agents.iter().any(|(of, _)| *of == purpose) {
-            let open = self.new_agent(purpose, Parent::Own(attempt.open.id));
-            attempt.agents.push((purpose, open));
-        }
-        let agent = attempt.agents.iter().find(|(of, _)| *of == purpose).map_or(step, |(_, open)| open.id);
-        if let Some(step) = self.steps.get_mut(&id) {
-            step.attempt = Some(attempt);
-        }
-        agent
-    }
-
-    /// The spans that this site stands below were still going on at the present record.
-    fn touch(&mut self, site: Site) {
-        let now_ms = self.now_ms;
-        if let Some((of, open)) = &mut self.planning
-            && site.purpose == Some(*of)
-        {
-            open.last_ms = now_ms;
-        }
-        let Some(step) = site.instruction.and_then(|id| self.steps.get_mut(&id)) else { return };
-        step.open.last_ms = now_ms;
-        if let (Some(attempt), Some(purpose)) = (&mut step.attempt, site.purpose) {
-            attempt.open.last_ms = now_ms;
-            for (_, open) in attempt.agents.iter_mut().filter(|(of, _)| *of == purpose) {
-                open.last_ms = now_ms;
-            }
-        }
-    }
-
-    /// Ends a span, with the last that happened below it unless a time is given.
-    fn close_span(&mut self, open: Open, at_ms: Option<i64>, status: Option<Status>) {
-        let span = open.end(self.trace, at_ms, self.seq, status);
-        self.seen.spans.push(span);
-    }
-
-    fn close_agent(&mut self, purpose: Purpose, open: Open, at_ms: Option<i64>, status: Option<Status>) {
-        self.talks.remove(&purpose.to_string());
-        self.close_span(open, at_ms, status);
-    }
-
-    fn close_attempt(&mut self, attempt: Attempt, at_ms: Option<i64>, status: Option<Status>) {
-        for (purpose, open) in attempt.agents {
-            self.close_agent(purpose, open, at_ms, status.clone());
-        }
-        self.close_span(attempt.open, at_ms, status);
-    }
-
-    fn close_step(&mut self, step: Step, at_ms: Option<i64>, status: Option<Status>) {
-        if let Some(attempt) = step.attempt {
-            self.close_attempt(attempt, at_ms, status.clone().filter(|_| at_ms.is_some()));
-        }
-        self.close_span(step.open, at_ms, status);
-    }
-
-    fn close_planning(&mut self, at_ms: Option<i64>) {
-        if let Some((purpose, open)) = self.planning.take() {
-            self.close_agent(purpose, open, at_ms, None);
         }
     }
 
@@ -460,8 +328,10 @@ impl View {
         self.seen.measures.push(Measure::Step { outcome });
         let Some(mut step) = self.steps.remove(instruction) else { return };
         let files = i64::try_from(touched.len()).unwrap_or(i64::MAX);
-        let attributes =
-            vec![KeyValue::new(name::COMMIT_ID, commit.to_string()), KeyValue::new(name::COMMIT_FILES, files)];
+        let attributes = vec![
+            KeyValue::new(name::COMMIT_ID, commit.to_string()),
+            KeyValue::new(name::COMMIT_FILES, files),
+        ];
         step.open.event(name::COMMITTED, self.now_ms, attributes);
         step.open.say(name::STEP_OUTCOME, outcome);
         step.open.last_ms = self.now_ms;
@@ -474,8 +344,7 @@ impl View {
         let met = i64::try_from(ledger.count(Standing::Met)).unwrap_or(i64::MAX);
         let all = i64::try_from(ledger.entries.len()).unwrap_or(i64::MAX);
         let final_reports = self.final_reports.take();
-        let status =
-            RunState { ledger: Some(ledger.clone()), final_reports, ..RunState::default() }.status();
+        let status = RunState { ledger: Some(ledger.clone()), final_reports, ..RunState::default() }.status();
         self.seen.measures.push(Measure::Run { status });
         if let Some(piece) = &mut self.piece {
             piece.say(name::RUN_STATUS, status);
@@ -529,15 +398,4 @@ fn is_failure(why: &StopReason) -> bool {
             | StopReason::Window { .. }
             | StopReason::Machine { .. }
     )
-}
-
-/// Who speaks in a conversation.
-fn role_of(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Plan | Purpose::Replan { .. } => "planner",
-        Purpose::Work { .. } => "worker",
-        Purpose::Repair { .. } => "repairer",
-        Purpose::Summarise { .. } => "summariser",
-        Purpose::Review { .. } => "reviewer",
-    }
 }

@@ -61,7 +61,8 @@ impl View {
             name::CHAT => {
                 if let Some(model) = model {
                     // What another process computes is a client's call; our own runtime is not.
-                    open.kind = if model.provider == "openai" { SpanKind::Client } else { SpanKind::Internal };
+                    open.kind =
+                        if model.provider == "openai" { SpanKind::Client } else { SpanKind::Internal };
                     open.say(name::PROVIDER_NAME, name::provider(&model.provider).to_owned());
                     open.say(name::REQUEST_MODEL, model.model.clone());
                 }
@@ -168,7 +169,9 @@ impl View {
             return;
         }
         open.say(name::OUTPUT_MESSAGES, content::output(&reply.text, &finish));
-        let Some(talk) = pending.site.purpose.and_then(|of| self.talks.get_mut(&of.to_string())) else { return };
+        let Some(talk) = pending.site.purpose.and_then(|of| self.talks.get_mut(&of.to_string())) else {
+            return;
+        };
         let (system, input) = talk.messages();
         open.say(name::SYSTEM_INSTRUCTIONS, system);
         open.say(name::INPUT_MESSAGES, input);

@@ -1,241 +1,15 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
-
-use edvac_agents::client::scripted::ScriptedClient;
-use edvac_memory::journal::{Journal as _, Record, RecordKind, SqliteJournal};
-use edvac_memory::program::exchange;
-use edvac_orchestrator::config::{Config, PathsConfig};
-use edvac_orchestrator::control::event::Limits;
-use edvac_orchestrator::run::{Machine, ModelClients, Order};
-use opentelemetry::trace::{SpanId, Status};
+use edvac_memory::journal::{Record, RecordKind};
+use opentelemetry::trace::Status;
 use opentelemetry_sdk::trace::SpanData;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{Options, spans_of};
+use super::testing::{
+    LETTERS, PROGRAM, RUN, SCRIPT, TRACEPARENT, died, hold, journal_of, numbered, text_of, tree,
+};
+use super::{Options, View, spans_of};
+use crate::measure::Measure;
 use crate::semconv::{self as name, Names};
-
-/// Milliseconds between two records of the journals here.
-const STEP_MS: i64 = 10;
-const RUN: &str = "20261122-235501-3f9a";
-const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-/// Its second step does nothing at first, and is refused by its check.
-const SCRIPT: &str = r#"
-model = "tiny"
-
-[[reply]]
-when = ["You write the plan of a project"]
-text = """
-TITLE: notes
-REQUIREMENT R1: There is a file a.md.
-REQUIREMENT R2: There is a file b.md.
-STEP 1: First
-WRITES: a.md
-READS: -
-COVERS: R1
-DO: Write the first note.
-STEP 2: Second
-WRITES: b.md
-READS: -
-COVERS: R2
-DO: Write the second note.
-END
-"""
-
-[[reply]]
-when = ["Your step now: step 1,"]
-text = "@@ write a.md\n# One\n\nThe first secret.\n@@ end\n@@ done It is there."
-
-[[reply]]
-when = ["Your step now: step 2,"]
-text = "@@ write c.md\n# Three\n\nThe third secret.\n@@ end\n@@ done It is there."
-
-[[reply]]
-when = ["Your step now: step 2,"]
-turn = 1
-text = "@@ write b.md\n# Two\n\nThe second secret.\n@@ end\n@@ done It is there."
-"#;
-
-/// Three steps of which the last two write the same file.
-const PROGRAM: &str = r#"
-title = "letters"
-task = "Letters."
-domain = "custom"
-
-[[requirements]]
-id = "R1"
-text = "There are letters."
-
-[[instructions]]
-id = 1
-title = "A"
-text = "Write the letter A."
-covers = ["R1"]
-writes = ["a.txt"]
-checks = [{ kind = "exists", path = "a.txt", covers = ["R1"] }]
-
-[[instructions]]
-id = 2
-title = "B"
-text = "Write the letter B."
-writes = ["b.txt"]
-
-[[instructions]]
-id = 3
-title = "C"
-text = "Write the letter C."
-writes = ["c.txt"]
-"#;
-
-const LETTERS: &str = r#"
-[[reply]]
-when = ["Your step now: step 1,"]
-text = "@@ write a.txt\na\n@@ end\n@@ done"
-
-[[reply]]
-when = ["Your step now: step 2,"]
-text = "@@ write b.txt\nb\n@@ end\n@@ write n.txt\nb\n@@ end\n@@ done"
-
-[[reply]]
-when = ["Your step now: step 3,", "n.txt (1 lines"]
-text = "@@ write c.txt\nc\n@@ end\n@@ write n.txt\nb c\n@@ end\n@@ done"
-
-[[reply]]
-when = ["Your step now: step 3,"]
-text = "@@ write c.txt\nc\n@@ end\n@@ write n.txt\nc\n@@ end\n@@ done"
-"#;
-
-/// The journal of a run that a script answers, as if it had always begun at the same time under the same name.
-async fn journal(script: &str, program: Option<&str>, parallel: u32) -> Vec<Record> {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name).display().to_string();
-    let paths = PathsConfig { state: at("state"), workspaces: at("workspaces"), ..PathsConfig::default() };
-    let machine = Machine::new(Config { paths, ..Config::default() }).unwrap();
-    let order = Order {
-        task: "Notes.".into(),
-        domain: "custom".into(),
-        program: program.map(|text| exchange::from_toml(text).unwrap()),
-        limits: Limits { parallel, ..Limits::default() },
-        ..Order::default()
-    };
-    let prepared = machine.prepare(order).await.unwrap();
-    let own = Arc::new(ScriptedClient::parse(script).unwrap());
-    let mut handle = machine.start(prepared, ModelClients { own, second: None }, None).await.unwrap();
-    handle.join().await.unwrap();
-    let journal = SqliteJournal::view(&handle.dir.path).await.unwrap();
-    let mut records = journal.read(0, 10_000).await.unwrap();
-    records[0].body["run"] = json!(RUN);
-    numbered(records)
-}
-
-fn journal_of(script: &str, program: Option<&str>, parallel: u32) -> Vec<Record> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(journal(script, program, parallel))
-}
-
-/// Records in this order, one after the other in time.
-fn numbered(mut records: Vec<Record>) -> Vec<Record> {
-    for (record, seq) in records.iter_mut().zip(1..) {
-        record.seq = seq;
-        record.time_ms = 1_700_000_000_000 + seq as i64 * STEP_MS;
-    }
-    records
-}
-
-/// The same run, whose process died after record `at` and was followed by another.
-fn died(records: &[Record], at: usize) -> Vec<Record> {
-    let at = at.clamp(1, records.len() - 1);
-    let (before, after) = records.split_at(at);
-    let start = &records[0].body;
-    let mut resumed = json!({ "event": "resumed" });
-    for key in ["limits", "model", "reached", "tariff"] {
-        resumed[key] = start[key].clone();
-    }
-    let fact = Record { kind: RecordKind::Fact, key: None, body: resumed, ..records[0].clone() };
-    let has_result = |intent: &&Record| {
-        before.iter().any(|r| r.kind == RecordKind::Result && r.key == intent.key)
-    };
-    let in_flight = before.iter().filter(|r| r.kind == RecordKind::Intent).filter(|r| !has_result(r));
-    // A second death may find an effect begun twice; it is begun once more.
-    let mut again: BTreeMap<_, Record> = BTreeMap::new();
-    for intent in in_flight {
-        again.insert(intent.key.clone(), intent.clone());
-    }
-    let again: Vec<_> = again.into_values().collect();
-    numbered([before, &[fact], &again, after].concat())
-}
-
-fn text_of(span: &SpanData, key: &str) -> Option<String> {
-    let found = span.attributes.iter().find(|kv| kv.key.as_str() == key)?;
-    Some(found.value.as_str().into_owned())
-}
-
-/// The spans as a tree: times since the first, and of the attributes those that are asked for.
-fn tree(spans: &[SpanData], keys: &[&str]) -> String {
-    let mut below: HashMap<SpanId, Vec<&SpanData>> = HashMap::new();
-    let ids: HashSet<_> = spans.iter().map(|span| span.span_context.span_id()).collect();
-    for span in spans {
-        let parent = Some(span.parent_span_id).filter(|id| ids.contains(id)).unwrap_or(SpanId::INVALID);
-        below.entry(parent).or_default().push(span);
-    }
-    for children in below.values_mut() {
-        children.sort_by_key(|span| span.start_time);
-    }
-    let first = spans.iter().map(|span| span.start_time).min().unwrap();
-    let ms = |time: std::time::SystemTime| time.duration_since(first).unwrap().as_millis();
-    let mut out = String::new();
-    let mut open: Vec<(usize, &SpanData)> = Vec::new();
-    let push = |open: &mut Vec<_>, depth, of: SpanId| {
-        open.extend(below.get(&of).into_iter().flatten().rev().map(|span| (depth, *span)));
-    };
-    push(&mut open, 0, SpanId::INVALID);
-    while let Some((depth, span)) = open.pop() {
-        out += &format!(
-            "{}{} [{}..{}]",
-            "  ".repeat(depth),
-            span.name,
-            ms(span.start_time),
-            ms(span.end_time)
-        );
-        match &span.status {
-            Status::Error { description } => out += &format!(" error={description}"),
-            Status::Ok => out += " ok",
-            Status::Unset => {}
-        }
-        for key in keys {
-            if let Some(value) = text_of(span, key) {
-                out += &format!(" {}={value}", key.rsplit('.').next().unwrap());
-            }
-        }
-        for event in span.events.iter() {
-            out += &format!(" !{}", event.name);
-        }
-        out += if span.links.links.is_empty() { "" } else { " ->before" };
-        out.push('\n');
-        push(&mut open, depth + 1, span.span_context.span_id());
-    }
-    out
-}
-
-/// What must hold of the spans of any journal.
-fn hold(spans: &[SpanData]) {
-    let mut known: HashMap<SpanId, &SpanData> = HashMap::new();
-    for span in spans {
-        assert!(known.insert(span.span_context.span_id(), span).is_none(), "{} has an id twice", span.name);
-        assert!(span.start_time <= span.end_time, "{}", span.name);
-        assert!(text_of(span, name::CONVERSATION_ID).is_some(), "{}", span.name);
-    }
-    for span in spans.iter().filter(|span| span.parent_span_id != SpanId::INVALID) {
-        let parent = known.get(&span.parent_span_id).unwrap_or_else(|| panic!("{} has no parent", span.name));
-        assert!(
-            parent.start_time <= span.start_time && span.end_time <= parent.end_time,
-            "{} is not within {}",
-            span.name,
-            parent.name
-        );
-    }
-}
 
 #[test]
 fn a_run_is_a_tree() {
@@ -243,7 +17,40 @@ fn a_run_is_a_tree() {
     let spans = spans_of(&records, Options::default(), true).unwrap();
     hold(&spans);
     let keys = [name::STEP_ID, name::ATTEMPT, name::TURN, name::CHECK_VERDICT, name::RUN_STATUS];
-    insta::assert_snapshot!(tree(&spans, &keys), @"");
+    insta::assert_snapshot!(tree(&spans, &keys), @r"
+    invoke_workflow custom [0..360] ok status=done !edvac.program.adopted
+      invoke_agent planner [10..40]
+        retrieval workspace [10..20]
+        chat tiny [30..40] turn=0
+      edvac.step [70..160] ok id=1 !edvac.committed
+        edvac.attempt [70..140] id=1 attempt=1
+          invoke_agent worker [70..140]
+            retrieval workspace [70..80] id=1
+            chat tiny [90..100] id=1 turn=0
+            execute_tool act [110..120] id=1
+            execute_tool check [130..140] id=1
+              execute_tool exists [130..130] verdict=passed
+              execute_tool parses [130..130] verdict=passed
+      edvac.step [170..320] ok id=2 !edvac.committed
+        edvac.attempt [170..300] id=2 attempt=1
+          invoke_agent worker [170..300]
+            retrieval workspace [170..180] id=2
+            chat tiny [190..200] id=2 turn=0
+            execute_tool act [210..220] id=2
+            execute_tool check [230..240] id=2
+              execute_tool exists [230..230] error=failed verdict=failed
+              execute_tool parses [230..230] error=failed verdict=failed
+            chat tiny [250..260] id=2 turn=1
+            execute_tool act [270..280] id=2
+            execute_tool check [290..300] id=2
+              execute_tool exists [290..290] verdict=passed
+              execute_tool parses [290..290] verdict=passed
+      execute_tool check [330..340]
+        execute_tool exists [330..330] verdict=passed
+        execute_tool parses [330..330] verdict=passed
+        execute_tool exists [330..330] verdict=passed
+        execute_tool parses [330..330] verdict=passed
+    ");
 }
 
 #[test]
@@ -260,8 +67,99 @@ fn a_call_says_what_it_took() {
         };
         format!("run\n  {}\ncall\n  {}", keys(&run).join("\n  "), keys(&call).join("\n  "))
     };
-    insta::assert_snapshot!(of(Options::default()), @"");
-    insta::assert_snapshot!(of(Options { names: Names::Latest, content: true }), @"");
+    insta::assert_snapshot!(of(Options::default()), @r"
+    run
+      edvac.journal.seq
+      edvac.requirements.count
+      edvac.requirements.met
+      edvac.run.domain
+      edvac.run.seed
+      edvac.run.status
+      edvac.run.version
+      gen_ai.conversation.id
+      gen_ai.operation.name
+      gen_ai.workflow.name
+    call
+      edvac.effect.key
+      edvac.journal.seq
+      edvac.turn
+      gen_ai.conversation.id
+      gen_ai.operation.name
+      gen_ai.output.type
+      gen_ai.provider.name
+      gen_ai.request.max_tokens
+      gen_ai.request.model
+      gen_ai.request.seed
+      gen_ai.response.finish_reasons
+      gen_ai.response.model
+      gen_ai.usage.cache_read.input_tokens
+      gen_ai.usage.input_tokens
+      gen_ai.usage.output_tokens
+    ");
+    insta::assert_snapshot!(of(Options { names: Names::Latest, content: true }), @r"
+    run
+      edvac.journal.seq
+      edvac.requirements.count
+      edvac.requirements.met
+      edvac.run.domain
+      edvac.run.seed
+      edvac.run.status
+      edvac.run.task
+      edvac.run.version
+      gen_ai.agent.name
+      gen_ai.conversation.id
+      gen_ai.operation.name
+    call
+      edvac.effect.key
+      edvac.journal.seq
+      edvac.turn
+      gen_ai.conversation.id
+      gen_ai.input.messages
+      gen_ai.operation.name
+      gen_ai.output.messages
+      gen_ai.output.type
+      gen_ai.provider.name
+      gen_ai.request.max_tokens
+      gen_ai.request.model
+      gen_ai.request.seed
+      gen_ai.response.finish_reasons
+      gen_ai.response.model
+      gen_ai.system_instructions
+      gen_ai.usage.cache_read.input_tokens
+      gen_ai.usage.input_tokens
+      gen_ai.usage.output_tokens
+    ");
+}
+
+#[test]
+fn what_is_counted_is_what_happened() {
+    let records = journal_of(SCRIPT, None, 1);
+    let mut view = View::new(Options::default());
+    let all: Vec<_> = records.iter().flat_map(|record| view.see(record).unwrap().measures).collect();
+    let of = |wanted: &Measure| all.iter().filter(|measure| *measure == wanted).count();
+    assert_eq!(of(&Measure::Run { status: "done" }), 1);
+    assert_eq!(of(&Measure::Step { outcome: "finished" }), 2);
+    let exists = |verdict| Measure::Check { kind: "exists".to_owned(), verdict };
+    assert_eq!((of(&exists("passed")), of(&exists("failed"))), (4, 1));
+    let calls: Vec<_> =
+        all.iter().filter_map(|m| if let Measure::Call(call) = m { Some(call) } else { None }).collect();
+    assert_eq!(calls.len(), 4);
+    assert!(calls.iter().all(|call| call.error.is_none() && call.request_model == "tiny"));
+    assert!(calls.iter().all(|call| (call.seconds - 0.01).abs() < 1e-9));
+}
+
+#[test]
+fn what_a_run_stops_for_is_said_of_what_failed() {
+    let without = SCRIPT.split("[[reply]]").take(3).collect::<Vec<_>>().join("[[reply]]");
+    let records = journal_of(&without, None, 1);
+    let spans = spans_of(&records, Options::default(), true).unwrap();
+    hold(&spans);
+    let failed = spans.iter().filter(|span| span.status != Status::Unset && span.status != Status::Ok);
+    let failed: Vec<_> =
+        failed.map(|span| (span.name.as_ref(), text_of(span, name::ERROR_TYPE).unwrap())).collect();
+    assert_eq!(failed, [("chat tiny", "model".to_owned()), ("invoke_workflow custom", "model".to_owned())]);
+    let run = spans.last().unwrap();
+    assert_eq!(text_of(run, name::RUN_STATUS).unwrap(), "stopped");
 }
 
 #[test]
@@ -313,7 +211,53 @@ fn a_death_ends_what_was_open_and_the_trace_goes_on() {
     let spans = spans_of(&died(&records, at), Options::default(), true).unwrap();
     hold(&spans);
     assert!(spans.iter().all(|s| s.span_context.trace_id() == spans[0].span_context.trace_id()));
-    insta::assert_snapshot!(tree(&spans, &[name::STEP_ID, name::RUN_STATUS]), @"");
+    insta::assert_snapshot!(tree(&spans, &[name::STEP_ID, name::RUN_STATUS]), @r"
+    invoke_workflow custom [0..250] error=interrupted status=interrupted !edvac.program.adopted
+      invoke_agent planner [10..40]
+        retrieval workspace [10..20]
+        chat tiny [30..40]
+      edvac.step [70..160] ok id=1 !edvac.committed
+        edvac.attempt [70..140] id=1
+          invoke_agent worker [70..140]
+            retrieval workspace [70..80] id=1
+            chat tiny [90..100] id=1
+            execute_tool act [110..120] id=1
+            execute_tool check [130..140] id=1
+              execute_tool exists [130..130]
+              execute_tool parses [130..130]
+      edvac.step [170..250] error=interrupted id=2
+        edvac.attempt [170..250] error=interrupted id=2
+          invoke_agent worker [170..250] error=interrupted
+            retrieval workspace [170..180] id=2
+            chat tiny [190..200] id=2
+            execute_tool act [210..220] id=2
+            execute_tool check [230..240] id=2
+              execute_tool exists [230..230] error=failed
+              execute_tool parses [230..230] error=failed
+            chat tiny [250..250] error=interrupted id=2
+    invoke_workflow custom [260..380] ok status=done ->before
+      edvac.step [270..340] ok id=2 !edvac.committed
+        edvac.attempt [270..320] id=2
+          invoke_agent worker [270..320]
+            chat tiny [270..280] id=2
+            execute_tool act [290..300] id=2
+            execute_tool check [310..320] id=2
+              execute_tool exists [310..310]
+              execute_tool parses [310..310]
+      execute_tool check [350..360]
+        execute_tool exists [350..350]
+        execute_tool parses [350..350]
+        execute_tool exists [350..350]
+        execute_tool parses [350..350]
+    ");
+}
+
+#[test]
+fn what_a_death_left_is_the_same_before_and_after_the_next_process() {
+    let records = journal_of(SCRIPT, None, 1);
+    let left = spans_of(&records[..15], Options::default(), true).unwrap();
+    let resumed = spans_of(&died(&records, 15), Options::default(), true).unwrap();
+    assert_eq!(left[..], resumed[..left.len()]);
 }
 
 #[test]
@@ -332,7 +276,9 @@ fn a_fork_is_a_trace_of_its_own() {
     let records = journal_of(LETTERS, Some(PROGRAM), 1);
     let fact = |body| Record { kind: RecordKind::Fact, key: None, body, ..records[0].clone() };
     let start = &records[0].body;
-    let forked = fact(json!({ "event": "forked", "from": RUN, "at": 9, "run": "fork", "slug": "s", "workspace": "/w" }));
+    let forked = fact(
+        json!({ "event": "forked", "from": RUN, "at": 9, "run": "fork", "slug": "s", "workspace": "/w" }),
+    );
     let copied = [&records[..9], &[forked]].concat();
     assert!(spans_of(&numbered(copied.clone()), Options::default(), true).unwrap().is_empty());
     let resumed = fact(json!({
