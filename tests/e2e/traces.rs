@@ -159,6 +159,14 @@ fn expected(home: &Home) -> BTreeMap<Vec<u8>, Span> {
     spans_in(&request).into_iter().map(|span| (span.span_id.clone(), span)).collect()
 }
 
+/// Panics unless the trace of the only run is a tree, with as many calls as its journal.
+pub fn is_a_tree(home: &Home) {
+    let spans = expected(home);
+    is_tree(spans.values());
+    let calls = spans.values().filter(|span| span.name.starts_with("chat ")).count();
+    assert_eq!(calls, home.calls().1, "one span for each call that was begun");
+}
+
 /// Every span's parent is there and encloses it.
 fn is_tree<'a>(spans: impl Iterator<Item = &'a Span> + Clone) {
     let by_id: BTreeMap<_, _> = spans.clone().map(|span| (&span.span_id, span)).collect();
