@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::crash::long_script;
 use crate::home::Home;
@@ -64,9 +65,12 @@ impl Collector {
 
     /// Waits until it was sent spans so many times.
     fn wait_for_traces(&self, times: usize) {
-        let traces = |got: &[(String, Vec<u8>)]| got.iter().filter(|(path, _)| path == "/v1/traces").count();
+        self.wait_until(|got| got.iter().filter(|(path, _)| path == "/v1/traces").count() >= times);
+    }
+
+    fn wait_until(&self, is_there: impl Fn(&[(String, Vec<u8>)]) -> bool) {
         let got = self.got.all.lock().unwrap();
-        drop(self.got.changed.wait_while(got, |got| traces(got) < times).unwrap());
+        drop(self.got.changed.wait_while(got, |got| !is_there(got)).unwrap());
     }
 
     fn bodies(&self, path: &str) -> Vec<Vec<u8>> {
@@ -343,4 +347,45 @@ fn a_collector_that_is_none_changes_nothing_of_a_run() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(ids(&taken.spans()), expected(&home).keys().cloned().collect::<Vec<_>>());
     }
+}
+
+/// Sends a request of a program that has the server's token.
+fn ask(host: &str, head: &str, token: &str, body: &str) -> String {
+    let mut connection = TcpStream::connect(host).unwrap();
+    let length = body.len();
+    write!(
+        connection,
+        "{head} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn runs_of_a_server_are_sent_and_counted() {
+    let collector = Collector::new(Manner::Takes);
+    let (home, _) = scripted(0);
+    let args = ["serve", "--no-model", "--port", "0", "--provider", "scripted:script.toml"];
+    let mut command = edvac(&home, &args.map(str::to_owned), &collector.url);
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "10").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut url = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+    let host = url.trim().strip_prefix("http://").and_then(|url| url.strip_suffix("/v1")).unwrap().to_owned();
+    let token = std::fs::read_to_string(home.path().join("state/server/token")).unwrap();
+    let begun = ask(&host, "POST /api/runs", token.trim(), r#"{"task": "Four files", "domain": "custom"}"#);
+    assert!(begun.starts_with("HTTP/1.1 20"), "{begun}");
+    // The span of a run is the last of its spans.
+    let name = b"invoke_workflow custom";
+    collector.wait_until(|got| got.iter().any(|(_, body)| body.windows(name.len()).any(|part| part == name)));
+    let counted = ask(&host, "GET /metrics", token.trim(), "");
+    assert!(counted.contains("edvac_runs{status=\"done\"} 1"), "{counted}");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(ids(&collector.spans()), expected(&home).keys().cloned().collect::<Vec<_>>());
+    assert!(collector.metrics().contains("edvac.runs"));
 }
