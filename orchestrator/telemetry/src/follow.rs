@@ -81,10 +81,10 @@ impl Telemetry {
             // Where the time is up, what was handed on until now is what there is.
             let _ = tokio::time::timeout_at(until, run).await;
         }
-        if following.pipeline.get().is_some() {
-            let end = move || following.pipeline.get().iter().for_each(|pipeline| pipeline.end(until));
-            let _ = tokio::task::spawn_blocking(end).await;
-        }
+        let ending = Arc::clone(&following);
+        let end = move || ending.pipeline.get().iter().for_each(|pipeline| pipeline.end(until));
+        let _ = tokio::time::timeout_at(until, following.runtime.spawn_blocking(end)).await;
+        following.pipeline.get().iter().for_each(|pipeline| pipeline.conclude());
     }
 }
 

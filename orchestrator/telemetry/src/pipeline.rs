@@ -142,7 +142,7 @@ impl Pipeline {
         }
     }
 
-    /// Sends what is left, until a moment, and says what could not be sent. Blocks.
+    /// Sends what is left. Blocks until about then; the libraries have bounds of their own besides.
     pub fn end(&self, until: Instant) {
         let left = || until.saturating_duration_since(Instant::now());
         std::thread::scope(|scope| {
@@ -153,6 +153,10 @@ impl Pipeline {
                 _ = processor.shutdown_with_timeout(left());
             }
         });
+    }
+
+    /// Says what was not sent until now.
+    pub fn conclude(&self) {
         self.flow.conclude();
     }
 }
