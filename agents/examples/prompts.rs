@@ -41,6 +41,7 @@ async fn say(
         grammar: Some(grammar),
         stop: vec![],
         tools: false,
+        called: Vec::new(),
         loop_rewinds_max: 6,
         sentences_once: false,
     };

@@ -8,6 +8,7 @@ mod app;
 mod dashboard;
 mod guard;
 mod listen;
+pub mod mcp;
 mod metrics;
 mod queue;
 mod refusal;

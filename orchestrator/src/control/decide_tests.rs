@@ -233,6 +233,7 @@ impl World {
                     answer,
                     answer_tokens: 2,
                     given_up,
+                    called: vec![],
                 }
             }
             Effect::Install { needs, .. } => Event::Installed {
@@ -368,6 +369,7 @@ fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
         answer,
         answer_tokens: 0,
         given_up: vec![],
+        called: vec![],
     });
 }
 

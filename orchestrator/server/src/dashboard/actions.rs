@@ -16,6 +16,7 @@ use edvac_orchestrator::place::{RunDir, ask_to_end};
 use edvac_orchestrator::price::Amount;
 use edvac_orchestrator::revise::{self, before_last, before_step, history, operations};
 use edvac_orchestrator::run::{Order, RunError, Said, cancel_idle};
+use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,6 +26,7 @@ use super::trouble::{Place, Trouble};
 
 type Told = State<Arc<Desk>>;
 type Done = Result<Json<Value>, Trouble>;
+type Made = Result<Value, Trouble>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 fn body<T>(sent: Body<T>) -> Result<T, Trouble> {
@@ -33,14 +35,19 @@ fn body<T>(sent: Body<T>) -> Result<T, Trouble> {
 }
 
 /// Bounds as a form has them; what is absent stays, 0 lifts a bound.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "they are called like the flags")]
-pub(super) struct LimitsForm {
+pub(crate) struct LimitsForm {
+    /// Tokens that the run may send and write.
     max_tokens: Option<u64>,
+    /// Minutes that it may work.
     max_minutes: Option<u64>,
+    /// Model calls that it may make.
     max_calls: Option<u64>,
+    /// Bytes of files that it may write.
     max_bytes: Option<u64>,
+    /// What it may cost, like `2.50`, in the currency of its model.
     max_cost: Option<String>,
 }
 
@@ -60,18 +67,24 @@ impl LimitsForm {
 }
 
 /// A run that is to begin.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StartForm {
+pub(crate) struct StartForm {
+    /// What to build, and what must be true of it; verbatim.
     task: String,
+    /// `codebase`, `book` or a domain of one's own; guessed from the task when absent.
     #[serde(default)]
     domain: Option<String>,
+    /// Name of the workspace's directory; made of the task when absent.
     #[serde(default)]
     name: Option<String>,
+    /// 0 asks for the most likely replies first; any other number for others, the same ones each time.
     #[serde(default)]
     seed: u64,
+    /// Stop once the program is planned.
     #[serde(default)]
     plan_only: bool,
+    /// Bounds.
     #[serde(default)]
     limits: LimitsForm,
 }
@@ -84,10 +97,10 @@ async fn to_its_end(act: impl Future<Output = Done> + Send + 'static) -> Done {
 /// Begins a run in this process.
 pub(super) async fn start(State(desk): Told, sent: Body<StartForm>) -> Done {
     let form = body(sent)?;
-    to_its_end(async move { begun(&desk, form).await }).await
+    to_its_end(async move { begun(&desk, form).await.map(Json) }).await
 }
 
-async fn begun(desk: &Desk, form: StartForm) -> Done {
+pub(crate) async fn begun(desk: &Desk, form: StartForm) -> Made {
     let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let order = Order {
         domain: some(form.domain).unwrap_or_else(|| domain_of(&form.task).to_owned()),
@@ -103,25 +116,25 @@ async fn begun(desk: &Desk, form: StartForm) -> Done {
     let models = desk.opener.open(own, second).await.map_err(Trouble::machine)?;
     let handle = desk.machine.start(prepared, models, desk.opener.embedder()).await?;
     let id = desk.hosted.host(handle);
-    Ok(Json(json!({ "run": id })))
+    Ok(json!({ "run": id }))
 }
 
 /// What is asked of a run.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct ActForm {
+pub(crate) struct ActForm {
     /// The step that it is about.
-    step: Option<u32>,
+    pub(crate) step: Option<u32>,
     /// A point of its history.
-    point: Option<u64>,
+    pub(crate) point: Option<u64>,
     /// Why.
-    why: String,
+    pub(crate) why: String,
     /// The new workspace's name.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Bounds from now on.
-    limits: LimitsForm,
+    pub(crate) limits: LimitsForm,
     /// Whether a fork only is made, and does not go on.
-    paused: bool,
+    pub(crate) paused: bool,
 }
 
 /// Does what is asked of a run.
@@ -132,10 +145,10 @@ pub(super) async fn act(
 ) -> Done {
     let form = body(sent)?;
     let dir = desk.find(&run)?;
-    to_its_end(Box::pin(async move { done(&desk, dir, &action, form).await })).await
+    to_its_end(Box::pin(async move { done(&desk, dir, &action, form).await.map(Json) })).await
 }
 
-async fn done(desk: &Desk, dir: RunDir, action: &str, form: ActForm) -> Done {
+pub(crate) async fn done(desk: &Desk, dir: RunDir, action: &str, form: ActForm) -> Made {
     match action {
         "pause" => pause(desk, &dir),
         "cancel" => cancel(desk, &dir).await,
@@ -157,13 +170,13 @@ async fn done(desk: &Desk, dir: RunDir, action: &str, form: ActForm) -> Done {
     }
 }
 
-fn pause(desk: &Desk, dir: &RunDir) -> Done {
+fn pause(desk: &Desk, dir: &RunDir) -> Made {
     if desk.hosted.ask(&dir.id, Ask::Stop) {
-        return Ok(Json(json!({ "run": dir.id, "standing": "asked" })));
+        return Ok(json!({ "run": dir.id, "standing": "asked" }));
     }
     let pid = foreign(dir)?;
     ask_to_end(pid).map_err(Trouble::machine)?;
-    Ok(Json(json!({ "run": dir.id, "standing": "asked", "process": pid })))
+    Ok(json!({ "run": dir.id, "standing": "asked", "process": pid }))
 }
 
 /// The other process that carries a run out.
@@ -172,22 +185,22 @@ fn foreign(dir: &RunDir) -> Result<u32, Trouble> {
     pid.ok_or_else(|| Trouble::conflict(format!("run {} is not going on", dir.id)))
 }
 
-async fn cancel(desk: &Desk, dir: &RunDir) -> Done {
+async fn cancel(desk: &Desk, dir: &RunDir) -> Made {
     if desk.hosted.ask(&dir.id, Ask::Cancel) {
-        return Ok(Json(json!({ "run": dir.id, "standing": "asked" })));
+        return Ok(json!({ "run": dir.id, "standing": "asked" }));
     }
     if dir.writer().is_some() {
         let pid = foreign(dir)?;
         std::fs::write(dir.cancel_file(), "").map_err(Trouble::machine)?;
         ask_to_end(pid).map_err(Trouble::machine)?;
-        return Ok(Json(json!({ "run": dir.id, "standing": "asked", "process": pid })));
+        return Ok(json!({ "run": dir.id, "standing": "asked", "process": pid }));
     }
     cancel_idle(dir).await?;
-    Ok(Json(json!({ "run": dir.id, "standing": "cancelled" })))
+    Ok(json!({ "run": dir.id, "standing": "cancelled" }))
 }
 
 /// Takes a run up in this process.
-async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done {
+async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Made {
     let paused = desk.machine.find_paused(dir, Said::default()).await?;
     let (own, second) = (paused.reached(), paused.second());
     let limits_now = limits.over(paused.limits())?;
@@ -196,15 +209,15 @@ async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done {
     let models = desk.opener.open(&own, second.as_ref()).await.map_err(Trouble::machine)?;
     let handle = Box::pin(desk.machine.resume(paused, terms, models, desk.opener.embedder())).await?;
     let id = desk.hosted.host(handle);
-    Ok(Json(json!({ "run": id, "standing": "goes on" })))
+    Ok(json!({ "run": id, "standing": "goes on" }))
 }
 
-async fn answer(desk: &Desk, dir: RunDir, approved: bool, why: String, limits: &LimitsForm) -> Done {
+async fn answer(desk: &Desk, dir: RunDir, approved: bool, why: String, limits: &LimitsForm) -> Made {
     revise::answer(&dir, approved, why).await?;
     go_on(desk, dir, limits).await
 }
 
-async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Done {
+async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Made {
     let (to, why) = match (step, point) {
         (Some(step), _) => (point_before(dir, step).await?, format!("taken back to where step {step} began")),
         (None, Some(point)) => (point, format!("taken to point {point}")),
@@ -216,7 +229,7 @@ async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Done {
         }
     };
     revise::restore(dir, to, why).await?;
-    Ok(Json(json!({ "run": dir.id, "point": to })))
+    Ok(json!({ "run": dir.id, "point": to }))
 }
 
 async fn point_before(dir: &RunDir, step: u32) -> Result<u64, Trouble> {
@@ -228,7 +241,7 @@ async fn point_before(dir: &RunDir, step: u32) -> Result<u64, Trouble> {
     point.ok_or_else(|| Trouble::conflict(format!("there is nothing before step {step}")))
 }
 
-async fn forked(desk: &Desk, dir: &RunDir, form: ActForm) -> Done {
+async fn forked(desk: &Desk, dir: &RunDir, form: ActForm) -> Made {
     let at = match (form.step, form.point) {
         (Some(step), _) => point_before(dir, step).await?,
         (None, Some(point)) => point,
@@ -244,25 +257,28 @@ async fn forked(desk: &Desk, dir: &RunDir, form: ActForm) -> Done {
     if !form.paused {
         let _ = go_on(desk, made, &form.limits).await?;
     }
-    Ok(Json(json!({ "run": id, "forked_from": dir.id, "point": at })))
+    Ok(json!({ "run": id, "forked_from": dir.id, "point": at }))
 }
 
 /// A changed program.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AmendForm {
-    toml: String,
+pub(crate) struct AmendForm {
+    pub(crate) toml: String,
     #[serde(default)]
-    why: String,
+    pub(crate) why: String,
     /// The version that was changed; refused where another is in force by now.
     #[serde(default)]
-    version: Option<u32>,
+    pub(crate) version: Option<u32>,
 }
 
 /// Puts a changed program in force.
 pub(super) async fn amend(State(desk): Told, Place(run): Place<String>, sent: Body<AmendForm>) -> Done {
-    let form = body(sent)?;
-    let dir = desk.find(&run)?;
+    amended(&desk, &run, body(sent)?).await.map(Json)
+}
+
+pub(crate) async fn amended(desk: &Desk, run: &str, form: AmendForm) -> Made {
+    let dir = desk.find(run)?;
     let state = dir.state().await?;
     let Some(before) = &state.program else { return Err(RunError::NoProgram { run: dir.id.clone() }.into()) };
     if form.version.is_some_and(|version| version != state.program_version) {
@@ -279,5 +295,5 @@ pub(super) async fn amend(State(desk): Told, Place(run): Place<String>, sent: Bo
         form.why.trim().to_owned()
     };
     let again = revise::amend(&dir, program, &domain, why).await?;
-    Ok(Json(json!({ "run": dir.id, "again": again })))
+    Ok(json!({ "run": dir.id, "again": again }))
 }

@@ -1,5 +1,7 @@
 //! The files of a run at any of its commits: a list, a text with who wrote each line, and what changed.
 
+use std::collections::BTreeMap;
+
 use edvac_memory::ids::{CommitId, InstructionId, TreeId};
 use edvac_memory::store::{FileStore as _, GitStore};
 use edvac_orchestrator::control::RunState;
@@ -20,7 +22,7 @@ const AROUND: usize = 3;
 const SHOWN_BYTES_MAX: usize = 1 << 20;
 
 /// Which files.
-pub(super) struct At {
+pub(crate) struct At {
     /// None where nothing is committed yet.
     tree: Option<TreeId>,
 }
@@ -150,7 +152,7 @@ pub(super) fn ends(state: &RunState, step: Option<InstructionId>) -> Result<Ends
 }
 
 /// Reading git objects blocks.
-pub(super) async fn in_background<T: Send + 'static>(
+pub(crate) async fn in_background<T: Send + 'static>(
     act: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(act).await.map_err(Trouble::machine)?
@@ -176,8 +178,16 @@ pub(super) fn view(
     Ok(FilesView { history: history.to_vec(), list, file })
 }
 
+/// The paths of all files, and their bytes.
+pub(crate) fn names(dir: &RunDir, at: &At) -> Result<BTreeMap<String, u64>, Trouble> {
+    match &at.tree {
+        Some(tree) => Ok(GitStore::view(&dir.git_dir())?.list(tree)?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
 /// The bytes of a file.
-pub(super) fn content(dir: &RunDir, at: &At, path: &str) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn content(dir: &RunDir, at: &At, path: &str) -> Result<Vec<u8>, Trouble> {
     let tree = at.tree.as_ref().ok_or_else(|| Trouble::missing("nothing is committed yet"))?;
     Ok(GitStore::view(&dir.git_dir())?.read(tree, path)?)
 }

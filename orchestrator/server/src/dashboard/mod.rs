@@ -3,11 +3,11 @@
 //! [`view`] says what is shown, [`pages`] which address shows it, [`feed`] what is new; [`actions`] does what a page asks. A page
 //! and its JSON are made of the same view: `/runs/RUN` and `/api/runs/RUN`.
 
-mod actions;
+pub(crate) mod actions;
 mod book;
 mod desk;
 mod feed;
-mod files;
+pub(crate) mod files;
 mod highlight;
 mod hosted;
 mod login;
@@ -17,7 +17,7 @@ mod render;
 mod search;
 mod step;
 mod stream;
-mod trouble;
+pub(crate) mod trouble;
 pub mod view;
 pub(crate) mod watched;
 
@@ -136,4 +136,4 @@ mod feed_tests;
 #[cfg(test)]
 mod security_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
