@@ -548,6 +548,9 @@ pub struct Serve {
     /// Open the dashboard in your browser
     #[arg(long)]
     pub open: bool,
+    /// Serve nothing: print the description of the dashboard's API, OpenAPI 3.1, and end
+    #[arg(long)]
+    pub openapi: bool,
     #[command(flatten)]
     pub json: Json,
 }

@@ -8,10 +8,13 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::any;
 use edvac_agents::client::ModelClient;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::access::Access;
+use crate::dashboard::openapi::{MACHINE, Problem, Refused};
 use crate::dashboard::{self, Desk};
 use crate::guard::Guard;
 use crate::metrics::Metrics;
@@ -23,6 +26,9 @@ use crate::v1::{self, embeddings::Embeddings};
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// Between two signs of life in a stream that has nothing to say yet: below the idle limits of usual proxies.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The form of `/metrics`.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What requests for the model share.
 pub struct App {
@@ -66,10 +72,10 @@ pub(crate) struct Front {
 /// added later is guarded without anyone thinking of it.
 pub(crate) fn router(front: Front, model: Option<App>, desk: Option<Arc<Desk>>) -> Router {
     let front = Arc::new(front);
-    let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" }));
+    let mut routes: Router = health().into();
     routes = match model.map(Arc::new) {
         Some(app) => {
-            let served = Router::new().route("/metrics", get(metrics)).nest("/v1", v1::routes());
+            let served = Router::from(measured()).nest("/v1", v1::routes());
             routes.merge(served.with_state(app))
         }
         None => routes.route("/v1/{*path}", any(|| async { Refusal::no_model() })),
@@ -107,9 +113,39 @@ async fn counted(State(front): State<Arc<Front>>, request: Request, next: Next) 
     response
 }
 
+/// Says that the server answers. It wants no token.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "isHealthy", tag = MACHINE, security(()),
+    responses((status = 200, description = "The word `ok`.", body = String, content_type = "text/plain; charset=utf-8"))
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Gives counters of the model that is served, as Prometheus reads them.
+///
+/// On the loopback address it wants no token where none is configured. A server without a model has none: 404.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getMetrics", tag = MACHINE, security((), ("token" = []), ("cookie" = [])),
+    responses(
+        (status = 200, description = "OpenMetrics.", body = String, content_type = METRICS),
+        (status = 404, description = "No model is served.", body = Problem),
+        Refused
+    )
+)]
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = app.metrics.text(&app.replies, &app.vectors);
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    ([(CONTENT_TYPE, METRICS)], text).into_response()
+}
+
+/// What tells that the server answers.
+pub(crate) fn health() -> OpenApiRouter {
+    OpenApiRouter::default().routes(routes!(healthz))
+}
+
+/// What tells of the model that is served, but for the model itself.
+pub(crate) fn measured() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default().routes(routes!(metrics))
 }
 
 /// Seconds since 1970.

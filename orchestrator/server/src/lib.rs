@@ -22,5 +22,10 @@ pub use listen::{Options, STOP_TIME_MAX, ServeError, Served, Server, TOKEN_BYTES
 pub use queue::WAITING_MAX;
 pub use v1::embeddings::{Embedded, Embeddings};
 
+/// The API of the dashboard as OpenAPI 3.1, in JSON; `port` is that of the server, after which its cookie is called.
+pub fn openapi(port: u16) -> Result<String, serde_json::Error> {
+    dashboard::description(&access::cookie_name(port)).to_pretty_json()
+}
+
 #[cfg(test)]
 mod testing;

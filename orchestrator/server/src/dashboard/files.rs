@@ -8,6 +8,7 @@ use edvac_orchestrator::control::RunState;
 use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
 use similar::{ChangeTag, DiffTag, TextDiff};
+use utoipa::ToSchema;
 
 use super::highlight;
 use super::trouble::Trouble;
@@ -28,51 +29,74 @@ pub(crate) struct At {
 }
 
 /// What a step left.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = StepCommit)]
 pub(super) struct Left {
+    /// The step's number.
     step: u32,
+    /// Its title.
     title: String,
+    /// Its commit.
     commit: String,
     #[serde(skip)]
     tree: TreeId,
 }
 
 /// Files, and one of them if one was asked for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Files)]
 pub(super) struct FilesView {
     /// Steps that left files, in their order.
     history: Vec<Left>,
+    /// All files, by their paths.
     list: Vec<Listed>,
+    /// The one that was asked for.
+    #[schema(required)]
     file: Option<FileView>,
 }
 
-#[derive(Serialize)]
+/// A file in the list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListedFile)]
 struct Listed {
+    /// Its path.
     path: String,
     /// The path as a part of an address.
     query: String,
+    /// Its length.
     bytes: u64,
 }
 
 /// A file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileText)]
 pub(super) struct FileView {
+    /// Its path.
     path: String,
+    /// The path as a part of an address.
     query: String,
+    /// Its length.
     bytes: usize,
     /// Why its text is not shown.
+    #[schema(required)]
     hidden: Option<&'static str>,
+    /// Its text.
     lines: Vec<Line>,
 }
 
 /// A line, and the step that wrote it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileLine)]
 struct Line {
+    /// Its number, from 1.
     number: usize,
+    /// Its text.
     text: String,
     /// The same as HTML with colours, where the language is known.
+    #[schema(required)]
     html: Option<String>,
     /// None where it was there before the run.
+    #[schema(required)]
     step: Option<u32>,
     /// Whether the line before was another step's.
     begins: bool,
@@ -86,26 +110,43 @@ pub(super) struct Ends {
 }
 
 /// What changed in a file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileChange)]
 pub(super) struct Change {
+    /// Its path.
     path: String,
+    /// `added`, `changed` or `deleted`.
     what: &'static str,
+    /// Lines that came.
     added: usize,
+    /// Lines that went.
     removed: usize,
     /// Whether it is folded at first.
     folded: bool,
     /// Why it is not shown.
+    #[schema(required)]
     hidden: Option<&'static str>,
+    /// The changed lines, in groups, with a few lines around each.
     hunks: Vec<Vec<Row>>,
 }
 
 /// A line of a change: what it was, and what it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiffRow)]
 pub(super) struct Row {
+    /// `same`, `removed`, `added` or `changed`.
     class: &'static str,
+    /// The line's number before.
+    #[schema(required)]
     old: Option<usize>,
+    /// The line before.
+    #[schema(required)]
     left: Option<String>,
+    /// The line's number after.
+    #[schema(required)]
     new: Option<usize>,
+    /// The line after.
+    #[schema(required)]
     right: Option<String>,
 }
 

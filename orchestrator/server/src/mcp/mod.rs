@@ -8,6 +8,7 @@ mod resources;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{
     CallToolResult, ContentBlock, Implementation, ListResourceTemplatesResult, ListResourcesResult,
@@ -16,11 +17,12 @@ use rmcp::model::{
 };
 use rmcp::service::{Peer, RequestContext, RoleServer, ServiceExt as _};
 use rmcp::{ErrorData, ServerHandler, tool, tool_handler, tool_router};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::dashboard::Desk;
-use crate::dashboard::actions::{self, ActForm, AmendForm, StartForm};
+use crate::dashboard::actions::{self, Act, ActForm, AmendForm, Done, StartForm};
 use crate::dashboard::trouble::Trouble;
 use crate::dashboard::view::{self, RunRow, RunView, now_ms};
 use crate::dashboard::watched::Watched;
@@ -84,6 +86,10 @@ fn answer(done: Result<Value, Trouble>) -> Answer {
     })
 }
 
+fn acted(done: Done<impl Serialize>) -> Answer {
+    answer(done.and_then(|Json(done)| serde_json::to_value(done).map_err(Trouble::machine)))
+}
+
 fn text(done: Result<String, Trouble>) -> Answer {
     Ok(match done {
         Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
@@ -97,7 +103,7 @@ impl Service {
     /// taken as they are. The run goes on by itself; follow it with run_wait.
     #[tool(annotations(title = "Start a run", read_only_hint = false, destructive_hint = false))]
     async fn run_start(&self, Parameters(form): Parameters<StartForm>) -> Answer {
-        answer(actions::begun(&self.desk, form).await)
+        acted(actions::begun(&self.desk, form).await)
     }
 
     /// All runs, the youngest first, with status, requirements met, tokens and time.
@@ -171,60 +177,60 @@ impl Service {
     #[tool(annotations(title = "Change the plan", read_only_hint = false))]
     async fn run_change_plan(&self, Parameters(change): Parameters<ChangePlan>) -> Answer {
         let ChangePlan { run, toml, why } = change;
-        answer(actions::amended(&self.desk, &run, AmendForm { toml, why, version: None }).await)
+        acted(actions::amended(&self.desk, &run, AmendForm { toml, why, version: None }).await)
     }
 
     /// Lets a run finish what is in progress, then stop. It can be resumed.
     #[tool(annotations(title = "Pause a run", read_only_hint = false, destructive_hint = false))]
     async fn run_pause(&self, Parameters(of): Parameters<Of>) -> Answer {
-        self.act(&of.run, "pause", ActForm::default()).await
+        self.act(&of.run, Act::Pause, ActForm::default()).await
     }
 
     /// Goes on with a run that was stopped; limits that are given are in force from now on.
     #[tool(annotations(title = "Resume a run", read_only_hint = false, destructive_hint = false))]
     async fn run_resume(&self, Parameters(resume): Parameters<Resume>) -> Answer {
-        self.act(&resume.run, "resume", ActForm { limits: resume.limits, ..ActForm::default() }).await
+        self.act(&resume.run, Act::Resume, ActForm { limits: resume.limits, ..ActForm::default() }).await
     }
 
     /// Gives a run up for good. What is committed stays.
     #[tool(annotations(title = "Cancel a run", read_only_hint = false, destructive_hint = true))]
     async fn run_cancel(&self, Parameters(of): Parameters<Of>) -> Answer {
-        self.act(&of.run, "cancel", ActForm::default()).await
+        self.act(&of.run, Act::Cancel, ActForm::default()).await
     }
 
     /// Says yes to a run that waits for approval; it goes on. Ask the person first.
     #[tool(annotations(title = "Approve", read_only_hint = false, destructive_hint = false))]
     async fn run_approve(&self, Parameters(of): Parameters<Of>) -> Answer {
-        self.act(&of.run, "approve", ActForm::default()).await
+        self.act(&of.run, Act::Approve, ActForm::default()).await
     }
 
     /// Says no to a run that waits for approval; what is left is planned again with the reason.
     #[tool(annotations(title = "Reject", read_only_hint = false, destructive_hint = false))]
     async fn run_reject(&self, Parameters(reject): Parameters<Reject>) -> Answer {
-        self.act(&reject.run, "reject", ActForm { why: reject.why, ..ActForm::default() }).await
+        self.act(&reject.run, Act::Reject, ActForm { why: reject.why, ..ActForm::default() }).await
     }
 
     /// Takes a run back to where a step began, and carries it out again from there.
     #[tool(annotations(title = "Retry a step", read_only_hint = false))]
     async fn run_retry(&self, Parameters(retry): Parameters<OfStep>) -> Answer {
-        self.act(&retry.run, "retry", ActForm { step: Some(retry.step), ..ActForm::default() }).await
+        self.act(&retry.run, Act::Retry, ActForm { step: Some(retry.step), ..ActForm::default() }).await
     }
 
     /// Makes another run that goes on from where a step of this one began (or from its end), in a workspace of its own.
     #[tool(annotations(title = "Fork a run", read_only_hint = false, destructive_hint = false))]
     async fn run_fork(&self, Parameters(fork): Parameters<Fork>) -> Answer {
         let Fork { run, step, name, paused, limits } = fork;
-        self.act(&run, "fork", ActForm { step, name, paused, limits, ..ActForm::default() }).await
+        self.act(&run, Act::Fork, ActForm { step, name, paused, limits, ..ActForm::default() }).await
     }
 }
 
 impl Service {
-    async fn act(&self, run: &str, action: &str, form: ActForm) -> Answer {
+    async fn act(&self, run: &str, action: Act, form: ActForm) -> Answer {
         let dir = match self.desk.find(run) {
             Ok(dir) => dir,
             Err(error) => return answer(Err(error.into())),
         };
-        answer(Box::pin(actions::done(&self.desk, dir, action, form)).await)
+        acted(Box::pin(actions::done(&self.desk, dir, action, form)).await)
     }
 
     async fn look<V>(&self, run: &str, at: impl FnOnce(&Watched) -> V) -> Result<V, Trouble> {
