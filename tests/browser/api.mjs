@@ -28,21 +28,24 @@ const each = (object, change) =>
 /** The operations of a server, by their ids. */
 export class Client {
   constructor(url, token, description) {
-    Object.assign(this, { url, token, description, answered: new Set() });
+    Object.assign(this, { url, token, description, answered: new Set(), checks: new Map() });
     this.operations = new Map();
     for (const [path, methods] of Object.entries(description.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
         this.operations.set(operation.operationId, { ...operation, path, method: method.toUpperCase() });
       }
     }
-    this.ajv = addFormats(new Ajv2020({ allErrors: true, allowUnionTypes: true, strictRequired: false }));
+    this.ajv = addFormats(new Ajv2020({ allErrors: true, allowUnionTypes: true, strictTypes: false }));
     this.named = each(description.components.schemas, inside);
   }
 
   /** What is wrong with a value by a schema of the description; nothing where it is right. */
   faults(schema, value) {
-    const check = this.ajv.compile({ $defs: this.named, ...closed(schema) });
-    return check(value) ? [] : check.errors.map(({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`);
+    const key = JSON.stringify(schema);
+    if (!this.checks.has(key)) this.checks.set(key, this.ajv.compile({ $defs: this.named, ...closed(schema) }));
+    const check = this.checks.get(key);
+    const fault = ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`;
+    return check(value) ? [] : check.errors.map(fault);
   }
 
   /** The address of an operation: what is not told in its path is its query. */

@@ -20,7 +20,7 @@ const SCHEMAS: &str = "#/components/schemas/";
 struct Manual {
     version: String,
     /// Paragraphs.
-    about: Vec<String>,
+    about: Vec<Vec<Word>>,
     sections: Vec<Section>,
     schemas: Vec<SchemaEntry>,
 }
@@ -29,7 +29,7 @@ struct Manual {
 #[derive(Serialize)]
 struct Section {
     name: String,
-    about: String,
+    about: Vec<Word>,
     operations: Vec<Operation>,
 }
 
@@ -38,8 +38,8 @@ struct Operation {
     id: String,
     method: String,
     path: String,
-    summary: String,
-    about: Vec<String>,
+    summary: Vec<Word>,
+    about: Vec<Vec<Word>>,
     parameters: Vec<Field>,
     /// What the body is.
     body: Option<Vec<Word>>,
@@ -49,7 +49,7 @@ struct Operation {
 #[derive(Serialize)]
 struct Answer {
     status: String,
-    about: String,
+    about: Vec<Word>,
     media: String,
     kind: Vec<Word>,
 }
@@ -58,28 +58,31 @@ struct Answer {
 #[derive(Serialize)]
 struct SchemaEntry {
     name: String,
-    about: Vec<String>,
+    about: Vec<Vec<Word>>,
     /// What it is, where it is no object.
     kind: Vec<Word>,
     fields: Vec<Field>,
 }
 
-/// A parameter, or a field of an object.
-#[derive(Serialize)]
+/// A parameter, a field of an object, or one of the forms that something has.
+#[derive(Default, Serialize)]
 struct Field {
+    /// Empty for a form.
     name: String,
     /// `path`, `query` or `header`; empty for a field.
     place: String,
     is_required: bool,
     kind: Vec<Word>,
-    about: String,
+    about: Vec<Word>,
 }
 
-/// A piece of a type: words, or the name of a schema that stands below.
+/// A piece of a sentence or of a type.
 #[derive(Debug, PartialEq, Serialize)]
 struct Word {
     text: String,
+    /// Whether it is the name of a schema that stands below.
     is_schema: bool,
+    is_code: bool,
 }
 
 pub(super) async fn page(Extension(description): Extension<Arc<OpenApi>>) -> Page {
@@ -90,13 +93,12 @@ pub(super) async fn page(Extension(description): Extension<Arc<OpenApi>>) -> Pag
 impl Manual {
     fn of(document: &Value) -> Self {
         let tags = document["tags"].as_array().into_iter().flatten();
+        let schemas = &document["components"]["schemas"];
         Self {
             version: text(&document["info"]["version"]),
             about: paragraphs(&document["info"]["description"]),
             sections: tags.map(|tag| Section::of(document, tag)).collect(),
-            schemas: entries(&document["components"]["schemas"])
-                .map(|(name, schema)| SchemaEntry::of(name, schema))
-                .collect(),
+            schemas: entries(schemas).map(|(name, schema)| SchemaEntry::of(name, schema, schemas)).collect(),
         }
     }
 }
@@ -113,46 +115,41 @@ impl Section {
                 }
             }
         }
-        Self { name: text(&tag["name"]), about: text(&tag["description"]), operations }
+        Self { name: text(&tag["name"]), about: sentence(&tag["description"]), operations }
     }
 }
 
 impl Operation {
     fn of(method: &str, path: &str, operation: &Value) -> Self {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let body = media(&operation["requestBody"]).map(|(_, schema)| words(schema));
         Self {
             id: text(&operation["operationId"]),
             method: method.to_uppercase(),
             path: path.to_owned(),
-            summary: text(&operation["summary"]),
+            summary: sentence(&operation["summary"]),
             about: paragraphs(&operation["description"]),
-            parameters: parameters
-                .map(|parameter| Field {
-                    name: text(&parameter["name"]),
-                    place: text(&parameter["in"]),
-                    is_required: parameter["required"] == true,
-                    kind: words(&parameter["schema"]),
-                    about: text(&parameter["description"]),
-                })
-                .collect(),
-            body,
+            parameters: parameters.map(Field::of_parameter).collect(),
+            body: media(&operation["requestBody"]).map(|(_, schema)| words(schema)),
             answers: entries(&operation["responses"])
-                .map(|(status, answer)| {
-                    let (media, kind) = match media(answer) {
-                        Some((media, schema)) => (media.to_owned(), words(schema)),
-                        None => (String::new(), Vec::new()),
-                    };
-                    Answer { status: status.to_owned(), about: text(&answer["description"]), media, kind }
-                })
+                .map(|(status, answer)| Answer::of(status, answer))
                 .collect(),
         }
     }
 }
 
+impl Answer {
+    fn of(status: &str, answer: &Value) -> Self {
+        let (media, kind) = match media(answer) {
+            Some((media, schema)) => (media.to_owned(), words(schema)),
+            None => (String::new(), Vec::new()),
+        };
+        Self { status: status.to_owned(), about: sentence(&answer["description"]), media, kind }
+    }
+}
+
 impl SchemaEntry {
-    fn of(name: &str, schema: &Value) -> Self {
-        let fields = fields(schema);
+    fn of(name: &str, schema: &Value, schemas: &Value) -> Self {
+        let fields = fields(schema, schemas);
         Self {
             name: name.to_owned(),
             about: paragraphs(&schema["description"]),
@@ -162,38 +159,59 @@ impl SchemaEntry {
     }
 }
 
-/// The fields of an object, those that it shares with another schema as one line.
-fn fields(schema: &Value) -> Vec<Field> {
+impl Field {
+    fn of_parameter(parameter: &Value) -> Self {
+        Self {
+            name: text(&parameter["name"]),
+            place: text(&parameter["in"]),
+            is_required: parameter["required"] == true,
+            kind: words(&parameter["schema"]),
+            about: sentence(&parameter["description"]),
+        }
+    }
+}
+
+/// The fields of an object, those that it shares with another schema as one line; the forms of what has several.
+fn fields(schema: &Value, schemas: &Value) -> Vec<Field> {
     let mut all = Vec::new();
+    for form in schema["oneOf"].as_array().into_iter().flatten() {
+        let about = sentence(&form["description"]);
+        all.push(Field { is_required: true, kind: words(form), about, ..Field::default() });
+    }
     for part in schema["allOf"].as_array().into_iter().flatten() {
         if part.get("$ref").is_some() {
-            let about = "has all fields of".to_owned();
-            all.push(Field {
-                name: String::new(),
-                place: String::new(),
-                is_required: true,
-                kind: words(part),
-                about,
-            });
+            let about = vec![plain("All fields of that.")];
+            all.push(Field { is_required: true, kind: words(part), about, ..Field::default() });
         } else {
-            all.extend(fields(part));
+            all.extend(fields(part, schemas));
         }
     }
     let required = schema["required"].as_array();
     all.extend(entries(&schema["properties"]).map(|(name, property)| Field {
         name: name.to_owned(),
-        place: String::new(),
         is_required: required.is_some_and(|required| required.iter().any(|r| r == name)),
         kind: words(property),
-        about: text(&property["description"]),
+        about: sentence(meaning(property, schemas)),
+        ..Field::default()
     }));
     all
+}
+
+/// What a field means: its own words, or those of what it is.
+fn meaning<'a>(property: &'a Value, schemas: &'a Value) -> &'a Value {
+    let forms = property["oneOf"].as_array().into_iter().flatten();
+    let own =
+        [property].into_iter().chain(forms).map(|form| &form["description"]).find(|said| said.is_string());
+    let name = property["$ref"].as_str().or_else(|| property["items"]["$ref"].as_str());
+    own.unwrap_or_else(
+        || &schemas[name.and_then(|to| to.strip_prefix(SCHEMAS)).unwrap_or_default()]["description"],
+    )
 }
 
 /// A type in words: `list of` and the name of what it has.
 fn words(schema: &Value) -> Vec<Word> {
     if let Some(name) = schema["$ref"].as_str().and_then(|to| to.strip_prefix(SCHEMAS)) {
-        return vec![Word { text: name.to_owned(), is_schema: true }];
+        return vec![Word { text: name.to_owned(), is_schema: true, is_code: false }];
     }
     for (key, between) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
         if let Some(parts) = schema[key].as_array() {
@@ -237,7 +255,7 @@ fn joined(parts: impl Iterator<Item = Vec<Word>>, between: &str) -> Vec<Word> {
 }
 
 fn plain(text: &str) -> Word {
-    Word { text: text.to_owned(), is_schema: false }
+    Word { text: text.to_owned(), is_schema: false, is_code: false }
 }
 
 /// The first kind of content of a body, and its schema.
@@ -254,15 +272,29 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Texts of the document are Markdown of the simplest kind: paragraphs, and lists of one line each.
-fn paragraphs(value: &Value) -> Vec<String> {
+/// Texts of the document are Markdown of the simplest kind: paragraphs, and lists.
+fn paragraphs(value: &Value) -> Vec<Vec<Word>> {
     let text = value.as_str().unwrap_or_default();
-    let parts = text.split("\n\n").flat_map(|part| part.split("\n- "));
-    parts.map(|part| part.trim_start_matches("- ").to_owned()).filter(|part| !part.is_empty()).collect()
+    let parts =
+        text.split("\n\n").flat_map(|part| part.split("\n- ")).map(|part| part.trim_start_matches("- "));
+    parts.filter(|part| !part.is_empty()).map(marked).collect()
+}
+
+fn sentence(value: &Value) -> Vec<Word> {
+    marked(value.as_str().unwrap_or_default())
+}
+
+/// A text whose code stands in backticks.
+fn marked(text: &str) -> Vec<Word> {
+    let pieces = text.split('`').zip([false, true].into_iter().cycle());
+    let words = pieces.map(|(piece, is_code)| Word { text: piece.to_owned(), is_schema: false, is_code });
+    words.filter(|word| !word.text.is_empty()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -274,7 +306,7 @@ mod tests {
     #[test]
     fn types_are_told_in_words() {
         let step = json!({ "$ref": "#/components/schemas/StepRow" });
-        assert_eq!(words(&step), [Word { text: "StepRow".into(), is_schema: true }]);
+        assert_eq!(words(&step), [Word { text: "StepRow".into(), is_schema: true, is_code: false }]);
         assert_eq!(said(&json!({ "type": "array", "items": step })), "list of StepRow");
         assert_eq!(said(&json!({ "type": ["string", "null"] })), "string or null");
         assert_eq!(said(&json!({ "oneOf": [{ "type": "null" }, step] })), "null or StepRow");
@@ -292,9 +324,18 @@ mod tests {
                 "seq": { "type": "integer" }, "question": { "type": ["string", "null"], "description": "What it asks." },
             } },
         ] });
-        let fields = fields(&schema);
-        let names: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.is_required)).collect();
-        assert_eq!(names, [("", true), ("question", false), ("seq", true)]);
+        let fields = fields(&schema, &json!({}));
+        let names: BTreeSet<_> =
+            fields.iter().map(|field| (field.name.as_str(), field.is_required)).collect();
+        assert_eq!(names, BTreeSet::from([("", true), ("question", false), ("seq", true)]));
         assert_eq!(fields[0].kind[0].text, "RunRow");
+    }
+
+    #[test]
+    fn code_stands_in_backticks() {
+        let words = marked("`undo` takes back, `fork`");
+        let told: Vec<_> = words.iter().map(|word| (word.text.as_str(), word.is_code)).collect();
+        assert_eq!(told, [("undo", true), (" takes back, ", false), ("fork", true)]);
+        assert_eq!(paragraphs(&json!("one\n\n- two\n- three")).len(), 3);
     }
 }

@@ -153,6 +153,8 @@ impl IntoResponse for OnPage {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::Value;
 
     use super::*;
@@ -162,7 +164,7 @@ mod tests {
     fn whoever_refuses_uses_the_same_shape() {
         let keys = |value: Value| {
             let error = value["error"].as_object().unwrap();
-            error.keys().cloned().collect::<Vec<_>>()
+            error.keys().cloned().collect::<BTreeSet<_>>()
         };
         let at_the_door = keys(json!(Refusal::token().body_json()));
         let inside = keys(json!(Problem::from(Trouble::missing("there is nothing"))));
