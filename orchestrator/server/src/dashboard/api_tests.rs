@@ -112,13 +112,16 @@ fn every_field_says_what_it_is_or_has_a_type_that_does() {
     for (name, schema) in schemas {
         assert!(is_told(schema) || schema["allOf"].is_array(), "{name}");
         let parts = schema["allOf"].as_array().into_iter().flatten().chain([schema]);
-        for (field, property) in parts.flat_map(|part| part["properties"].as_object()).flatten() {
+        for (field, property) in parts.filter_map(|part| part["properties"].as_object()).flatten() {
             let forms = property["oneOf"].as_array().into_iter().flatten();
             let told = [property].into_iter().chain(forms).any(is_told);
             assert!(told || by_type(property) || by_type(&property["items"]), "{name}.{field}: {property}");
         }
     }
 }
+
+/// A request with its headers and body, and the status and code that it is answered with.
+type Case<'a> = (Method, String, &'a [(HeaderName, &'a str)], &'a str, u16, &'a str);
 
 async fn answered(
     board: &Board,
@@ -142,7 +145,7 @@ async fn what_cannot_be_understood_has_the_shape_of_all_errors() {
     let run = format!("/api/runs/{}", board.run);
     let undo = format!("{run}/undo");
     let plan = format!("{run}/plan");
-    let cases: [(Method, String, &[(HeaderName, &str)], &str, u16, &str); 14] = [
+    let cases: [Case; 14] = [
         (Method::GET, format!("{run}/steps/one"), &[], "", 404, "not_found"),
         (Method::GET, format!("{run}/prompts/-1"), &[], "", 404, "not_found"),
         (Method::GET, "/api/runs/%ff".to_owned(), &[], "", 404, "not_found"),
