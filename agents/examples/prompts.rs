@@ -86,6 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         attempt: 1,
         grammar: false,
         can_run: false,
+        calls: &[],
         tests_run_by: if prose { "" } else { "python3 -m unittest -v" },
         listing: "(no files yet)",
         files: &[],

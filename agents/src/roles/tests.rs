@@ -47,6 +47,10 @@ fn tools_of_other_programs_are_described() {
     );
     let step = Fragment::new(FragmentKind::Step, "step 1", "what is to be done", "Do step 1 now.", &Words);
     insta::assert_snapshot!("tools_of_other_programs", shown([vec![step], told].concat()));
+    let planned = tools::for_planner(&all, &templates(), &Words).unwrap().unwrap();
+    insta::assert_snapshot!("tools_for_planner", planned.text);
+    assert_eq!(tools::named(&all, "Call shelf.find, then shelf.all."), ["shelf.find", "shelf.all"]);
+    assert!(tools::named(&all, "shelf.finder and my_shelf.all").is_empty());
     assert!(tools::fragments(&[], &templates(), &Words).unwrap().is_empty());
 }
 
@@ -77,6 +81,7 @@ fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
         attempt: if full { 2 } else { 1 },
         grammar: false,
         can_run: full,
+        calls: &[],
         tests_run_by: if language == "python" { "python3 -m unittest -v" } else { "" },
         listing: if full { "books.py (2 lines, 30 bytes, step 1): Book\n" } else { "" },
         files: if full { &files } else { &[] },
@@ -208,6 +213,7 @@ fn prompts_for_existing_projects() {
             attempt: 1,
             grammar: false,
             can_run: true,
+            calls: &[],
             tests_run_by: "make test",
             listing: "books.py (2 lines, 30 bytes): Book\n",
             files: &[],
@@ -242,6 +248,7 @@ fn steps_share_the_beginning_of_their_prompts() {
             attempt: 1,
             grammar: false,
             can_run: true,
+            calls: &[],
             tests_run_by: "",
             listing: "",
             files: &[],

@@ -122,6 +122,7 @@ impl Performer {
         let counter = self.counter();
         let rules = self.plan_rules(state);
         let mut fragments = planner::fragments(&start.task, &rules, &self.templates, &counter)?;
+        fragments.extend(tools::for_planner(self.tools.specs(), &self.templates, &counter)?);
         if start.origin.is_some() {
             let tree = tree_of(state)?;
             let readme = self.readme(&tree)?;
@@ -244,9 +245,10 @@ impl Performer {
         let tree = tree_for(attempt, state)?;
         let counter = self.counter();
         let window = self.window_tokens();
+        let query = format!("{} {}", instruction.title, instruction.text);
+        let calls = tools::named(self.tools.specs(), &query);
         let tools = tools::fragments(self.tools.specs(), &self.templates, &counter)?;
         let own: Vec<_> = instruction.reads.iter().chain(&instruction.writes).cloned().collect();
-        let query = format!("{} {}", instruction.title, instruction.text);
         let anyway = if start.origin.is_some() { self.shown_anyway(&tree)? } else { Vec::new() };
         let hits = self.search(&tree, &query, HITS_MAX, &[own.as_slice(), &anyway].concat()).await?;
         let retrieved = pack(&hits, window / RETRIEVED_SHARE, &counter);
@@ -259,6 +261,7 @@ impl Performer {
             attempt,
             grammar: self.client.info().grammar,
             can_run: self.sandbox.is_ok() && self.domain.runs_commands(),
+            calls: &calls,
             tests_run_by: self.domain.tests_run_by(&program.language),
             listing: &listing,
             files: &[],

@@ -7,11 +7,13 @@ use edvac_memory::context::{Fitted, FragmentKind};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::journal::Seq;
 use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome};
+use edvac_orchestrator::control::event::ToolCalled;
 use edvac_orchestrator::control::{Event, Purpose};
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::report::duration;
 use edvac_orchestrator::story::word_of;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::trouble::Trouble;
@@ -91,6 +93,8 @@ struct Turn {
     applied: Vec<String>,
     /// What was not done and why, a line each.
     refused: Vec<String>,
+    /// Tools of other programs that it called.
+    called: Vec<CallView>,
     /// Whether checks were executed after it.
     checked: bool,
     /// These checks.
@@ -100,6 +104,31 @@ struct Turn {
     /// What the machine said back.
     #[schema(required)]
     answer: Option<String>,
+}
+
+/// A call of a tool of another program. What it answered is in what the machine said back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ToolCall)]
+struct CallView {
+    /// The tool, with its server.
+    tool: String,
+    /// What it was given, as JSON.
+    arguments: String,
+    /// Whether it did not do what was asked.
+    failed: bool,
+    /// How long it took, in words.
+    took: String,
+}
+
+impl From<ToolCalled> for CallView {
+    fn from(called: ToolCalled) -> Self {
+        Self {
+            tool: called.tool,
+            arguments: Value::Object(called.arguments).to_string(),
+            failed: called.failed,
+            took: duration(called.duration_ms),
+        }
+    }
 }
 
 /// What a reply cost.
@@ -305,8 +334,9 @@ fn take(attempts: &mut Vec<Attempt>, seq: Seq, event: Event) {
                 });
             }
         }
-        Event::Acted { applied, refused, answer, .. } => {
+        Event::Acted { applied, refused, answer, called, .. } => {
             if let Some(turn) = last_turn(attempts) {
+                turn.called = called.into_iter().map(CallView::from).collect();
                 (turn.applied, turn.refused, turn.answer) = (applied, refused, answer);
             }
         }
