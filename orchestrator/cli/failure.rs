@@ -240,6 +240,7 @@ impl From<RunError> for Failure {
             RunError::BadProgram { .. } => {
                 Self::usage(text, "Mend the program file; `edvac plan --out` makes one.")
             }
+            RunError::Tools(error) => Self { what: text, fix: error.fix, code: EXIT_USAGE },
             RunError::NoSandbox(refusal) => Self { what: text, fix: refusal.fix, code: EXIT_NO_SANDBOX },
             RunError::Over { run, .. } => Self::usage(
                 text,

@@ -35,3 +35,4 @@ pub mod sandbox;
 pub mod story;
 pub mod survey;
 pub mod terms;
+pub mod tools;

@@ -10,6 +10,7 @@ mod existing;
 mod export;
 mod home;
 mod install;
+mod mcp;
 #[cfg(feature = "model-tests")]
 mod models;
 mod no_sandbox;

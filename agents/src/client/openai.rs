@@ -8,6 +8,8 @@ mod refusal;
 mod transport;
 mod wire;
 
+pub use transport::use_tls;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
@@ -21,8 +23,6 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use futures::{Stream, StreamExt};
 use serde_json::Value;
-
-pub use self::transport::choose_cryptography;
 
 use self::refusal::Failure;
 use self::transport::{Answer, Transport};

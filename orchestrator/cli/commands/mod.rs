@@ -8,6 +8,7 @@ mod export;
 mod forecast;
 mod inspect;
 mod kv;
+mod mcp;
 mod memory;
 mod models;
 mod replay;
@@ -78,6 +79,7 @@ async fn command(cli: Cli) -> Outcome {
         Command::Watch(one) => watch::watch(&config, &one).await,
         Command::Serve(args) => serve::serve(config, args).await,
         Command::Bench(command) => Box::pin(bench::bench(config, command)).await,
+        Command::Mcp(args) => mcp::mcp(config, args).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,
         Command::Config(json) => configure::show(file, json.json),
         Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),

@@ -234,6 +234,7 @@ impl World {
                     answer,
                     answer_tokens: 2,
                     given_up,
+                    called: vec![],
                 }
             }
             Effect::Install { needs, .. } => Event::Installed {
@@ -369,6 +370,7 @@ fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
         answer,
         answer_tokens: 0,
         given_up: vec![],
+        called: vec![],
     });
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use edvac_agents::protocol::Understood;
+use edvac_agents::protocol::{Action, Understood};
 use edvac_agents::roles::reviewer::Opinion;
 use edvac_memory::ids::{CommitId, EffectKey, InstructionId, TreeId};
+use edvac_memory::journal::Record;
 use edvac_memory::program::Program;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -191,6 +192,14 @@ pub fn site_of(key: &EffectKey) -> Site {
     };
     let turn = purpose.and_then(|_| parts.iter().rev().find_map(|part| numbered(Some(part), 't')));
     Site { epoch: epoch.unwrap_or(0), is_again, instruction, purpose, turn }
+}
+
+/// What an intent says of an effect that tools of other programs are called by: they may do what cannot be done twice.
+const REACHES_OUT: &str = "reaches_out";
+
+/// The effect that an intent announces, if it reaches out of the run.
+pub fn reaching_out(intent: &Record) -> Option<&EffectKey> {
+    intent.key.as_ref().filter(|_| intent.body.get(REACHES_OUT) == Some(&true.into()))
 }
 
 /// One thing to do. Its result is recorded once under its key.
@@ -400,9 +409,14 @@ impl Effect {
         }
     }
 
-    /// What its intent says: its kind, and of a call what is reserved for it.
+    /// What its intent says: its kind, of a call what is reserved for it, and whether it reaches out of the run.
     pub fn intent(&self) -> Value {
         let mut body = json!({ "effect": self.name() });
+        if let Self::Act { understood, .. } = self
+            && understood.actions.iter().any(|action| matches!(action, Action::Call { .. }))
+        {
+            body[REACHES_OUT] = true.into();
+        }
         if let Self::Call { reserve, .. } = self {
             body["reserve"] = json!(reserve);
         }

@@ -64,7 +64,7 @@ pub(crate) fn resource() -> Resource {
 /// The library's exporter, as the environment sets it up.
 pub(crate) fn span_exporter(resource: &Resource) -> Result<SpanExporter, PipelineError> {
     use opentelemetry_sdk::trace::SpanExporter as _;
-    edvac_agents::client::openai::choose_cryptography();
+    edvac_agents::client::openai::use_tls();
     let built = SpanExporter::builder().with_http().build();
     let mut exporter = built.map_err(|e| PipelineError { signal: "traces", why: e.to_string() })?;
     exporter.set_resource(resource);
@@ -95,7 +95,7 @@ impl Pipeline {
             Ok(BatchSpanProcessor::builder(sender).with_batch_config(config).build())
         };
         let metrics = || -> Result<_, PipelineError> {
-            edvac_agents::client::openai::choose_cryptography();
+            edvac_agents::client::openai::use_tls();
             let built = MetricExporter::builder().with_http().build();
             let exporter = built.map_err(|e| PipelineError { signal: "metrics", why: e.to_string() })?;
             let sender = MetricSender { exporter, runtime: runtime.clone(), flow: Arc::clone(&flow) };

@@ -45,13 +45,6 @@ pub(super) enum Answer {
     Broken(String),
 }
 
-/// Chooses the cryptography of TLS for the process, which every HTTP client of it needs.
-pub fn choose_cryptography() {
-    // A second choice is an error that says that it was made already.
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
-}
-
 /// What an error of `async-openai` really is.
 pub(super) fn answer(error: OpenAIError) -> Answer {
     match error {
@@ -73,9 +66,16 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Chooses the cryptography of TLS for this process, as its library wants it to be; any number of times.
+pub fn use_tls() {
+    static PROVIDER: Once = Once::new();
+    // A choice that was made already is an error that says so.
+    PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
+}
+
 impl Transport {
     pub(super) fn new(base_url: &str) -> Result<Self, String> {
-        choose_cryptography();
+        use_tls();
         let url =
             reqwest::Url::parse(base_url).map_err(|error| format!("{base_url:?} is no address: {error}"))?;
         let host = url.host_str().unwrap_or_default();

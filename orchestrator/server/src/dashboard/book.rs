@@ -6,6 +6,7 @@ use edvac_orchestrator::domain::Domain;
 use edvac_orchestrator::export::{Book, ExportError, chapter_html};
 use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 
@@ -13,38 +14,54 @@ use super::trouble::Trouble;
 const NAME_CHARS_MIN: usize = 3;
 
 /// A book on its page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Book)]
 pub(super) struct BookView {
+    /// Its title.
     title: String,
+    /// Words in all.
     words: usize,
+    /// Its chapters, in their order.
     chapters: Vec<ChapterView>,
     /// Titles of chapters that are not written yet.
     missing: Vec<String>,
+    /// What it has settled.
     canon: Vec<Entry>,
 }
 
 /// A chapter.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Chapter)]
 struct ChapterView {
+    /// Its number, from 1.
     number: usize,
+    /// Its title.
     title: String,
+    /// Its words.
     words: usize,
     /// Its text as HTML that is safe to be shown.
     html: String,
 }
 
 /// Something that the canon settles.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CanonEntry)]
 struct Entry {
+    /// Its name.
     name: String,
+    /// What the canon says of it.
     note: String,
     /// Chapters that name it, and how often.
     chapters: Vec<Told>,
 }
 
-#[derive(Serialize)]
+/// A chapter that names something.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CanonMention)]
 struct Told {
+    /// The chapter's number.
     number: usize,
+    /// How often.
     times: usize,
 }
 

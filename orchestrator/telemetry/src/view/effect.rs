@@ -8,6 +8,7 @@ use edvac_memory::verdict::{CheckReport, Outcome, Verdict};
 use edvac_orchestrator::control::Event;
 use edvac_orchestrator::control::budget::Reserve;
 use edvac_orchestrator::control::effect::Site;
+use edvac_orchestrator::control::event::ToolCalled;
 use opentelemetry::trace::{SpanId, SpanKind};
 use opentelemetry::{Array, Value};
 use serde_json::json;
@@ -97,7 +98,8 @@ impl View {
             Event::Assembled { fitted, .. } => say_prompt(open, fitted, self.options.content),
             Event::Replied { reply, .. } => self.say_reply(&mut pending, reply),
             Event::Overflowed { .. } => return self.fail(pending, now_ms, "overflow"),
-            Event::Acted { applied, refused, bytes_written, answer, .. } => {
+            Event::Acted { applied, refused, bytes_written, answer, called, .. } => {
+                self.say_called(open, called);
                 open.say(name::EDITS_APPLIED, count(applied));
                 open.say(name::EDITS_REFUSED, count(refused));
                 open.say(name::BYTES_WRITTEN, int(*bytes_written));
@@ -243,6 +245,31 @@ impl View {
             self.close_span(check, Some(end_ms), None);
             start_ms = end_ms;
             self.seen.measures.push(Measure::Check { kind, verdict });
+        }
+    }
+
+    /// One span a call of a tool of another program, below the one of the reply that asked for it. They are called one after the other;
+    /// when each began is not recorded, and is taken to be when the one before it ended.
+    fn say_called(&mut self, open: &Open, called: &[ToolCalled]) {
+        let mut start_ms = open.start_ms;
+        for (number, call) in called.iter().enumerate() {
+            let id = span_of(&self.run, self.seq, &format!("called/{number}"));
+            let text = format!("{} {}", name::EXECUTE_TOOL, call.tool);
+            let mut span = Open::new(id, Parent::Own(open.id), text, SpanKind::Client, start_ms);
+            span.say(name::CONVERSATION_ID, self.run.to_string());
+            span.say(name::OPERATION_NAME, name::EXECUTE_TOOL);
+            span.say(name::TOOL_NAME, call.tool.clone());
+            if self.options.content {
+                let arguments = serde_json::Value::Object(call.arguments.clone()).to_string();
+                span.say(name::TOOL_CALL_ARGUMENTS, content::cut(&arguments));
+            }
+            if call.failed {
+                span.fail("tool");
+            }
+            let took_ms = i64::try_from(call.duration_ms).unwrap_or(i64::MAX);
+            let end_ms = start_ms.saturating_add(took_ms).min(self.now_ms);
+            self.close_span(span, Some(end_ms), None);
+            start_ms = end_ms;
         }
     }
 
