@@ -41,6 +41,7 @@ async fn say(
         grammar: Some(grammar),
         stop: vec![],
         tools: false,
+        called: Vec::new(),
         loop_rewinds_max: 6,
         sentences_once: false,
     };
@@ -85,6 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         attempt: 1,
         grammar: false,
         can_run: false,
+        calls: &[],
         tests_run_by: if prose { "" } else { "python3 -m unittest -v" },
         listing: "(no files yet)",
         files: &[],

@@ -14,9 +14,11 @@ use crate::client::{Message, Speaker};
 /// turns come in pairs.
 pub fn messages(fitted: &Fitted) -> Vec<Message> {
     let mut out = Vec::new();
-    push(&mut out, Speaker::System, fitted, |k| matches!(k, FragmentKind::System | FragmentKind::Domain));
+    push(&mut out, Speaker::System, fitted, |k| {
+        matches!(k, FragmentKind::System | FragmentKind::Domain | FragmentKind::Tool)
+    });
     push(&mut out, Speaker::User, fitted, |k| {
-        !matches!(k, FragmentKind::System | FragmentKind::Domain | FragmentKind::Turn)
+        !matches!(k, FragmentKind::System | FragmentKind::Domain | FragmentKind::Tool | FragmentKind::Turn)
     });
     let turns = fitted.fragments.iter().filter(|f| f.kind == FragmentKind::Turn);
     for (turn, speaker) in turns.zip([Speaker::Assistant, Speaker::User].into_iter().cycle()) {

@@ -58,6 +58,7 @@ pub fn request(text: &str) -> ModelRequest {
         grammar: None,
         stop: vec![],
         tools: false,
+        called: Vec::new(),
         loop_rewinds_max: 0,
         sentences_once: false,
     }

@@ -33,6 +33,7 @@ fn request(texts: &[&str], tokens_max: u32) -> ModelRequest {
         grammar: None,
         stop: vec![],
         tools: false,
+        called: Vec::new(),
         loop_rewinds_max: 0,
         sentences_once: false,
     }

@@ -101,6 +101,8 @@ pub enum Command {
     /// Show all runs in the browser, and serve the model to OpenAI-compatible clients, until Ctrl-C
     #[command(alias = "ui")]
     Serve(Serve),
+    /// Let other programs start, watch and answer runs: a server of the Model Context Protocol on stdin and stdout
+    Mcp(Mcp),
     /// What the machine remembers
     #[command(subcommand)]
     Memory(Memory),
@@ -162,6 +164,10 @@ pub enum Format {
     Md,
     /// The files, the report and the journal in one archive
     Zip,
+    /// The trace, sent to the OpenTelemetry collector that OTEL_EXPORTER_OTLP_ENDPOINT names
+    Otlp,
+    /// The trace as a file of OTLP's JSON
+    OtlpJson,
 }
 
 /// `edvac init`
@@ -544,8 +550,28 @@ pub struct Serve {
     /// Open the dashboard in your browser
     #[arg(long)]
     pub open: bool,
+    /// Serve nothing: print the description of the dashboard's API, OpenAPI 3.1, and end
+    #[arg(long)]
+    pub openapi: bool,
     #[command(flatten)]
     pub json: Json,
+}
+
+/// `edvac mcp`
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Mcp {
+    #[command(subcommand)]
+    pub command: Option<McpCommand>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// `edvac mcp ls`
+#[derive(Debug, Subcommand)]
+pub enum McpCommand {
+    /// Tools that workers may call: start every server that the configuration names, and ask what it has
+    Ls(Json),
 }
 
 /// `edvac models`

@@ -12,10 +12,11 @@ use edvac_orchestrator::price::example;
 use edvac_orchestrator::run::RunError;
 use edvac_runtime::models::ModelsError;
 use edvac_server::ServeError;
+use edvac_telemetry::SendError;
 
 /// Wrong use or configuration; clap's code too.
 pub const EXIT_USAGE: u8 = 2;
-/// No model, or it does not answer.
+/// No model, or no collector, or it does not answer.
 pub const EXIT_MODEL: u8 = 5;
 /// The machine itself failed.
 pub const EXIT_MACHINE: u8 = 70;
@@ -99,6 +100,22 @@ impl From<ModelError> for Failure {
             _ => "",
         };
         Self { what: error.to_string(), fix: fix.to_owned(), code: EXIT_MODEL }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let what = error.to_string();
+        match error {
+            SendError::Collector(_) => Self {
+                what,
+                fix: "Start a collector that speaks OTLP over HTTP, or name another with OTEL_EXPORTER_OTLP_ENDPOINT."
+                    .to_owned(),
+                code: EXIT_MODEL,
+            },
+            SendError::Pipeline(_) => Self::usage(what, "Look at the variables OTEL_EXPORTER_OTLP_*."),
+            SendError::Fold(_) | SendError::Json(_) => Self::machine(what),
+        }
     }
 }
 
@@ -194,6 +211,7 @@ impl From<RunError> for Failure {
             RunError::BadProgram { .. } => {
                 Self::usage(text, "Mend the program file; `edvac plan --out` makes one.")
             }
+            RunError::Tools(error) => Self { what: text, fix: error.fix, code: EXIT_USAGE },
             RunError::NoSandbox(refusal) => Self { what: text, fix: refusal.fix, code: EXIT_NO_SANDBOX },
             RunError::Over { run, .. } => Self::usage(
                 text,

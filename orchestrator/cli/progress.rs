@@ -261,8 +261,12 @@ impl Progress {
                 self.line(&bold(&format!("plan, version {version}: {why}; {steps} steps now")));
             }
             Event::Weighed { report: Some(report), .. } => self.report("", report),
-            Event::Acted { instruction, applied, refused, .. } => {
+            Event::Acted { instruction, applied, refused, called, .. } => {
                 let of = self.of(*instruction);
+                for call in called {
+                    let how = if call.failed { "failed" } else { "answered" };
+                    self.line(&format!("  {of}{} {how} in {}", call.tool, duration(call.duration_ms)));
+                }
                 applied.iter().for_each(|a| self.line(&format!("  {of}{a}")));
                 refused.iter().take(3).for_each(|r| self.line(&format!("  {of}refused: {r}")));
             }

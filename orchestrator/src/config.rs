@@ -3,6 +3,7 @@
 //! Nothing in a workspace is ever configuration, and no `.env` file is read: what a model writes cannot change
 //! where edvac sends a key or what it executes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::event::Limits;
 use crate::price::{Amount, Prices};
+pub use crate::tools::ToolServerConfig;
 
 /// Milliseconds of the unit in which people limit time.
 pub const MINUTE_MS: u64 = 60_000;
@@ -35,6 +37,9 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What models of endpoints cost, by their name; what has none has an unknown price.
     pub prices: Prices,
+    /// Servers of tools that workers may call, by the name that stands before their tools' names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mcp: BTreeMap<String, ToolServerConfig>,
     /// How `edvac serve` is reached.
     pub server: ServerConfig,
     /// Where things are.
@@ -322,6 +327,9 @@ fn unusable(config: &Config) -> Result<(), ConfigError> {
             name: "kv.format".to_owned(),
             message: format!("\"q8_0\" needs model.device \"cpu\"; it is {:?}", config.model.device),
         });
+    }
+    if let Some((name, message)) = config.mcp.iter().find_map(|(name, server)| server.fault(name)) {
+        return Err(ConfigError::Value { name, message });
     }
     match least.into_iter().chain(second).find(|(_, found, least)| found < least) {
         None => Ok(()),

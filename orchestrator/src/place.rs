@@ -126,6 +126,11 @@ impl RunDir {
         self.path.join("live")
     }
 
+    /// How many spans of the run's trace a collector has acknowledged.
+    pub fn exported_file(&self) -> PathBuf {
+        self.path.join("exported")
+    }
+
     /// Marks that the running process is asked to give the run up for good.
     pub fn cancel_file(&self) -> PathBuf {
         self.path.join("cancel")

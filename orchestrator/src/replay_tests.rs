@@ -79,6 +79,7 @@ fn records(rules: &Rules<'_>) -> Vec<Record> {
                     answer: None,
                     answer_tokens: 0,
                     given_up: vec![],
+                    called: vec![],
                 }
             }
             Effect::Check { .. } => Event::Checked {

@@ -26,11 +26,13 @@ use crate::driver::embedded::{DriveError, Wish, drive, fold};
 use crate::existing::{self, Existing, ExistingError};
 use crate::live::LiveWriter;
 use crate::notice::Notices;
+use crate::observe;
 use crate::perform::Performer;
 use crate::place::{PlaceError, RunDir, Runs};
 use crate::report::Report;
 use crate::sandbox::{self, NoSandbox, Refusal, Sandbox};
 use crate::terms::{Terms, priced};
+use crate::tools::{ToolError, Toolbox};
 
 /// Bytes of a task. A larger one is material, and belongs into files.
 pub const TASK_BYTES_MAX: usize = 64 << 10;
@@ -153,6 +155,9 @@ pub enum RunError {
     /// A repository that cannot be worked on.
     #[error(transparent)]
     Existing(#[from] ExistingError),
+    /// Tools that are not there.
+    #[error(transparent)]
+    Tools(#[from] ToolError),
     /// The domain.
     #[error(transparent)]
     Domain(#[from] DomainError),
@@ -208,6 +213,8 @@ pub struct Order {
     pub program: Option<Program>,
     /// A repository to work on, instead of beginning with nothing.
     pub existing: Option<Existing>,
+    /// The trace that it is a part of: W3C's `traceparent` of whoever asks for it.
+    pub traceparent: Option<String>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -226,6 +233,7 @@ pub struct Prepared {
     found: Option<Found>,
     pub(crate) domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    tools: Arc<Toolbox>,
 }
 
 /// A run found on disk that can go on.
@@ -235,6 +243,7 @@ pub struct Paused {
     pub(crate) state: RunState,
     domain: Arc<Domain>,
     sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+    tools: Arc<Toolbox>,
     said: Said,
 }
 
@@ -332,7 +341,8 @@ impl Machine {
             self.same_currency(&order.limits, &self.tariff(&self.config.model), second)?;
         }
         let sandbox = open_sandbox(&domain, order.unsafe_no_sandbox).await?;
-        Ok(Prepared { order, found, domain, sandbox })
+        let tools = self.toolbox().await?;
+        Ok(Prepared { order, found, domain, sandbox, tools })
     }
 
     /// Starts a run.
@@ -342,7 +352,7 @@ impl Machine {
         models: ModelClients,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
-        let Prepared { order, found, domain, sandbox } = prepared;
+        let Prepared { order, found, domain, sandbox, tools } = prepared;
         let (slug, workspace) = self.free_workspace(&order, found.as_ref())?;
         let dir = self.runs().new_dir(&new_run_id());
         let journal = self.journal(&dir).await?;
@@ -378,6 +388,7 @@ impl Machine {
             seed: order.seed,
             tree,
             origin,
+            traceparent: order.traceparent,
             edvac: env!("CARGO_PKG_VERSION").to_owned(),
         };
         record(journal.as_ref(), &started).await?;
@@ -386,7 +397,12 @@ impl Machine {
             record(journal.as_ref(), &Event::ProgramAdopted { program, version: 1, why }).await?;
         }
         let state = fold(journal.as_ref()).await?;
-        self.go(dir, journal, state, store, domain, sandbox, models, embedder, workspace).await
+        self.go(dir, journal, state, store, domain, sandbox, tools, models, embedder, workspace).await
+    }
+
+    /// The tools that the configuration names, reached.
+    pub async fn toolbox(&self) -> Result<Arc<Toolbox>, ToolError> {
+        Ok(Arc::new(Toolbox::open(&self.config.mcp, &self.state_dir.join("mcp")).await?))
     }
 
     /// What a journal says of the second model.
@@ -408,7 +424,8 @@ impl Machine {
         }
         let domain = Arc::new(Domain::load(&start.domain, &self.templates)?);
         let sandbox = open_sandbox(&domain, said.unsafe_no_sandbox).await?;
-        Ok(Paused { dir, journal, state, domain, sandbox, said })
+        let tools = self.toolbox().await?;
+        Ok(Paused { dir, journal, state, domain, sandbox, tools, said })
     }
 
     /// Goes on with a run.
@@ -419,7 +436,7 @@ impl Machine {
         models: ModelClients,
         embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<RunHandle, RunError> {
-        let Paused { dir, journal, domain, sandbox, state, said } = paused;
+        let Paused { dir, journal, domain, sandbox, tools, state, said } = paused;
         let Said { unsafe_no_sandbox, allow_install } = said;
         let Terms { limits, reached, tariff, second } = terms;
         let workspace = PathBuf::from(state.start.as_ref().map_or("", |s| s.workspace.as_str()));
@@ -431,7 +448,7 @@ impl Machine {
         record(journal.as_ref(), &resumed).await?;
         let state = fold(journal.as_ref()).await?;
         let _ = std::fs::remove_file(dir.cancel_file());
-        self.go(dir, journal, state, store, domain, sandbox, models, embedder, workspace).await
+        self.go(dir, journal, state, store, domain, sandbox, tools, models, embedder, workspace).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one place where a run's parts come together")]
@@ -443,6 +460,7 @@ impl Machine {
         store: GitStore,
         domain: Arc<Domain>,
         sandbox: Result<Arc<dyn Sandbox>, Refusal>,
+        tools: Arc<Toolbox>,
         models: ModelClients,
         embedder: Option<Arc<dyn Embedder>>,
         workspace: PathBuf,
@@ -465,6 +483,7 @@ impl Machine {
             left: Arc::default(),
             shelf: Shelf::below(&self.state_dir),
             there: Arc::default(),
+            tools,
             scratch: scratch.clone(),
             asking: Arc::default(),
             running: Arc::default(),
@@ -473,10 +492,12 @@ impl Machine {
         };
         let to_all = notices.clone();
         let place = dir.clone();
+        observe::began(&dir, &notices);
         let live = tokio::spawn(LiveWriter::new(dir.live_file()).follow(notices.watch()));
         let task = tokio::spawn(async move {
             let rules = Rules { domain: &performer.domain };
             let state = drive(state, journal, &rules, &performer, wishes, &to_all).await;
+            performer.tools.close().await;
             live.abort();
             let _ = std::fs::remove_file(place.live_file());
             let _ = std::fs::remove_dir_all(&scratch);

@@ -126,7 +126,12 @@ pub fn in_words(event: &Event) -> String {
         Event::Answered { instruction, reason, .. } => format!("step {instruction} is rejected: {reason}"),
         Event::Restored { to, why } => format!("{why} (record {to})"),
         Event::Forked { from, .. } => format!("a fork of {from}"),
-        Event::Acted { applied, refused, .. } if refused.is_empty() => format!("did: {}", list(applied)),
+        Event::Acted { applied, refused, called, .. } if refused.is_empty() => {
+            let called = called.iter().map(|call| {
+                format!("{} {}", if call.failed { "called in vain" } else { "called" }, call.tool)
+            });
+            format!("did: {}", list(&applied.iter().cloned().chain(called).collect::<Vec<_>>()))
+        }
         Event::Acted { refused, .. } => format!("refused: {}", refused.join("; ")),
         Event::Installed { needs, fault: Some(fault), .. } => {
             format!("could not install {}: {fault}", needs.names().join(", "))

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 
 import { startModel } from "./model.mjs";
 
-const BINARY = process.env.EDVAC_TEST_BINARY;
+export const BINARY = process.env.EDVAC_TEST_BINARY;
 
 /** A place with a model, and servers and commands in it. */
 class Home {

@@ -20,6 +20,7 @@ const pages = (run, other) => ({
   graph: `/runs/${run}/graph`,
   compare: `/compare?a=${run}&b=${other}`,
   models: "/models",
+  api: "/api",
 });
 
 for (const [width, height] of [[1440, 900], [390, 844]]) {
@@ -80,6 +81,18 @@ test("everything is reached by keyboard alone", async ({ inside: page, server })
   }
   await press("g", "o");
   await page.waitForURL(`${server.url}/runs/${run}`);
+});
+
+test("the API is read by keyboard", async ({ inside: page, server }) => {
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).getByRole("link", { name: "the API" }).click();
+  await page.waitForURL(`${server.url}/api`);
+  for (const key of ["j", "j", "Enter"]) await page.keyboard.press(key);
+  await expect(page).toHaveURL(/#\w+$/);
+  const id = new URL(page.url()).hash.slice(1);
+  await expect(page.locator(`section#${id}`)).toBeInViewport();
+  await page.locator(`section#${id}`).getByRole("link", { name: "Problem" }).first().click();
+  await expect(page.getByRole("heading", { name: "Problem", exact: true })).toBeInViewport();
 });
 
 test("a theme that was chosen stays", async ({ inside: page, server }) => {

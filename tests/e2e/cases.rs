@@ -58,6 +58,7 @@ fn check(name: &str) {
         assert_eq!(made.get(&path), Some(&content), "{path} of {:?}", made.keys());
     }
     assert_eq!(home.calls(), (case.calls, case.calls), "model calls recorded and begun");
+    crate::traces::is_a_tree(&home);
     let log = git(&workspace, &["log", "--format=%H %(trailers:key=Edvac-Run,valueonly,separator=%x2C)"]);
     assert_eq!(log.lines().count(), case.commits, "{log}");
     assert!(log.lines().all(|l| l.split_whitespace().count() == 2), "each commit names its run: {log}");

@@ -54,7 +54,11 @@ impl Home {
     pub fn edvac(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edvac"));
         command.args(args).current_dir(self.path());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EDVAC_")) {
+        let is_ours = |name: &str| {
+            let name = name.to_ascii_uppercase();
+            ["EDVAC_", "OTEL_", "TRACE"].iter().any(|of| name.starts_with(of)) || name.ends_with("_PROXY")
+        };
+        for (name, _) in std::env::vars().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
         }
         command

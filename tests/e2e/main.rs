@@ -10,6 +10,7 @@ mod existing;
 mod export;
 mod home;
 mod install;
+mod mcp;
 #[cfg(feature = "model-tests")]
 mod models;
 mod no_sandbox;
@@ -19,3 +20,4 @@ mod second;
 mod serve;
 mod signals;
 mod terminal;
+mod traces;

@@ -148,6 +148,16 @@ fn a_run_over_the_server_is_bound_as_in_one_process() {
 }
 
 #[test]
+fn the_api_is_described_without_a_server() {
+    let home = Home::new();
+    let description = home.say(&["serve", "--openapi", "--port", "4711"]).expect(0).json();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert!(description["paths"]["/api/runs/{run}"]["get"].is_object());
+    assert_eq!(description["components"]["securitySchemes"]["cookie"]["name"], "edvac-4711");
+    assert!(!home.path().join("state/server/token").exists(), "nothing was served");
+}
+
+#[test]
 fn the_dashboard_wants_its_token_and_needs_no_model() {
     let home = Home::new();
     let mut command = home.edvac(&["ui", "--no-model", "--port", "0", "--json"]);

@@ -84,6 +84,9 @@ pub struct ModelRequest {
     pub stop: Vec<String>,
     /// Whether native tool calls may be used for the block protocol's verbs, where the client supports them.
     pub tools: bool,
+    /// Names of the tools of other programs that may be called beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub called: Vec<String>,
     /// How often a reply that goes round in circles is taken back to where it began to, where the client can; its pieces
     /// are then withdrawn ([`Delta::Withdrawn`]). After that, and with 0, it is cut: [`Finish::Length`].
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -8,6 +8,8 @@ mod refusal;
 mod transport;
 mod wire;
 
+pub use transport::use_tls;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;

@@ -328,6 +328,7 @@ async fn a_grammar_goes_to_whoever_says_it_takes_one() {
         grammar: Some("start: \"a\"".to_owned()),
         stop: vec!["END".to_owned()],
         tools: true,
+        called: Vec::new(),
         ..request("hi")
     };
     client.complete(&ask, &|_| (), never()).await.unwrap();

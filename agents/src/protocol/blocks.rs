@@ -8,6 +8,7 @@
 //! when it is read. [`quote_line`] writes it.
 
 use edvac_memory::store::{Edit, path};
+use serde_json::{Map, Value};
 
 use super::{Action, Understood, edit, json};
 use crate::client::Finish;
@@ -19,6 +20,9 @@ pub const BLOCKS_MAX: usize = 40;
 const VERBS: &str = "write, append, edit, delete, read, search, run, note, done";
 /// The verbs that end with their line.
 const ONE_LINE_VERBS: [&str; 6] = ["delete", "read", "search", "run", "note", "done"];
+/// How a tool is called, as problems say it.
+const CALL_FORM: &str =
+    "Write `@@ call NAME`, then one JSON object with its arguments on the next lines, then `@@ end`.";
 /// What begins a header.
 const MARK: &str = "@@";
 
@@ -150,6 +154,7 @@ impl Reading {
         let header = format!("{MARK} {verb} {args}").trim_end().to_owned();
         match verb.as_str() {
             "write" | "append" | "edit" => self.with_body(&verb, &header, args, &body, ended),
+            "call" => self.call(args, &body),
             known if ONE_LINE_VERBS.contains(&known) => self.one_line(known, &header, args, &body, ended),
             "unreadable" => self.problem(format!("Your tool call could not be read: {args}")),
             _ => self.problem(format!(
@@ -223,6 +228,31 @@ impl Reading {
         }
         if !takes_below {
             self.outside(body);
+        }
+    }
+
+    /// The arguments of a call may stand behind the tool's name or below it. Where they are a whole object, it is certain what is
+    /// meant, with or without an end.
+    fn call(&mut self, args: &str, body: &[&str]) {
+        let (tool, inline) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
+        let tool = tool.trim_matches(['`', '"', '\'']);
+        let header = format!("{MARK} call {tool}");
+        if tool.is_empty() {
+            return self.problem(format!("`{header}` names no tool. {CALL_FORM}"));
+        }
+        let lines = body.iter().map(|line| unquote_line(line, false)).filter(|line| !line.starts_with("```"));
+        let text = [inline].into_iter().chain(lines).collect::<Vec<_>>().join("\n");
+        let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Map<String, Value>>();
+        match values.next() {
+            None => self.action(&header, Action::Call { tool: tool.to_owned(), arguments: Map::new() }),
+            Some(Ok(arguments)) => {
+                let rest = text[values.byte_offset()..].to_owned();
+                self.action(&header, Action::Call { tool: tool.to_owned(), arguments });
+                self.outside(&rest.lines().collect::<Vec<_>>());
+            }
+            Some(Err(error)) => {
+                self.problem(format!("The arguments of `{header}` are no JSON object ({error}). {CALL_FORM}"))
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use edvac_memory::store::path::is_test;
+use serde_json::{Value, json};
 
 /// What a grammar allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct GrammarOptions {
     /// Files that the reply writes, each of them once and in this order, before it may do anything else; a reply that asks
     /// writes none. Small models leave files out, and write others twice.
     pub each: Vec<String>,
+    /// Tools of other programs that may be called: name, and JSON Schema of the arguments.
+    pub called: Vec<(String, Value)>,
     /// If not empty, the only files that `write` may name besides `each`; `edit` and `delete` may name any.
     pub writes: Vec<String>,
     /// Whether `@@ edit` may be written. Small models copy the old lines as the new ones; where files are short,
@@ -114,6 +117,7 @@ impl Default for GrammarOptions {
         Self {
             blocks_max: 8,
             run: true,
+            called: Vec::new(),
             each: Vec::new(),
             writes: Vec::new(),
             edits: true,
@@ -169,6 +173,9 @@ pub fn grammar(options: &GrammarOptions) -> String {
     }
     if options.run {
         questions.push("run");
+    }
+    if !options.called.is_empty() {
+        questions.push("call");
     }
     let start = start(options, &questions);
     let body = options.chapter.as_ref().map_or("part+".to_owned(), Chapter::body);
@@ -250,6 +257,14 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     if options.run {
         out.push_str("run: \"@@ run \" ONE_LINE \"\\n\"?\n");
     }
+    for (n, (tool, schema)) in options.called.iter().enumerate() {
+        let header = quoted(&format!("@@ call {tool}\n"));
+        let _ = writeln!(out, "call_{n}: {header} %json {} \"\\n\" end", lenient(schema));
+    }
+    if !options.called.is_empty() {
+        let calls: Vec<_> = (0..options.called.len()).map(|n| format!("call_{n}")).collect();
+        let _ = writeln!(out, "call: {}", calls.join(" | "));
+    }
     if let Some(chapter) = &options.chapter {
         let (min, max) = PARAGRAPH_SENTENCES;
         let foreign = if chapter.foreign { "" } else { FOREIGN };
@@ -278,6 +293,13 @@ fn fence_of(path: &str) -> Option<&'static str> {
         "sh" => "sh",
         _ => return None,
     })
+}
+
+/// A tool's schema as llguidance takes it: on one line, and what it cannot bind is left to the tool to refuse.
+fn lenient(schema: &Value) -> Value {
+    let mut schema = if schema.is_object() { schema.clone() } else { json!({ "type": "object" }) };
+    schema["x-guidance"] = json!({ "lenient": true, "whitespace_flexible": false });
+    schema
 }
 
 /// What a reply is made of.

@@ -1,4 +1,5 @@
 use edvac_memory::store::Edit;
+use serde_json::json;
 
 use super::*;
 use crate::client::Finish;
@@ -62,6 +63,45 @@ fn options_narrow_it() {
         [GOOD[4], "@@ write b.py\nx\n@@ end\n@@ done x", "@@ run ls", "@@ note a\n@@ note b\n@@ done x"]
     {
         assert!(accepts(&grammar, text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_call_has_the_arguments_of_its_tool() {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "required": ["path"],
+        "properties": {
+            "path": {"type": "string", "format": "some-path"}, "head": {"type": "integer", "minimum": 1},
+            "sort": {"enum": ["name", "size"]},
+        },
+        "additionalProperties": false,
+    });
+    let called = vec![
+        ("files.read".to_owned(), schema),
+        ("files.read_all".to_owned(), json!({"type": "object"})),
+        ("files.now".to_owned(), json!({"type": "object", "properties": {}})),
+    ];
+    let grammar = grammar(&GrammarOptions { called, ..GrammarOptions::default() });
+    let call = |tool: &str, arguments: &str| format!("@@ call {tool}\n{arguments}\n@@ end\n");
+    for text in [
+        call("files.read", r#"{"path":"a.py"}"#),
+        call("files.read", r#"{"path":"a\"\n@@ end","head":3,"sort":"size"}"#),
+        call("files.read_all", r#"{"any":[1]}"#),
+        call("files.now", "{}"),
+        format!("@@ note First I look.\n{}", call("files.now", "{}")),
+        "@@ read a.py".to_owned(),
+    ] {
+        assert_eq!(accepts(&grammar, &text), Ok(()), "{text:?}");
+        assert!(understand(&text, Finish::Stop).problems.is_empty(), "{text:?}");
+    }
+    for text in [
+        call("files.read", "{}"),
+        call("files.read", r#"{"path":1}"#),
+        call("files.read", r#"{"path":"a","tail":1}"#),
+        call("files.write", "{}"),
+        call("files.now", "{}") + "@@ done x",
+    ] {
+        assert!(accepts(&grammar, &text).is_err(), "{text:?}");
     }
 }
 

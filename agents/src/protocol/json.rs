@@ -2,7 +2,7 @@
 //!
 //! They are put into the block protocol's text, as native calls are, so that everything behind knows one form only.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::native;
 
@@ -65,7 +65,16 @@ fn one(value: &Value) -> Option<String> {
     if named.is_object() {
         return one(named);
     }
-    let name = named.as_str().filter(|name| native::is_tool(name))?;
+    let name = named.as_str()?;
+    if let Some(arguments) = of(&ARGUMENTS).filter(|arguments| arguments.is_object() && is_of_other(name)) {
+        return Some(native::to_text(
+            native::CALL,
+            &json!({ "tool": name, "arguments": arguments }).to_string(),
+        ));
+    }
+    if !native::is_tool(name) {
+        return None;
+    }
     let arguments = match of(&ARGUMENTS) {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
@@ -73,6 +82,15 @@ fn one(value: &Value) -> Option<String> {
         None => value.to_string(),
     };
     Some(native::to_text(name, &arguments))
+}
+
+/// Whether a name is one of a tool of another program, with its server's.
+fn is_of_other(name: &str) -> bool {
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
+    };
+    name.split_once('.').is_some_and(|(server, tool)| is_name(server) && is_name(tool))
 }
 
 /// Text between calls without the fences and tags that models put around them.

@@ -7,9 +7,11 @@ mod forms_tests;
 pub mod grammar;
 mod json;
 pub mod native;
+pub mod tool;
 
 use edvac_memory::store::Edit;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// One thing that a worker's reply asks the machine to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,13 @@ pub enum Action {
         /// A shell command line.
         command: String,
     },
+    /// Call a tool of another program.
+    Call {
+        /// Its name, with that of its server: `files.read`.
+        tool: String,
+        /// What it is given.
+        arguments: Map<String, Value>,
+    },
     /// Think aloud; kept in the transcript, changes nothing.
     Note {
         /// The thought.
@@ -47,6 +56,13 @@ pub enum Action {
         /// One or two sentences on what is there now.
         summary: String,
     },
+}
+
+impl Action {
+    /// Whether it wants an answer.
+    pub fn is_question(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Search { .. } | Self::Run { .. } | Self::Call { .. })
+    }
 }
 
 /// A reply, understood: what it asks for, and what in it could not be used.

@@ -16,7 +16,7 @@ struct Tool {
 
 const PATH: (&str, &str, &str, bool) = ("path", "string", "Relative path, like src/name.py", true);
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool {
         name: "write",
         about: "Create a file or replace all of it.",
@@ -66,11 +66,32 @@ const TOOLS: [Tool; 9] = [
         about: "Say that the step is finished.",
         parameters: &[("summary", "string", "One sentence on what is there now", true)],
     },
+    Tool {
+        name: CALL,
+        about: "Call a tool of another program, as described. Its answer comes in the next message.",
+        parameters: &[
+            ("tool", "string", "Its name, like files.read", true),
+            ("arguments", "object", "Its arguments", true),
+        ],
+    },
 ];
 
-/// The tools in the shape of OpenAI's `tools` parameter; `run` only where commands can be run.
-pub fn tools(run: bool) -> Vec<Value> {
-    TOOLS.iter().filter(|t| run || t.name != "run").map(schema).collect()
+/// The tool that calls tools of other programs.
+pub(super) const CALL: &str = "call";
+
+/// The tools in the shape of OpenAI's `tools` parameter; `run` only where commands can be run, `call` only where there are tools
+/// of other programs, which it names.
+pub fn tools(run: bool, called: &[String]) -> Vec<Value> {
+    let is_offered = |tool: &&Tool| match tool.name {
+        "run" => run,
+        CALL => !called.is_empty(),
+        _ => true,
+    };
+    let mut all: Vec<_> = TOOLS.iter().filter(is_offered).map(schema).collect();
+    if let Some(call) = all.last_mut().filter(|_| !called.is_empty()) {
+        call["function"]["parameters"]["properties"]["tool"]["enum"] = json!(called);
+    }
+    all
 }
 
 fn schema(tool: &Tool) -> Value {
@@ -136,6 +157,14 @@ fn block(name: &str, arguments: &str) -> Result<String, String> {
                 one if !one.contains('\n') => format!("@@ run {one}\n"),
                 lines => format!("@@ run\n{}@@ end\n", body(lines, false)),
             }
+        }
+        CALL => {
+            let arguments = match parsed.get("arguments") {
+                None | Some(Value::Null) => "{}".to_owned(),
+                Some(Value::String(text)) => body(text, false).trim_end().to_owned(),
+                Some(other) => other.to_string(),
+            };
+            format!("@@ call {}\n{arguments}\n@@ end\n", line("tool")?)
         }
         verb => format!("@@ {verb} {}\n", line(tool.parameters[0].0)?),
     })

@@ -51,9 +51,13 @@ fn what_cannot_be_read_is_said() {
 #[test]
 fn schemas_name_every_verb() {
     let names = |run| {
-        tools(run).iter().map(|t| t["function"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        tools(run, &[]).iter().map(|t| t["function"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names(true), ["write", "append", "edit", "delete", "read", "search", "run", "note", "done"]);
     assert!(!names(false).contains(&"run".to_owned()));
-    assert_eq!(tools(true)[4]["function"]["parameters"]["required"], json!(["path"]));
+    assert_eq!(tools(true, &[])[4]["function"]["parameters"]["required"], json!(["path"]));
+    let called = ["shelf.count".to_owned(), "shelf.echo".to_owned()];
+    let all = tools(true, &called);
+    assert_eq!(all.len(), 10);
+    assert_eq!(all[9]["function"]["parameters"]["properties"]["tool"]["enum"], json!(called));
 }

@@ -68,6 +68,38 @@ fn first_lines(text: &str, count: usize) -> String {
     text.lines().take(count).collect::<Vec<_>>().join("\n")
 }
 
+/// What a tool of another program answered, or why it did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called<'a> {
+    /// Its name.
+    pub tool: &'a str,
+    /// What it said.
+    pub text: &'a str,
+    /// Whether it did not do what was asked.
+    pub failed: bool,
+}
+
+/// The answer to `call`, with no more bytes of what the tool said than `bytes_max`.
+pub fn called(templates: &Templates, called: &Called<'_>, bytes_max: usize) -> Text {
+    let mut bytes = 0;
+    let lines: Vec<_> = called.text.trim().lines().collect();
+    let fits = |line: &&&str| {
+        bytes += line.len() + 1;
+        bytes <= bytes_max
+    };
+    let whole = lines.iter().take_while(fits).count();
+    // Of a line that is too long by itself, its beginning is shown.
+    let (text, shown) = match (whole, lines.first()) {
+        (0, Some(line)) => (line.chars().take(bytes_max).collect::<String>() + " (cut here)", 1),
+        _ => (lines[..whole].join("\n"), whole),
+    };
+    let view = json!({
+        "tool": called.tool, "failed": called.failed, "lines_left_out": lines.len() - shown,
+        "fence": words::fence(&text), "text": text,
+    });
+    templates.render("prompts/feedback/call.md", &view)
+}
+
 /// The answer to `search`.
 pub fn searched(templates: &Templates, query: &str, hits: &[Hit]) -> Text {
     let hits: Vec<_> = hits

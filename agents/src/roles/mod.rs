@@ -11,6 +11,7 @@ pub mod planner;
 pub mod repairer;
 pub mod reviewer;
 pub mod summariser;
+pub mod tools;
 pub mod words;
 pub mod worker;
 pub mod writer;

@@ -9,9 +9,10 @@ use edvac_memory::verdict::{CheckReport, Limit, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
-use super::{feedback, guide, outliner, planner, repairer, reviewer, summariser, worker, writer};
+use super::{feedback, guide, outliner, planner, repairer, reviewer, summariser, tools, worker, writer};
 use crate::client::Speaker;
 use crate::prompt::messages;
+use crate::protocol::tool::ToolSpec;
 use crate::testing::{Words, program, templates};
 
 const TASK: &str = "A shelf of books that lists them by title.\n";
@@ -21,6 +22,36 @@ fn shown(fragments: Vec<Fragment>) -> String {
     said.iter()
         .map(|m| format!("[{}]\n{}\n", if m.speaker == Speaker::System { "system" } else { "user" }, m.text))
         .collect()
+}
+
+#[test]
+fn tools_of_other_programs_are_described() {
+    let schema = json!({"type": "object", "required": ["words"], "properties": {
+        "words": {"type": "string"}, "most": {"type": "integer"},
+    }});
+    let spec = |name: &str, about: &str, schema| ToolSpec {
+        name: name.into(),
+        about: about.into(),
+        schema,
+        repeatable: false,
+    };
+    let all = [
+        spec("shelf.find", "Finds books.\n\n  By their titles.", schema),
+        spec("shelf.all", "", json!({"type": "object"})),
+        spec("shelf.talk", &"It speaks at length. ".repeat(40), json!({"type": "object", "properties": {}})),
+    ];
+    let told = tools::fragments(&all, &templates(), &Words).unwrap();
+    assert_eq!(
+        told.iter().filter_map(tools::told_of).collect::<Vec<_>>(),
+        ["shelf.find", "shelf.all", "shelf.talk"]
+    );
+    let step = Fragment::new(FragmentKind::Step, "step 1", "what is to be done", "Do step 1 now.", &Words);
+    insta::assert_snapshot!("tools_of_other_programs", shown([vec![step], told].concat()));
+    let planned = tools::for_planner(&all, &templates(), &Words).unwrap().unwrap();
+    insta::assert_snapshot!("tools_for_planner", planned.text);
+    assert_eq!(tools::named(&all, "Call shelf.find, then shelf.all."), ["shelf.find", "shelf.all"]);
+    assert!(tools::named(&all, "shelf.finder and my_shelf.all").is_empty());
+    assert!(tools::fragments(&[], &templates(), &Words).unwrap().is_empty());
 }
 
 fn hits() -> Vec<Hit> {
@@ -50,6 +81,7 @@ fn worker_fragments(domain: &str, language: &str, full: bool) -> Vec<Fragment> {
         attempt: if full { 2 } else { 1 },
         grammar: false,
         can_run: full,
+        calls: &[],
         tests_run_by: if language == "python" { "python3 -m unittest -v" } else { "" },
         listing: if full { "books.py (2 lines, 30 bytes, step 1): Book\n" } else { "" },
         files: if full { &files } else { &[] },
@@ -181,6 +213,7 @@ fn prompts_for_existing_projects() {
             attempt: 1,
             grammar: false,
             can_run: true,
+            calls: &[],
             tests_run_by: "make test",
             listing: "books.py (2 lines, 30 bytes): Book\n",
             files: &[],
@@ -215,6 +248,7 @@ fn steps_share_the_beginning_of_their_prompts() {
             attempt: 1,
             grammar: false,
             can_run: true,
+            calls: &[],
             tests_run_by: "",
             listing: "",
             files: &[],
@@ -392,6 +426,7 @@ fn what_the_machine_says_back() {
         words,
     ];
     let long: String = (1..=63).map(|n| format!("line {n}\n")).collect();
+    let called = |tool, text, failed| feedback::Called { tool, text, failed };
     let ran = |command, exit_status, output| feedback::Ran { command, exit_status, limit: None, output };
     let problems = ["`@@ write a.py` is empty.".to_owned(), "Second.".to_owned()];
     let parts = [
@@ -400,6 +435,10 @@ fn what_the_machine_says_back() {
         feedback::read(&t, "a.py", "a\nb\nc\n", Some((7, 9)), 9000),
         feedback::searched(&t, "book", &hits()),
         feedback::searched(&t, "nothing", &[]),
+        feedback::called(&t, &called("shelf.find", "Dune\nEmma\n", false), 400),
+        feedback::called(&t, &called("shelf.find", "", false), 400),
+        feedback::called(&t, &called("shelf.find", &long, false), 40),
+        feedback::called(&t, &called("shelf.find", "the shelf is locked", true), 400),
         feedback::ran(&t, &ran("ls", Some(0), "a.py\n")),
         feedback::ran(&t, &ran("true", Some(0), "")),
         feedback::ran(&t, &ran("seq 63", Some(2), &long)),

@@ -30,6 +30,8 @@ pub struct WorkerView<'a> {
     pub grammar: bool,
     /// The command that runs the tests, for people (`python3 -m unittest -v`); empty where there is none.
     pub tests_run_by: &'a str,
+    /// Tools of other programs that the step names.
+    pub calls: &'a [&'a str],
     /// The file listing, as `memory::listing` gives it; empty leaves it out.
     pub listing: &'a str,
     /// Files the instruction reads, and those it writes that exist already: whole, or parts of them.
@@ -204,6 +206,7 @@ struct StepWords<'a> {
     requirements: Vec<words::RequirementWords>,
     checks: Vec<String>,
     retires: &'a [Retirement],
+    calls: &'a [&'a str],
     attempt: u32,
 }
 
@@ -221,6 +224,7 @@ fn step_words<'a>(view: &WorkerView<'a>) -> StepWords<'a> {
         requirements: words::requirements(&program.requirements, Some(&own)),
         checks: check_words(view),
         retires: &instruction.retires,
+        calls: view.calls,
         // A candidate is written as if it were the first.
         attempt: if instruction.candidates { 1 } else { view.attempt },
     }

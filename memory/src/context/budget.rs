@@ -33,8 +33,9 @@ pub struct Overflow {
 }
 
 /// The order in which optional kinds get what room there is, most useful first.
-const OPTIONAL: [FragmentKind; 5] = [
+const OPTIONAL: [FragmentKind; 6] = [
     FragmentKind::Guide,
+    FragmentKind::Tool,
     FragmentKind::File,
     FragmentKind::Program,
     FragmentKind::Listing,
@@ -137,7 +138,8 @@ mod tests {
         }
     }
 
-    const KINDS: [FragmentKind; 10] = [
+    const KINDS: [FragmentKind; 11] = [
+        FragmentKind::Tool,
         FragmentKind::Guide,
         FragmentKind::System,
         FragmentKind::Domain,

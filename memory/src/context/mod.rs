@@ -20,6 +20,8 @@ pub enum FragmentKind {
     System,
     /// Rules of the domain.
     Domain,
+    /// A tool of another program, or how such tools are called.
+    Tool,
     /// The task in the user's words, and its requirements.
     Task,
     /// What the project says to those who work on it.

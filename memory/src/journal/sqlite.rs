@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde_json::Value;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqlSafeStr as _, SqlitePool};
 
 use super::blob::Blobs;
 use super::{Clock, Journal, JournalError, Record, RecordKind, Recorded, Seq, SystemClock, normal, parse};
@@ -77,6 +78,18 @@ fn sql(context: &str) -> impl FnOnce(sqlx::Error) -> JournalError + '_ {
     }
 }
 
+/// The journal's tables, version by version. Without sqlx's macro, which has SQLite compiled a second time.
+fn migrations() -> Migrator {
+    let journal = include_str!("../../migrations/0001_journal.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "journal".into(),
+        MigrationType::Simple,
+        journal,
+        false,
+    )])
+}
+
 impl SqliteJournal {
     /// Opens the journal for writing, making it when absent. Only one process at a time can.
     pub async fn open(dir: &Path, options: Options) -> Result<Self, JournalError> {
@@ -93,7 +106,7 @@ impl SqliteJournal {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = pool(connect).await?;
         refuse_newer(&pool).await?;
-        sqlx::migrate!("./migrations").run(&pool).await.map_err(|e| JournalError::Io {
+        migrations().run(&pool).await.map_err(|e| JournalError::Io {
             context: "preparing the journal".to_owned(),
             message: e.to_string(),
         })?;

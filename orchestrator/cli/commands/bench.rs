@@ -98,7 +98,10 @@ impl Running<'_> {
         eprintln!("{name}");
         let order = bench::order(task, arm, seed, self.domain, self.limits);
         let workspace = free_name(&self.config.workspaces_dir(), task, arm, seed);
-        let prepared = self.machine.prepare(Order { name: Some(workspace), ..order }).await?;
+        let prepared = self
+            .machine
+            .prepare(Order { name: Some(workspace), traceparent: edvac_telemetry::traceparent(), ..order })
+            .await?;
         let embedder = models::open_embedder(self.config);
         let handle = self
             .machine

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use edvac_orchestrator::config::{self, Config};
 use edvac_orchestrator::control::budget::Tariff;
 use edvac_orchestrator::price;
+use edvac_orchestrator::run::Machine;
 use edvac_orchestrator::sandbox::{self, Level};
 use serde::Serialize;
 use serde_json::json;
@@ -77,6 +78,10 @@ pub async fn doctor(file: Option<&Path>, json: bool) -> Outcome {
     // Where the configuration cannot be read, nobody knows which directories and which model are meant.
     if let Ok(config) = &loaded {
         configured(config, &mut add);
+        let begun = Instant::now();
+        if !config.mcp.is_empty() {
+            add("tools", begun, tools(config).await);
+        }
     } else {
         let what = "directories, model and search are not checked without a configuration".to_owned();
         add("the rest", Instant::now(), (Standing::Warning, what, String::new()));
@@ -101,6 +106,21 @@ fn processor() -> Probed {
                 .to_owned(),
         ),
         set => ok(format!("the local model is computed with {set}")),
+    }
+}
+
+/// Whether the servers of tools are there.
+async fn tools(config: &Config) -> Probed {
+    let opened = match Machine::new(config.clone()) {
+        Ok(machine) => machine.toolbox().await,
+        Err(error) => return failure(error.to_string(), ""),
+    };
+    match opened {
+        Ok(toolbox) => {
+            toolbox.close().await;
+            ok(format!("{} tools of {} servers (`edvac mcp ls`)", toolbox.specs().len(), config.mcp.len()))
+        }
+        Err(error) => failure(error.to_string(), error.fix),
     }
 }
 

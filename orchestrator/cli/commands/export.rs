@@ -39,6 +39,7 @@ pub async fn export(config: &Config, args: &Export) -> Outcome {
     match format {
         Format::Epub | Format::Html => book(config, args, format, &dir, &state).await,
         Format::Jsonl | Format::Md | Format::Zip => run(args, format, &dir, &state).await,
+        Format::Otlp | Format::OtlpJson => trace(args, format, &dir, &state).await,
     }
 }
 
@@ -79,6 +80,40 @@ async fn run(args: &Export, format: Format, dir: &RunDir, state: &RunState) -> O
         args.run.json,
         &format!("{}: {} bytes", out.display(), bytes.len()),
         || json!({ "run": dir.id, "file": out, "bytes": bytes.len() }),
+    ))
+}
+
+/// A run's trace. Of a run that a process carries out, what has ended.
+async fn trace(args: &Export, format: Format, dir: &RunDir, state: &RunState) -> Outcome {
+    if state.start.is_none() {
+        return Err(never_started(dir));
+    }
+    let is_over = dir.writer().is_none();
+    let records: Vec<_> = dir.history().await?.into_iter().map(|(record, _)| record).collect();
+    if format == Format::Otlp {
+        if args.out.is_some() {
+            return Err(Failure::usage(
+                "a trace that is sent is written to no file",
+                "Leave -o out, or write a file with --format otlp-json.",
+            ));
+        }
+        let (trace, spans) = edvac_telemetry::send(&records, is_over).await?;
+        return Ok(say(
+            args.run.json,
+            &format!("{spans} spans of trace {trace} were sent"),
+            || json!({ "run": dir.id, "trace": trace, "spans": spans }),
+        ));
+    }
+    let (bytes, trace, spans) = edvac_telemetry::json(&records, is_over)?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.otlp.json", dir.id)));
+    write(&out, &bytes)?;
+    if out == Path::new("-") {
+        return Ok(0);
+    }
+    Ok(say(
+        args.run.json,
+        &format!("{}: {spans} spans of trace {trace}", out.display()),
+        || json!({ "run": dir.id, "file": out, "bytes": bytes.len(), "trace": trace, "spans": spans }),
     ))
 }
 

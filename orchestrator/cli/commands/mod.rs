@@ -8,6 +8,7 @@ mod export;
 mod forecast;
 mod inspect;
 mod kv;
+mod mcp;
 mod memory;
 mod models;
 mod replay;
@@ -29,8 +30,15 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// The exit code of a process that a second Ctrl-C ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Performs what the command line says.
+/// Performs what the command line says. Runs that it begins are told to a collector, where the environment names one.
 pub async fn perform(cli: Cli) -> Outcome {
+    let telemetry = edvac_telemetry::Telemetry::begin();
+    let outcome = Box::pin(command(cli)).await;
+    telemetry.end().await;
+    outcome
+}
+
+async fn command(cli: Cli) -> Outcome {
     if let Command::Completions { shell } = cli.command {
         return Ok(configure::completions(shell));
     }
@@ -72,6 +80,7 @@ pub async fn perform(cli: Cli) -> Outcome {
         Command::Watch(one) => watch::watch(&config, &one).await,
         Command::Serve(args) => serve::serve(config, args).await,
         Command::Bench(command) => Box::pin(bench::bench(config, command)).await,
+        Command::Mcp(args) => mcp::mcp(config, args).await,
         Command::Memory(memory) => memory::memory(&config, memory).await,
         Command::Config(json) => configure::show(file, json.json),
         Command::Init(_) | Command::Doctor(_) | Command::Completions { .. } | Command::Man => Ok(0),

@@ -204,6 +204,7 @@ fn order(
         seed: task.seed,
         unsafe_no_sandbox: said.unsafe_no_sandbox,
         allow_install: said.allow_install,
+        traceparent: edvac_telemetry::traceparent(),
         program,
         limits: limit_flags(config.limits.limits(), &task.limits),
     })

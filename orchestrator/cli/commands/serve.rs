@@ -13,6 +13,9 @@ use crate::failure::{Failure, Outcome};
 use crate::terminal::terminal;
 
 pub async fn serve(mut config: Config, args: Serve) -> Outcome {
+    if args.openapi {
+        return describe(args.port.unwrap_or(config.server.port));
+    }
     model_flags(&mut config.model, &args.model);
     let token_env = args.token_env.as_deref().unwrap_or(&config.server.token_env);
     let options = Options {
@@ -57,6 +60,13 @@ pub async fn serve(mut config: Config, args: Serve) -> Outcome {
         eprintln!("serving {what}; Ctrl-C ends it.");
     }
     server.run(stop()?).await?;
+    Ok(0)
+}
+
+/// Prints the description of the API.
+fn describe(port: u16) -> Outcome {
+    let text = edvac_server::openapi(port).map_err(|e| Failure::machine(e.to_string()))?;
+    println!("{text}");
     Ok(0)
 }
 

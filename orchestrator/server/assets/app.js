@@ -110,7 +110,7 @@ async function send(method, address, body) {
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     const error = new Error(told.error?.message ?? `the server said ${answer.status}`);
-    throw Object.assign(error, { field: told.error?.field });
+    throw Object.assign(error, { field: told.error?.param });
   }
   return told;
 }

@@ -55,7 +55,7 @@ impl Access {
         Self {
             token: blake3::hash(token.as_bytes()),
             key: blake3::derive_key(COOKIE_KEY, token.as_bytes()),
-            name: format!("edvac-{port}"),
+            name: cookie_name(port),
             codes: Mutex::default(),
             failures: Mutex::default(),
         }
@@ -92,6 +92,11 @@ impl Access {
         blake3::hash(sent.as_bytes()) == self.token
     }
 
+    /// The name of its cookie.
+    pub fn cookie_name(&self) -> &str {
+        &self.name
+    }
+
     /// The cookie for a browser that logged in.
     pub fn cookie(&self, now_s: i64) -> Cookie<'static> {
         let until = now_s + SESSION_S;
@@ -120,6 +125,11 @@ impl Access {
     fn signature(&self, until: i64) -> blake3::Hash {
         blake3::keyed_hash(&self.key, until.to_string().as_bytes())
     }
+}
+
+/// The name of the cookie of a server at `port`.
+pub(crate) fn cookie_name(port: u16) -> String {
+    format!("edvac-{port}")
 }
 
 /// 256 bits of chance, as letters and digits that any address can carry.

@@ -8,10 +8,13 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::any;
 use edvac_agents::client::ModelClient;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::access::Access;
+use crate::dashboard::openapi::{MACHINE, Refused};
 use crate::dashboard::{self, Desk};
 use crate::guard::Guard;
 use crate::metrics::Metrics;
@@ -23,6 +26,9 @@ use crate::v1::{self, embeddings::Embeddings};
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// Between two signs of life in a stream that has nothing to say yet: below the idle limits of usual proxies.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The form of `/metrics`.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What requests for the model share.
 pub struct App {
@@ -66,12 +72,13 @@ pub(crate) struct Front {
 /// added later is guarded without anyone thinking of it.
 pub(crate) fn router(front: Front, model: Option<App>, desk: Option<Arc<Desk>>) -> Router {
     let front = Arc::new(front);
-    let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" }));
-    routes = match model.map(Arc::new) {
-        Some(app) => {
-            let served = Router::new().route("/metrics", get(metrics)).nest("/v1", v1::routes());
-            routes.merge(served.with_state(app))
-        }
+    let model = model.map(Arc::new);
+    let counted_of =
+        Counted { metrics: Arc::clone(&front.metrics), model: model.clone(), desk: desk.clone() };
+    let metrics = Router::from(measured()).with_state(Arc::new(counted_of));
+    let mut routes = Router::from(health()).merge(metrics);
+    routes = match model {
+        Some(app) => routes.merge(Router::new().nest("/v1", v1::routes()).with_state(app)),
         None => routes.route("/v1/{*path}", any(|| async { Refusal::no_model() })),
     };
     if let (Some(desk), Some(access)) = (desk, &front.access) {
@@ -107,9 +114,47 @@ async fn counted(State(front): State<Arc<Front>>, request: Request, next: Next) 
     response
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = app.metrics.text(&app.replies, &app.vectors);
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+/// Says that the server answers. It wants no token.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "isHealthy", tag = MACHINE, security(()),
+    responses((status = 200, description = "The word `ok`.", body = String, content_type = "text/plain; charset=utf-8"))
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// What metrics are of.
+pub(crate) struct Counted {
+    metrics: Arc<Metrics>,
+    model: Option<Arc<App>>,
+    desk: Option<Arc<Desk>>,
+}
+
+/// Gives counters of the model that is served, and sums over all runs, as Prometheus reads them.
+///
+/// On the loopback address it wants no token where none is configured.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getMetrics", tag = MACHINE, security((), ("token" = []), ("cookie" = [])),
+    responses((status = 200, description = "OpenMetrics.", body = String, content_type = METRICS), Refused)
+)]
+async fn metrics(State(of): State<Arc<Counted>>) -> Response {
+    let runs = match &of.desk {
+        Some(desk) => Some(desk.tally().await),
+        None => None,
+    };
+    let queues = of.model.as_ref().map(|app| (&app.replies, &app.vectors));
+    let text = of.metrics.text(queues, runs.as_ref());
+    ([(CONTENT_TYPE, METRICS)], text).into_response()
+}
+
+/// What tells that the server answers.
+pub(crate) fn health() -> OpenApiRouter {
+    OpenApiRouter::default().routes(routes!(healthz))
+}
+
+/// What tells what the server counted.
+pub(crate) fn measured() -> OpenApiRouter<Arc<Counted>> {
+    OpenApiRouter::default().routes(routes!(metrics))
 }
 
 /// Seconds since 1970.

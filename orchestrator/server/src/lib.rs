@@ -8,6 +8,7 @@ mod app;
 mod dashboard;
 mod guard;
 mod listen;
+pub mod mcp;
 mod metrics;
 mod queue;
 mod refusal;
@@ -20,6 +21,11 @@ pub use dashboard::{Desk, Opener, view};
 pub use listen::{Options, STOP_TIME_MAX, ServeError, Served, Server, TOKEN_BYTES_MIN};
 pub use queue::WAITING_MAX;
 pub use v1::embeddings::{Embedded, Embeddings};
+
+/// The API of the dashboard as OpenAPI 3.1, in JSON; `port` is that of the server, after which its cookie is called.
+pub fn openapi(port: u16) -> Result<String, serde_json::Error> {
+    dashboard::description(&access::cookie_name(port)).to_pretty_json()
+}
 
 #[cfg(test)]
 mod testing;

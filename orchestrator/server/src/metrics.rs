@@ -1,11 +1,13 @@
 //! What Prometheus may know: counts and times, never a text.
 
-use std::sync::atomic::AtomicI64;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use axum::response::Response;
 use edvac_agents::client::{ModelError, ModelReply};
+use edvac_orchestrator::control::{RunState, Settlement};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -124,20 +126,131 @@ impl Metrics {
         self.embedded_tokens.inc_by(tokens as u64);
     }
 
-    /// All of them as Prometheus reads them.
-    pub fn text(&self, replies: &Queue, vectors: &Queue) -> String {
-        for (queue, counts) in [("chat", replies.counts()), ("embeddings", vectors.counts())] {
-            self.in_flight.get_or_create(&Queued { queue }).set(gauge(counts.0));
-            self.waiting.get_or_create(&Queued { queue }).set(gauge(counts.1));
+    /// All of them as Prometheus reads them: of the model's two queues, where there is a model, and of the runs, where there is a
+    /// dashboard over them.
+    pub fn text(&self, queues: Option<(&Queue, &Queue)>, runs: Option<&Tally>) -> String {
+        if let Some((replies, vectors)) = queues {
+            for (queue, counts) in [("chat", replies.counts()), ("embeddings", vectors.counts())] {
+                self.in_flight.get_or_create(&Queued { queue }).set(gauge(counts.0));
+                self.waiting.get_or_create(&Queued { queue }).set(gauge(counts.1));
+            }
         }
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        let written = encode_registry(&mut text, &self.registry)
+            .and_then(|()| runs.map_or(Ok(()), |runs| encode_registry(&mut text, &runs.registry())))
+            .and_then(|()| encode_eof(&mut text));
+        match written {
             Ok(()) => text,
             Err(error) => {
                 tracing::warn!("metrics cannot be written: {error}");
                 String::new()
             }
         }
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfStatus {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfDirection {
+    direction: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfCurrency {
+    currency: String,
+}
+
+/// Millionths in a unit of a currency.
+const MICROS: f64 = 1_000_000.0;
+
+/// What the runs that are there add up to. No run has a name here; a fork counts with what it has of the run it was taken from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    runs: BTreeMap<&'static str, u64>,
+    steps: BTreeMap<&'static str, u64>,
+    tokens: BTreeMap<&'static str, u64>,
+    calls: u64,
+    cost_micros: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// One run.
+    pub fn of(state: &RunState, status: &'static str) -> Self {
+        let spent = state.spent();
+        let ended = |how| state.settled.values().filter(|settled| settled.settlement == how).count() as u64;
+        Self {
+            runs: [(status, 1)].into(),
+            steps: [
+                ("finished", ended(Settlement::Finished)),
+                ("unfinished", ended(Settlement::Unfinished)),
+                ("open", state.steps_left()),
+            ]
+            .into(),
+            tokens: [
+                ("input", spent.prompt_tokens),
+                ("cached_input", spent.reused_tokens),
+                ("output", spent.completion_tokens),
+            ]
+            .into(),
+            calls: spent.calls,
+            cost_micros: state.bill.paid.micros.clone(),
+        }
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        for (sums, more) in [
+            (&mut self.runs, &other.runs),
+            (&mut self.steps, &other.steps),
+            (&mut self.tokens, &other.tokens),
+        ] {
+            for (name, count) in more {
+                *sums.entry(name).or_default() += count;
+            }
+        }
+        self.calls += other.calls;
+        for (currency, micros) in &other.cost_micros {
+            *self.cost_micros.entry(currency.clone()).or_default() += micros;
+        }
+    }
+
+    /// Gauges, since runs can be removed: what they add up to is no counter.
+    fn registry(&self) -> Registry {
+        let count = |count: &u64| i64::try_from(*count).unwrap_or(i64::MAX);
+        let runs = Family::<OfStatus, Gauge<i64, AtomicI64>>::default();
+        let steps = Family::<OfOutcome, Gauge<i64, AtomicI64>>::default();
+        let tokens = Family::<OfDirection, Gauge<i64, AtomicI64>>::default();
+        let cost = Family::<OfCurrency, Gauge<f64, AtomicU64>>::default();
+        let calls = Gauge::<i64, AtomicI64>::default();
+        calls.set(count(&self.calls));
+        for (&status, n) in &self.runs {
+            runs.get_or_create(&OfStatus { status }).set(count(n));
+        }
+        for (&outcome, n) in &self.steps {
+            steps.get_or_create(&OfOutcome { outcome }).set(count(n));
+        }
+        for (&direction, n) in &self.tokens {
+            tokens.get_or_create(&OfDirection { direction }).set(count(n));
+        }
+        for (currency, micros) in &self.cost_micros {
+            cost.get_or_create(&OfCurrency { currency: currency.clone() }).set(*micros as f64 / MICROS);
+        }
+        let mut registry = Registry::with_prefix("edvac");
+        registry.register("runs", "Runs that are there, by status", runs);
+        registry.register("run_steps", "Steps of these runs, by outcome", steps);
+        registry.register("run_tokens", "Tokens that these runs sent, had cached and wrote", tokens);
+        registry.register("run_calls", "Model calls of these runs that were answered", calls);
+        registry.register("run_cost", "What these runs paid, in units of a currency", cost);
+        registry
     }
 }
 

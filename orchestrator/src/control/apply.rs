@@ -11,7 +11,7 @@ use serde::Deserialize as _;
 
 use crate::check::integrity::Inventory;
 use crate::control::budget::{Tariff, Used};
-use crate::control::effect::Purpose;
+use crate::control::effect::{Purpose, reaching_out};
 use crate::control::event::{Event, Settlement, StopReason};
 use crate::control::review::{Retired, Review};
 use crate::control::state::{
@@ -65,10 +65,14 @@ impl RunState {
         let Some(event) = event else {
             self.seq = record.seq;
             self.bill.begin(record);
+            if let Some(key) = reaching_out(record) {
+                *self.reaching_out.entry(key.clone()).or_default() += 1;
+            }
             return;
         };
         if let Some(key) = &record.key {
             self.bill.settle(key);
+            self.reaching_out.remove(key);
         }
         self.tick(record, is_of_nobody_at_work(event));
         self.apply(event);
@@ -110,6 +114,7 @@ impl RunState {
                 seed,
                 tree,
                 origin,
+                traceparent: _,
                 edvac: _,
             } => {
                 self.unsafe_no_sandbox = *unsafe_no_sandbox;
@@ -215,6 +220,7 @@ impl RunState {
                 needs,
                 bytes_written,
                 applied: _,
+                called: _,
             } => {
                 self.bill.bytes_written = self.bill.bytes_written.saturating_add(*bytes_written);
                 if let Some(work) = &mut self.work {

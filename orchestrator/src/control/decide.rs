@@ -388,8 +388,7 @@ pub(super) fn at_cap(state: &RunState, start: &Start, why: StopReason) -> Effect
 
 /// Whether a reply hands its work in: it wants nothing back, and it changed something or says it is done.
 pub fn hands_in(actions: &[Action]) -> bool {
-    let wants_answer =
-        actions.iter().any(|a| matches!(a, Action::Read { .. } | Action::Search { .. } | Action::Run { .. }));
+    let wants_answer = actions.iter().any(Action::is_question);
     let did = actions.iter().any(|a| matches!(a, Action::Edit { .. } | Action::Done { .. }));
     did && !wants_answer
 }

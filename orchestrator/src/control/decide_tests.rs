@@ -69,6 +69,7 @@ pub(crate) fn started_with(limits: Limits, allow_install: bool) -> Event {
         seed: 0,
         tree: "empty".into(),
         origin: None,
+        traceparent: None,
         edvac: "0".into(),
     }
 }
@@ -233,6 +234,7 @@ impl World {
                     answer,
                     answer_tokens: 2,
                     given_up,
+                    called: vec![],
                 }
             }
             Effect::Install { needs, .. } => Event::Installed {
@@ -368,6 +370,7 @@ fn acted(state: &mut RunState, tree: &str, answer: Option<&str>) {
         answer,
         answer_tokens: 0,
         given_up: vec![],
+        called: vec![],
     });
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use edvac_agents::protocol::Understood;
+use edvac_agents::protocol::{Action, Understood};
 use edvac_agents::roles::reviewer::Opinion;
 use edvac_memory::ids::{CommitId, EffectKey, InstructionId, TreeId};
+use edvac_memory::journal::Record;
 use edvac_memory::program::Program;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -89,6 +90,16 @@ impl Purpose {
     }
 }
 
+impl Purpose {
+    /// The seed of the reply to this turn, in a run whose own seed is `own`: the same in every process.
+    pub fn seed(&self, turn: u32, own: u64) -> u64 {
+        let asked = format!("{self}/t{turn}");
+        let asked = if own > 0 { format!("{own}/{asked}") } else { asked };
+        let digest = blake3::hash(asked.as_bytes());
+        u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default())
+    }
+}
+
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -130,6 +141,65 @@ pub fn phase_of(key: &EffectKey) -> Phase {
         Some(part) if numbered(part, 'i').is_some() => Phase::Planning,
         _ => Phase::Rest,
     }
+}
+
+/// Where in a run an effect stands, as its key says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// How often a person had taken the run back or changed its program.
+    pub epoch: u32,
+    /// Whether its instruction is carried out once more, after a conflict.
+    pub is_again: bool,
+    /// The instruction in its key; none where it has none.
+    pub instruction: Option<InstructionId>,
+    /// The conversation that it is a part of, if it is.
+    pub purpose: Option<Purpose>,
+    /// Which turn of it, from 0.
+    pub turn: Option<u32>,
+}
+
+/// Where the effect with this key stands: what [`Effect::key`] was made of.
+pub fn site_of(key: &EffectKey) -> Site {
+    let numbered =
+        |part: Option<&&str>, letter| part?.strip_prefix::<char>(letter).and_then(|n| n.parse::<u32>().ok());
+    let mut parts: Vec<&str> = key.as_str().split('/').collect();
+    let epoch = numbered(parts.first(), 'e');
+    parts.drain(..usize::from(epoch.is_some()));
+    let is_again = parts.get(1) == Some(&"again");
+    if is_again {
+        parts.remove(1);
+    }
+    let instruction = numbered(parts.first(), 'i').map(InstructionId);
+    let purpose = match (instruction, numbered(parts.get(1), 'a')) {
+        (None, _) => (parts[0] == "plan").then_some(Purpose::Plan),
+        (Some(instruction), None) => numbered(parts.get(1), 'v')
+            .filter(|_| parts.get(2) == Some(&"replan"))
+            .map(|version| Purpose::Replan { instruction, version }),
+        (Some(instruction), Some(attempt)) => {
+            let number = |letter| numbered(parts.get(2), letter);
+            let sums_up = parts.get(3) == Some(&"summary");
+            let talks = number('r').map(|restart| {
+                if sums_up {
+                    Purpose::Summarise { instruction, attempt, restart }
+                } else {
+                    Purpose::Work { instruction, attempt, restart }
+                }
+            });
+            let repairs = number('m').map(|repair| Purpose::Repair { instruction, attempt, repair });
+            let reviews = number('v').map(|review| Purpose::Review { instruction, attempt, review });
+            talks.or(repairs).or(reviews)
+        }
+    };
+    let turn = purpose.and_then(|_| parts.iter().rev().find_map(|part| numbered(Some(part), 't')));
+    Site { epoch: epoch.unwrap_or(0), is_again, instruction, purpose, turn }
+}
+
+/// What an intent says of an effect that tools of other programs are called by: they may do what cannot be done twice.
+const REACHES_OUT: &str = "reaches_out";
+
+/// The effect that an intent announces, if it reaches out of the run.
+pub fn reaching_out(intent: &Record) -> Option<&EffectKey> {
+    intent.key.as_ref().filter(|_| intent.body.get(REACHES_OUT) == Some(&true.into()))
 }
 
 /// One thing to do. Its result is recorded once under its key.
@@ -339,9 +409,14 @@ impl Effect {
         }
     }
 
-    /// What its intent says: its kind, and of a call what is reserved for it.
+    /// What its intent says: its kind, of a call what is reserved for it, and whether it reaches out of the run.
     pub fn intent(&self) -> Value {
         let mut body = json!({ "effect": self.name() });
+        if let Self::Act { understood, .. } = self
+            && understood.actions.iter().any(|action| matches!(action, Action::Call { .. }))
+        {
+            body[REACHES_OUT] = true.into();
+        }
         if let Self::Call { reserve, .. } = self {
             body["reserve"] = json!(reserve);
         }
@@ -391,5 +466,36 @@ mod tests {
         ] {
             assert_eq!([0, 7].map(|epoch| phase_of(&effect.key(epoch))), [part, part]);
         }
+    }
+
+    #[test]
+    fn a_key_is_read_as_what_it_was_made_of() {
+        let instruction = InstructionId(12);
+        for purpose in [
+            Purpose::Plan,
+            Purpose::Replan { instruction, version: 2 },
+            Purpose::Work { instruction, attempt: 1, restart: 3 },
+            Purpose::Repair { instruction, attempt: 2, repair: 24 },
+            Purpose::Summarise { instruction, attempt: 1, restart: 0 },
+            Purpose::Review { instruction, attempt: 1, review: 1 },
+        ] {
+            let call = Effect::Call { purpose, turn: 5, reserve: Reserve::default() };
+            let assemble = Effect::Assemble { purpose };
+            for epoch in [0, 7] {
+                let instruction = (purpose != Purpose::Plan).then_some(instruction);
+                let site =
+                    Site { epoch, is_again: false, instruction, purpose: Some(purpose), turn: Some(5) };
+                assert_eq!(site_of(&call.key(epoch)), site);
+                assert_eq!(site_of(&assemble.key(epoch)), Site { turn: None, ..site });
+                if purpose != Purpose::Plan {
+                    assert_eq!(site_of(&call.key_again(epoch)), Site { is_again: true, ..site });
+                }
+            }
+        }
+        let weigh = Effect::Weigh { instruction, tree: TreeId("t".into()), version: 3 };
+        let site =
+            Site { epoch: 0, is_again: false, instruction: Some(instruction), purpose: None, turn: None };
+        assert_eq!(site_of(&weigh.key(0)), site);
+        assert_eq!(site_of(&Effect::Finish.key(0)), Site { instruction: None, ..site });
     }
 }

@@ -12,6 +12,7 @@ use edvac_memory::program::{Found, Program};
 use edvac_memory::store::Origin;
 use edvac_memory::verdict::CheckReport;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::check::integrity::Inventory;
 use crate::config::ModelConfig;
@@ -284,6 +285,21 @@ pub struct SecondModel {
     pub tariff: Tariff,
 }
 
+/// A call of a tool of another program. What it answered is in the message that goes back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCalled {
+    /// The tool, with its server: `files.read`.
+    pub tool: String,
+    /// What it was given.
+    pub arguments: Map<String, Value>,
+    /// Whether it did not do what was asked, or was not reached.
+    pub failed: bool,
+    /// Bytes of its answer.
+    pub bytes: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -328,6 +344,9 @@ pub enum Event {
         /// The repository that it goes on from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
+        /// The trace that it was begun in: W3C's `traceparent` of whoever asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
         /// The version that started it.
         edvac: String,
     },
@@ -482,6 +501,9 @@ pub enum Event {
         /// Tests that it gives up and the step may give up, if the reviewer agrees.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         given_up: Vec<GivenUp>,
+        /// Tools of other programs that it called.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        called: Vec<ToolCalled>,
     },
     /// Packages were installed, or could not be.
     Installed {

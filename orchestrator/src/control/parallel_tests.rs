@@ -91,6 +91,7 @@ fn done(state: &mut RunState, id: u32, tree: &str) {
         answer: None,
         answer_tokens: 0,
         given_up: vec![],
+        called: vec![],
     });
     state.apply(&Event::Checked {
         instruction,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use edvac_agents::client::{ClientInfo, Finish, Usage};
 use edvac_memory::context::Fitted;
 use edvac_memory::fault::{Fault, Place, PlaceKind};
-use edvac_memory::ids::{CommitId, InstructionId, RunId, TreeId};
+use edvac_memory::ids::{CommitId, EffectKey, InstructionId, RunId, TreeId};
 use edvac_memory::journal::Seq;
 use edvac_memory::program::{Found, Instruction, Program};
 use edvac_memory::store::Origin;
@@ -85,6 +85,8 @@ pub struct RunState {
     pub taken_back: Totals,
     /// What it cost, and what is reserved.
     pub bill: Bill,
+    /// How often an effect without a result was begun that calls tools of other programs.
+    pub reaching_out: BTreeMap<EffectKey, u32>,
     /// Commits that the branch may still be at, because they were taken back.
     pub left: BTreeSet<CommitId>,
     /// The run that this one is a fork of.

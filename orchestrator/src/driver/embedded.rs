@@ -111,7 +111,7 @@ pub async fn drive(
             in_flight.insert(key.clone(), effect.clone());
             let scene = state.scene(&effect);
             performing.push(async move {
-                let outcome = performer.perform(&effect, &scene).await;
+                let outcome = performer.perform(&key, &effect, &scene).await;
                 Performed { key, outcome }
             });
         }

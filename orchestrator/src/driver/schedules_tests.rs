@@ -207,6 +207,7 @@ async fn performer(dir: &Path, client: Arc<ScriptedClient>, domain: Arc<Domain>)
         inventories: Arc::default(),
         left: Arc::default(),
         there: Arc::default(),
+        tools: Arc::default(),
         scratch: dir.join("scratch"),
         asking: Arc::default(),
         running: Arc::default(),
@@ -263,8 +264,10 @@ async fn ran(parallel: u32, seed: u64) -> Ran {
         }
         let key = in_flight.keys().nth(dice.throw(in_flight.len())).unwrap().clone();
         let (effect, scene) = (in_flight.remove(&key).unwrap(), scenes.remove(&key).unwrap());
-        let event =
-            performer.perform(&effect, &scene).await.unwrap_or_else(|e| panic!("seed {seed}: {key}: {e}"));
+        let event = performer
+            .perform(&key, &effect, &scene)
+            .await
+            .unwrap_or_else(|e| panic!("seed {seed}: {key}: {e}"));
         note(&mut state, RecordKind::Result, Some(key), serde_json::to_value(event).unwrap());
     }
     let tree = state.tree.clone().unwrap();

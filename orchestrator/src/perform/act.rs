@@ -1,5 +1,8 @@
 //! Doing what a worker's reply asks for: all edits or none of them, then its questions.
 
+use std::time::Instant;
+
+use edvac_agents::client::ModelError;
 use edvac_agents::protocol::{Action, Understood};
 use edvac_agents::roles::feedback;
 use edvac_agents::roles::reviewer::GivenUp;
@@ -7,12 +10,16 @@ use edvac_memory::ids::TreeId;
 use edvac_memory::program::Retirement;
 use edvac_memory::store::StoreError;
 
+use serde_json::{Map, Value};
+
 use super::edits::{Edited, edited, is_last_turn};
 use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check;
 use crate::control::decide::hands_in;
+use crate::control::event::ToolCalled;
 use crate::control::stuck;
 use crate::control::{Event, Purpose, RunState};
+use crate::tools::ToolAnswer;
 
 /// Questions of one reply that are answered; the others are named.
 const QUESTIONS_MAX: usize = 4;
@@ -23,24 +30,38 @@ const TOKEN_BYTES: usize = 4;
 /// Pieces a search answers with.
 const HITS_MAX: usize = 4;
 
+/// What the model is told of a call that may have been made, by a process that died.
+const INTERRUPTED: &str = "edvac was interrupted at this call. Whether it was made is not known, and it was not made again. Look \
+                           first; call again only if what you wanted is not there.";
+
+/// A reply whose turn it is.
+pub(super) struct Reply<'a> {
+    pub(super) purpose: Purpose,
+    pub(super) understood: &'a Understood,
+    /// Whether this very reply was given before in this attempt.
+    pub(super) repeated: bool,
+    /// How often it was begun, if it calls tools of other programs: a second time after a process died.
+    pub(super) begun: u32,
+}
+
 impl Performer {
     pub(super) async fn act(
         &self,
-        purpose: Purpose,
+        reply: &Reply<'_>,
         base: &TreeId,
-        understood: &Understood,
-        repeated: bool,
         state: &RunState,
     ) -> Result<Event, Trouble> {
+        let Reply { purpose, understood, repeated, .. } = *reply;
         self.has_room(base, understood, state)?;
         let Edited { tree, applied, refused, idle } = edited(&self.files, base, understood, repeated, state)?;
         let bytes_written = self.bytes_written(base, &tree, understood)?;
+        let mut called = Vec::new();
         let mut said = if !refused.is_empty() {
             vec![feedback::refused(&self.templates, &refused)?]
         } else if idle {
             vec![feedback::repeated(&self.templates)?]
         } else if !hands_in(&understood.actions) {
-            self.answer(purpose, &tree, &understood.actions, &applied, state).await?
+            self.answer(reply, &tree, &applied, &mut called, state).await?
         } else {
             Vec::new()
         };
@@ -66,6 +87,7 @@ impl Performer {
             answer,
             answer_tokens,
             given_up,
+            called,
         })
     }
 
@@ -86,17 +108,15 @@ impl Performer {
 
     async fn answer(
         &self,
-        purpose: Purpose,
+        reply: &Reply<'_>,
         tree: &TreeId,
-        actions: &[Action],
         applied: &[String],
+        called: &mut Vec<ToolCalled>,
         state: &RunState,
     ) -> Result<Vec<String>, Trouble> {
         let mut problems = Vec::new();
         let mut answers = Vec::new();
-        let questions = actions
-            .iter()
-            .filter(|a| matches!(a, Action::Read { .. } | Action::Search { .. } | Action::Run { .. }));
+        let questions = reply.understood.actions.iter().filter(|action| action.is_question());
         for (number, question) in questions.enumerate() {
             if number == QUESTIONS_MAX {
                 problems.push(format!("Only {QUESTIONS_MAX} questions of a reply are answered."));
@@ -105,7 +125,7 @@ impl Performer {
             match question {
                 Action::Read { path, lines } => match self.read(tree, path) {
                     Ok(text) => {
-                        let bytes_max = self.window_tokens() / READ_SHARE * TOKEN_BYTES;
+                        let bytes_max = self.answer_bytes_max();
                         answers.push(feedback::read(&self.templates, path, &text, *lines, bytes_max)?);
                     }
                     Err(error @ StoreError::Io { .. }) => return Err(error.into()),
@@ -116,6 +136,9 @@ impl Performer {
                     answers.push(feedback::searched(&self.templates, query, &hits)?);
                 }
                 Action::Run { command } => answers.push(self.run(tree, command, state).await?),
+                Action::Call { tool, arguments } => {
+                    answers.push(self.call_tool(reply, tool, arguments, called).await?);
+                }
                 _ => {}
             }
         }
@@ -129,11 +152,45 @@ impl Performer {
         }
         if said.is_empty() {
             // Files that were there before are not to be written whole.
-            let writes = &instruction_of(purpose, state)?.writes;
+            let writes = &instruction_of(reply.purpose, state)?.writes;
             let writes = if state.origin().is_some() { &[] } else { writes.as_slice() };
             said.push(feedback::idle(&self.templates, writes)?);
         }
         Ok(said)
+    }
+
+    /// Bytes that one answer may have.
+    fn answer_bytes_max(&self) -> usize {
+        self.window_tokens() / READ_SHARE * TOKEN_BYTES
+    }
+
+    async fn call_tool(
+        &self,
+        reply: &Reply<'_>,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        called: &mut Vec<ToolCalled>,
+    ) -> Result<String, Trouble> {
+        let begun = Instant::now();
+        // A process that died may have made this very call.
+        let answer = if reply.begun > 1 && !self.tools.is_repeatable(tool) {
+            ToolAnswer::failed(INTERRUPTED)
+        } else {
+            self.note(format!("calling {tool}"));
+            self.tools.call(tool, arguments, &self.cancel).await
+        };
+        if *self.cancel.borrow() {
+            return Err(ModelError::Cancelled.into());
+        }
+        called.push(ToolCalled {
+            tool: tool.to_owned(),
+            arguments: arguments.clone(),
+            failed: answer.failed,
+            bytes: answer.text.len() as u64,
+            duration_ms: begun.elapsed().as_millis() as u64,
+        });
+        let view = feedback::Called { tool, text: &answer.text, failed: answer.failed };
+        Ok(feedback::called(&self.templates, &view, self.answer_bytes_max())?)
     }
 
     fn read(&self, tree: &TreeId, path: &str) -> Result<String, StoreError> {

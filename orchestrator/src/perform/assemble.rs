@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use edvac_agents::roles::planner::PlanRules;
 use edvac_agents::roles::{
-    guide, outliner, packages, planner, repairer, reviewer, summariser, worker, writer,
+    guide, outliner, packages, planner, repairer, reviewer, summariser, tools, worker, writer,
 };
 use edvac_memory::context::{ContextBudget, Fitted, Fragment, FragmentKind};
 use edvac_memory::ids::{InstructionId, TreeId};
@@ -26,6 +26,8 @@ const BEFORE_WORDS: usize = 60;
 const LISTING_SHARE: usize = 12;
 /// The share of what the project says to those who work on it.
 const GUIDE_SHARE: usize = 10;
+/// The share of tools of other programs.
+const TOOLS_SHARE: usize = 8;
 /// The share of all retrieved pieces.
 const RETRIEVED_SHARE: usize = 10;
 /// The share of a transcript that is summed up.
@@ -97,6 +99,7 @@ impl Performer {
             reply_tokens: start.limits.reply_tokens_max as usize,
             caps: BTreeMap::from([
                 (FragmentKind::Guide, window_tokens / GUIDE_SHARE),
+                (FragmentKind::Tool, window_tokens / TOOLS_SHARE),
                 (FragmentKind::Listing, window_tokens / LISTING_SHARE),
                 (FragmentKind::Retrieved, window_tokens / RETRIEVED_SHARE),
             ]),
@@ -119,6 +122,7 @@ impl Performer {
         let counter = self.counter();
         let rules = self.plan_rules(state);
         let mut fragments = planner::fragments(&start.task, &rules, &self.templates, &counter)?;
+        fragments.extend(tools::for_planner(self.tools.specs(), &self.templates, &counter)?);
         if start.origin.is_some() {
             let tree = tree_of(state)?;
             let readme = self.readme(&tree)?;
@@ -241,8 +245,10 @@ impl Performer {
         let tree = tree_for(attempt, state)?;
         let counter = self.counter();
         let window = self.window_tokens();
-        let own: Vec<_> = instruction.reads.iter().chain(&instruction.writes).cloned().collect();
         let query = format!("{} {}", instruction.title, instruction.text);
+        let calls = tools::named(self.tools.specs(), &query);
+        let tools = tools::fragments(self.tools.specs(), &self.templates, &counter)?;
+        let own: Vec<_> = instruction.reads.iter().chain(&instruction.writes).cloned().collect();
         let anyway = if start.origin.is_some() { self.shown_anyway(&tree)? } else { Vec::new() };
         let hits = self.search(&tree, &query, HITS_MAX, &[own.as_slice(), &anyway].concat()).await?;
         let retrieved = pack(&hits, window / RETRIEVED_SHARE, &counter);
@@ -255,6 +261,7 @@ impl Performer {
             attempt,
             grammar: self.client.info().grammar,
             can_run: self.sandbox.is_ok() && self.domain.runs_commands(),
+            calls: &calls,
             tests_run_by: self.domain.tests_run_by(&program.language),
             listing: &listing,
             files: &[],
@@ -265,11 +272,14 @@ impl Performer {
         // Files have what the rest leaves: what goes before them is what a worker cannot do without.
         let rest = worker::fragments(&view, &self.templates, &counter)?;
         let rest: usize = rest.iter().map(|fragment| fragment.tokens).sum();
+        let told: usize = tools.iter().map(|fragment| fragment.tokens).sum();
         let guides: usize = self.guides(&own, state)?.iter().map(|fragment| fragment.tokens).sum();
-        let taken = rest + guides.min(window / GUIDE_SHARE);
+        let taken = rest + guides.min(window / GUIDE_SHARE) + told.min(window / TOOLS_SHARE);
         let room = self.budget(start).available().saturating_sub(taken);
         let files = self.files_shown(instruction, &tree, room).await?;
-        Ok(worker::fragments(&worker::WorkerView { files: &files, ..view }, &self.templates, &counter)?)
+        let told =
+            worker::fragments(&worker::WorkerView { files: &files, ..view }, &self.templates, &counter)?;
+        Ok(told.into_iter().chain(tools).collect())
     }
 
     fn writer_fragments(

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use edvac_agents::client::{Finish, ModelError, ModelRequest, Sampling};
 use edvac_agents::prompt;
 use edvac_agents::protocol::grammar::{self, Chapter, GrammarOptions, TestFile};
-use edvac_agents::roles::{outliner, planner, repairer, reviewer, summariser};
+use edvac_agents::roles::{outliner, planner, repairer, reviewer, summariser, tools};
 use edvac_memory::program::{Check, CheckKind, Instruction};
 use edvac_memory::store::path;
+use serde_json::Value;
 
 use super::assemble::{Outlined, outlined};
 use super::{Performer, Trouble, instruction_of, program_of, repair_target};
@@ -78,6 +79,7 @@ impl Performer {
             grammar: self.grammar(purpose, state)?,
             stop: Vec::new(),
             tools: matches!(purpose, Purpose::Work { .. }),
+            called: context.fragments.iter().filter_map(tools::told_of).map(str::to_owned).collect(),
             loop_rewinds_max: if prose { SENTENCE_REWINDS_MAX } else { LOOP_REWINDS_MAX },
             sentences_once: prose,
         };
@@ -118,6 +120,14 @@ impl Performer {
             Purpose::Review { .. } => reviewer::grammar(),
             Purpose::Summarise { .. } => summariser::grammar(),
         }))
+    }
+
+    /// The tools that the prompt of the work in progress tells of.
+    fn called(&self, state: &RunState) -> Vec<(String, Value)> {
+        let context = state.work.as_ref().and_then(|work| work.talk.context.as_ref());
+        let told = context.into_iter().flat_map(|context| &context.fragments).filter_map(tools::told_of);
+        let specs = told.filter_map(|name| self.tools.specs().iter().find(|spec| spec.name == name));
+        specs.map(|spec| (spec.name.clone(), spec.schema.clone())).collect()
     }
 
     /// What a worker may write: the files of its step, whole. Those that are not there yet come first, all of them, or one
@@ -194,6 +204,7 @@ impl Performer {
             blocks_max,
             fenced,
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
+            called: self.called(state),
             each,
             writes,
             edits: edits && chapter.is_none(),
@@ -263,11 +274,7 @@ impl Performer {
         };
         let own = state.start.as_ref().map_or(0, |start| start.seed);
         let again = again.or((own > 0).then_some(TEMPERATURE_SEEDED));
-        let asked = format!("{purpose}/t{turn}");
-        let asked = if own > 0 { format!("{own}/{asked}") } else { asked };
-        let digest = blake3::hash(asked.as_bytes());
-        let seed = u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap_or_default());
-        let greedy = Sampling { seed, ..Sampling::default() };
+        let greedy = Sampling { seed: purpose.seed(turn, own), ..Sampling::default() };
         let Some(temperature) = again else { return greedy };
         let varied = Sampling { temperature, top_p: TOP_P, ..greedy };
         match purpose {

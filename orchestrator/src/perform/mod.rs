@@ -24,7 +24,7 @@ use edvac_agents::client::{Cancel, ModelClient, ModelError};
 use edvac_agents::templates::{TemplateError, Templates};
 use edvac_memory::context::{Overflow, TokenCounter};
 use edvac_memory::fault::{Fault, Place};
-use edvac_memory::ids::TreeId;
+use edvac_memory::ids::{EffectKey, TreeId};
 use edvac_memory::index::{Hit, IndexError, MemoryIndex};
 use edvac_memory::journal::JournalError;
 use edvac_memory::program::{Instruction, Program};
@@ -38,6 +38,7 @@ use crate::domain::Domain;
 use crate::ledger::Ledger;
 use crate::notice::{Notice, Notices};
 use crate::sandbox::{Refusal, Sandbox};
+use crate::tools::Toolbox;
 
 /// Why an effect has no result. The run stops with it and can be resumed.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +131,8 @@ pub struct Performer {
     pub shelf: Shelf,
     /// Packages that need not be.
     pub there: Arc<There>,
+    /// Tools of other programs.
+    pub tools: Arc<Toolbox>,
     /// A directory of ours for copies of trees; what is in it can be lost.
     pub scratch: PathBuf,
     /// Held while the index is asked: it holds one tree at a time, and several instructions have each their own.
@@ -145,17 +148,27 @@ pub struct Performer {
 impl Performer {
     /// Performs `effect`, with the model that its conversation is held with. Performing it again gives the same result, or one
     /// that is as good.
-    pub async fn perform(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
+    pub async fn perform(
+        &self,
+        key: &EffectKey,
+        effect: &Effect,
+        state: &RunState,
+    ) -> Result<Event, Trouble> {
         let asks_second = effect.purpose().is_some_and(|purpose| state.asks_second(purpose));
         match self.second.as_ref().filter(|_| asks_second) {
             Some(second) => {
-                Self { client: Arc::clone(second), ..self.clone() }.perform_with_own(effect, state).await
+                Self { client: Arc::clone(second), ..self.clone() }.perform_with_own(key, effect, state).await
             }
-            None => self.perform_with_own(effect, state).await,
+            None => self.perform_with_own(key, effect, state).await,
         }
     }
 
-    async fn perform_with_own(&self, effect: &Effect, state: &RunState) -> Result<Event, Trouble> {
+    async fn perform_with_own(
+        &self,
+        key: &EffectKey,
+        effect: &Effect,
+        state: &RunState,
+    ) -> Result<Event, Trouble> {
         match effect {
             Effect::Survey { tree, .. } => self.survey(tree, state).await,
             Effect::Assemble { purpose } => self.assemble(*purpose, state).await,
@@ -170,7 +183,9 @@ impl Performer {
             }
             Effect::Weigh { instruction, tree, .. } => self.weigh(*instruction, tree, state).await,
             Effect::Act { purpose, base, understood, repeated, .. } => {
-                self.act(*purpose, base, understood, *repeated, state).await
+                let begun = state.reaching_out.get(key).copied().unwrap_or(0);
+                let reply = act::Reply { purpose: *purpose, understood, repeated: *repeated, begun };
+                self.act(&reply, base, state).await
             }
             Effect::Install { needs, .. } => self.install(needs).await,
             Effect::Check { purpose, tree, opinion, .. } => {

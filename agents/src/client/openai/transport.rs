@@ -66,12 +66,16 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Chooses the cryptography of TLS for this process, as its library wants it to be; any number of times.
+pub fn use_tls() {
+    static PROVIDER: Once = Once::new();
+    // A choice that was made already is an error that says so.
+    PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
+}
+
 impl Transport {
     pub(super) fn new(base_url: &str) -> Result<Self, String> {
-        // The TLS library wants its cryptography chosen once for the process; a second choice is an error that says
-        // that it was made already.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| _ = rustls::crypto::ring::default_provider().install_default());
+        use_tls();
         let url =
             reqwest::Url::parse(base_url).map_err(|error| format!("{base_url:?} is no address: {error}"))?;
         let host = url.host_str().unwrap_or_default();

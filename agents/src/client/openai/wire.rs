@@ -60,7 +60,7 @@ pub(super) fn body(
         ("dry_multiplier", number(sampling.dry_multiplier), sampling.dry_multiplier > 0.0),
         ("stop", json!(request.stop), !request.stop.is_empty()),
         ("response_format", json!({ "type": "grammar", "grammar": grammar }), grammar.is_some()),
-        ("tools", Value::Array(native::tools(true)), tools),
+        ("tools", Value::Array(native::tools(true, &request.called)), tools),
     ];
     optional.retain(|(name, _, wanted)| *wanted && !unwanted.contains(name));
     let mut body = Map::from_iter([

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use edvac_memory::ids::InstructionId;
+use edvac_memory::ids::{InstructionId, RunId};
 use edvac_memory::program::exchange;
 use edvac_orchestrator::config::{MINUTE_MS, PARALLEL_MAX};
 use edvac_orchestrator::control::event::Limits;
@@ -16,34 +15,34 @@ use edvac_orchestrator::place::{RunDir, ask_to_end};
 use edvac_orchestrator::price::Amount;
 use edvac_orchestrator::revise::{self, before_last, before_step, history, operations};
 use edvac_orchestrator::run::{Machine, Order, RunError, Said, cancel_idle};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use rmcp::schemars::{self, JsonSchema};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::answers::{RunPath, SchemaVersion};
+use super::asked::{Place, Sent};
 use super::begin::{self, Wanted};
 use super::desk::Desk;
 use super::hosted::Ask;
-use super::trouble::{Place, Trouble};
+use super::openapi::{ACTIONS, Conflicting, Malformed, Missing, Refused, Unusable};
+use super::trouble::Trouble;
 
 type Told = State<Arc<Desk>>;
-type Done = Result<Json<Value>, Trouble>;
-type Body<T> = Result<Json<T>, JsonRejection>;
-
-fn body<T>(sent: Body<T>) -> Result<T, Trouble> {
-    sent.map(|Json(body)| body).map_err(|rejection| Trouble {
-        status: rejection.status(),
-        why: rejection.body_text(),
-        field: None,
-    })
-}
+pub(crate) type Done<T> = Result<Json<T>, Trouble>;
 
 /// Bounds as a form has them; what is absent stays, 0 lifts a bound.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct LimitsForm {
+#[derive(Debug, Default, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsForm {
+    /// Tokens sent and written.
     max_tokens: Option<u64>,
+    /// Minutes of work.
     max_minutes: Option<u64>,
+    /// Replies of models.
     max_calls: Option<u64>,
+    /// Bytes of the files.
     max_bytes: Option<u64>,
+    /// An amount in the currency of the model in use: `2.50`.
     max_cost: Option<String>,
     /// Steps at the same time.
     parallel: Option<u32>,
@@ -76,9 +75,10 @@ impl LimitsForm {
 }
 
 /// A run that is to begin. What is absent or empty is the configuration's.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StartForm {
+pub(crate) struct StartForm {
+    /// What is to be made, in words.
     task: String,
     /// The model: a name, a file of the server's machine, or an endpoint's name for it.
     #[serde(default)]
@@ -92,8 +92,10 @@ pub(super) struct StartForm {
     /// The model that is asked at a step where that one came to nothing.
     #[serde(default)]
     second_model: Option<String>,
+    /// Where that one is asked.
     #[serde(default)]
     second_base_url: Option<String>,
+    /// `local` or `openai`, of that one.
     #[serde(default)]
     second_provider: Option<String>,
     /// A git repository of the server's machine to work on, as a whole path. It is never written to.
@@ -102,33 +104,53 @@ pub(super) struct StartForm {
     /// Whether what is not committed there belongs to it, too.
     #[serde(default)]
     include_changes: bool,
+    /// `codebase`, `book`, `custom` or a domain of one's own; guessed from the task when absent.
     #[serde(default)]
     domain: Option<String>,
+    /// The workspace's name; made of the task when absent.
     #[serde(default)]
     name: Option<String>,
+    /// What the model's choices begin with.
     #[serde(default)]
     seed: u64,
+    /// Whether it stops once it is planned.
     #[serde(default)]
     plan_only: bool,
+    /// Its bounds, over those of the configuration.
     #[serde(default)]
     limits: LimitsForm,
 }
 
+/// A run that has begun.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Begun {
+    schema_version: SchemaVersion,
+    /// Its id.
+    run: String,
+    /// What there is to know of the repository that it works on, a line each.
+    notes: Vec<String>,
+}
+
 /// Does what was asked to its end, also where the page that asked has gone meanwhile: nothing is left half made.
-async fn to_its_end(act: impl Future<Output = Done> + Send + 'static) -> Done {
+async fn to_its_end<T: Send + 'static>(act: impl Future<Output = Done<T>> + Send + 'static) -> Done<T> {
     tokio::spawn(act).await.map_err(Trouble::machine)?
 }
 
-/// Begins a run in this process.
-pub(super) async fn start(State(desk): Told, sent: Body<StartForm>) -> Done {
-    let form = body(sent)?;
+/// Begins a run, with the configuration's model or the one that is named. This server carries it out.
+///
+/// It answers when the run has begun, and does not wait for its plan. What is wrong with a field is said with its name, as `param`.
+#[utoipa::path(
+    post, path = "/api/runs", operation_id = "startRun", tag = ACTIONS, request_body = StartForm,
+    responses((status = 200, description = "It has begun.", body = Begun), Malformed, Conflicting, Unusable, Refused)
+)]
+pub(super) async fn start(State(desk): Told, Sent(form): Sent<StartForm>) -> Done<Begun> {
     // Looking at a repository and copying it blocks.
     let runtime = tokio::runtime::Handle::current();
     let begin = move || runtime.block_on(async move { begun(&desk, form).await });
     tokio::task::spawn_blocking(begin).await.map_err(Trouble::machine)?
 }
 
-async fn begun(desk: &Desk, form: StartForm) -> Done {
+pub(crate) async fn begun(desk: &Desk, form: StartForm) -> Done<Begun> {
     let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let own = Wanted {
         name: form.model.as_deref(),
@@ -163,67 +185,151 @@ async fn begun(desk: &Desk, form: StartForm) -> Done {
     let models = opened.map_err(|why| Trouble::machine(why).at("model"))?;
     let handle = machine.start(prepared, models, desk.opener.embedder()).await?;
     let id = desk.hosted.host(handle);
-    Ok(Json(json!({ "run": id, "notes": notes })))
+    Ok(Json(Begun { schema_version: SchemaVersion, run: id.to_string(), notes }))
 }
 
 /// What is asked of a run.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct ActForm {
-    /// The step that it is about.
-    step: Option<u32>,
-    /// A point of its history.
-    point: Option<u64>,
-    /// Why.
-    why: String,
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActForm {
+    /// The number of the step that it is about.
+    pub(crate) step: Option<u32>,
+    /// A point of its history: the record of an operation.
+    pub(crate) point: Option<u64>,
+    /// Why; what should be otherwise.
+    #[serde(default)]
+    pub(crate) why: String,
     /// The new workspace's name.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Bounds from now on.
-    limits: LimitsForm,
+    #[serde(default)]
+    pub(crate) limits: LimitsForm,
     /// Whether a fork only is made, and does not go on.
-    paused: bool,
+    #[serde(default)]
+    pub(crate) paused: bool,
+}
+
+/// What can be asked of a run.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Action)]
+pub(crate) enum Act {
+    /// Finish what is in progress, then stop.
+    Pause,
+    /// Stop for good.
+    Cancel,
+    /// Go on.
+    Resume,
+    /// Answer its question with yes.
+    Approve,
+    /// Answer its question with no.
+    Reject,
+    /// Take back.
+    Undo,
+    /// Begin again with a step.
+    Retry,
+    /// Begin another run with what this one has.
+    Fork,
+}
+
+/// What is asked of which run.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct ActPath {
+    /// The run's id, or a beginning of it that no other run's has.
+    run: String,
+    /// What is to be done.
+    #[param(inline)]
+    action: Act,
+}
+
+/// What was done.
+#[derive(Default, Serialize, ToSchema)]
+pub(crate) struct Acted {
+    schema_version: SchemaVersion,
+    /// The run; of a fork, the new one.
+    run: String,
+    /// `asked` where it will stop when what is in progress has ended, `cancelled` where it has, `goes on`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    standing: Option<&'static str>,
+    /// The other process that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    process: Option<u32>,
+    /// The point of its history to which it was taken back, or from which the fork goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    point: Option<u64>,
+    /// The run that the fork is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    forked_from: Option<String>,
+}
+
+impl Acted {
+    fn stands(run: &RunId, standing: &'static str) -> Self {
+        Self { run: run.to_string(), standing: Some(standing), ..Self::default() }
+    }
 }
 
 /// Does what is asked of a run.
+///
+/// - `pause`: it finishes what is in progress, then stops.
+/// - `cancel`: it stops for good.
+/// - `resume`: it goes on in this server, within `limits`.
+/// - `approve`, `reject`: the answer to its question; a no needs `why`. It goes on with it.
+/// - `undo`: it is taken back to before `step`, to `point`, or by one operation. Nothing is lost.
+/// - `retry`: it begins again with `step`.
+/// - `fork`: another run goes on from before `step`, from `point`, or from how it stands, in a workspace called `name`; with
+///   `paused` it is only made.
+///
+/// What does not fit how the run stands is refused with 409: `choices` of the run says what fits.
+#[utoipa::path(
+    post, path = "/api/runs/{run}/{action}", operation_id = "actOnRun", tag = ACTIONS, params(ActPath),
+    request_body = ActForm,
+    responses(
+        (status = 200, description = "It is done, or asked for.", body = Acted),
+        Malformed, Missing, Conflicting, Unusable, Refused
+    )
+)]
 pub(super) async fn act(
     State(desk): Told,
-    Place((run, action)): Place<(String, String)>,
-    sent: Body<ActForm>,
-) -> Done {
-    let form = body(sent)?;
-    let dir = desk.find(&run)?;
-    to_its_end(Box::pin(async move { done(&desk, dir, &action, form).await })).await
+    Place(at): Place<ActPath>,
+    Sent(form): Sent<ActForm>,
+) -> Done<Acted> {
+    let dir = desk.find(&at.run)?;
+    to_its_end(Box::pin(async move { done(&desk, dir, at.action, form).await })).await
 }
 
-async fn done(desk: &Desk, dir: RunDir, action: &str, form: ActForm) -> Done {
+pub(crate) async fn done(desk: &Desk, dir: RunDir, action: Act, form: ActForm) -> Done<Acted> {
     match action {
-        "pause" => pause(desk, &dir),
-        "cancel" => cancel(desk, &dir).await,
-        "resume" => go_on(desk, dir, &form.limits).await,
-        "approve" => answer(desk, dir, true, String::new(), &form.limits).await,
-        "reject" if form.why.trim().is_empty() => {
+        Act::Pause => pause(desk, &dir),
+        Act::Cancel => cancel(desk, &dir).await,
+        Act::Resume => go_on(desk, dir, &form.limits).await,
+        Act::Approve => answer(desk, dir, true, String::new(), &form.limits).await,
+        Act::Reject if form.why.trim().is_empty() => {
             Err(Trouble::bad("a no needs a reason: what should be otherwise?"))
         }
-        "reject" => answer(desk, dir, false, form.why.trim().to_owned(), &form.limits).await,
-        "undo" => undo(&dir, form.step, form.point).await,
-        "retry" => {
+        Act::Reject => answer(desk, dir, false, form.why.trim().to_owned(), &form.limits).await,
+        Act::Undo => undo(&dir, form.step, form.point).await,
+        Act::Retry => {
             let step = form.step.ok_or_else(|| Trouble::bad("no step is named"))?;
             let to = point_before(&dir, step).await?;
             revise::restore(&dir, to, format!("step {step} begins again")).await?;
             go_on(desk, dir, &form.limits).await
         }
-        "fork" => forked(desk, &dir, form).await,
-        other => Err(Trouble::missing(format!("nothing is called {other:?} that a run could be asked"))),
+        Act::Fork => forked(desk, &dir, form).await,
     }
 }
 
-fn pause(desk: &Desk, dir: &RunDir) -> Done {
+fn pause(desk: &Desk, dir: &RunDir) -> Done<Acted> {
     if desk.hosted.ask(&dir.id, Ask::Stop) {
-        return Ok(Json(json!({ "run": dir.id, "standing": "asked" })));
+        return Ok(Json(Acted::stands(&dir.id, "asked")));
     }
     let pid = foreign(dir)?;
     ask_to_end(pid).map_err(Trouble::machine)?;
-    Ok(Json(json!({ "run": dir.id, "standing": "asked", "process": pid })))
+    Ok(Json(Acted { process: Some(pid), ..Acted::stands(&dir.id, "asked") }))
 }
 
 /// The other process that carries a run out.
@@ -232,22 +338,22 @@ fn foreign(dir: &RunDir) -> Result<u32, Trouble> {
     pid.ok_or_else(|| Trouble::conflict(format!("run {} is not going on", dir.id)))
 }
 
-async fn cancel(desk: &Desk, dir: &RunDir) -> Done {
+async fn cancel(desk: &Desk, dir: &RunDir) -> Done<Acted> {
     if desk.hosted.ask(&dir.id, Ask::Cancel) {
-        return Ok(Json(json!({ "run": dir.id, "standing": "asked" })));
+        return Ok(Json(Acted::stands(&dir.id, "asked")));
     }
     if dir.writer().is_some() {
         let pid = foreign(dir)?;
         std::fs::write(dir.cancel_file(), "").map_err(Trouble::machine)?;
         ask_to_end(pid).map_err(Trouble::machine)?;
-        return Ok(Json(json!({ "run": dir.id, "standing": "asked", "process": pid })));
+        return Ok(Json(Acted { process: Some(pid), ..Acted::stands(&dir.id, "asked") }));
     }
     cancel_idle(dir).await?;
-    Ok(Json(json!({ "run": dir.id, "standing": "cancelled" })))
+    Ok(Json(Acted::stands(&dir.id, "cancelled")))
 }
 
 /// Takes a run up in this process.
-async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done {
+async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done<Acted> {
     let paused = desk.machine.find_paused(dir, Said::default()).await?;
     let (own, second) = (paused.reached(), paused.second());
     let limits_now = limits.over(paused.limits())?;
@@ -256,15 +362,15 @@ async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done {
     let models = desk.opener.open(&own, second.as_ref()).await.map_err(Trouble::machine)?;
     let handle = Box::pin(desk.machine.resume(paused, terms, models, desk.opener.embedder())).await?;
     let id = desk.hosted.host(handle);
-    Ok(Json(json!({ "run": id, "standing": "goes on" })))
+    Ok(Json(Acted::stands(&id, "goes on")))
 }
 
-async fn answer(desk: &Desk, dir: RunDir, approved: bool, why: String, limits: &LimitsForm) -> Done {
+async fn answer(desk: &Desk, dir: RunDir, approved: bool, why: String, limits: &LimitsForm) -> Done<Acted> {
     revise::answer(&dir, approved, why).await?;
     go_on(desk, dir, limits).await
 }
 
-async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Done {
+async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Done<Acted> {
     let (to, why) = match (step, point) {
         (Some(step), _) => (point_before(dir, step).await?, format!("taken back to where step {step} began")),
         (None, Some(point)) => (point, format!("taken to point {point}")),
@@ -276,7 +382,7 @@ async fn undo(dir: &RunDir, step: Option<u32>, point: Option<u64>) -> Done {
         }
     };
     revise::restore(dir, to, why).await?;
-    Ok(Json(json!({ "run": dir.id, "point": to })))
+    Ok(Json(Acted { run: dir.id.to_string(), point: Some(to), ..Acted::default() }))
 }
 
 async fn point_before(dir: &RunDir, step: u32) -> Result<u64, Trouble> {
@@ -288,7 +394,7 @@ async fn point_before(dir: &RunDir, step: u32) -> Result<u64, Trouble> {
     point.ok_or_else(|| Trouble::conflict(format!("there is nothing before step {step}")))
 }
 
-async fn forked(desk: &Desk, dir: &RunDir, form: ActForm) -> Done {
+async fn forked(desk: &Desk, dir: &RunDir, form: ActForm) -> Done<Acted> {
     let at = match (form.step, form.point) {
         (Some(step), _) => point_before(dir, step).await?,
         (None, Some(point)) => point,
@@ -304,25 +410,59 @@ async fn forked(desk: &Desk, dir: &RunDir, form: ActForm) -> Done {
     if !form.paused {
         let _ = go_on(desk, made, &form.limits).await?;
     }
-    Ok(Json(json!({ "run": id, "forked_from": dir.id, "point": at })))
+    Ok(Json(Acted {
+        run: id.to_string(),
+        point: Some(at),
+        forked_from: Some(dir.id.to_string()),
+        ..Acted::default()
+    }))
 }
 
 /// A changed program.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AmendForm {
-    toml: String,
+pub(crate) struct AmendForm {
+    /// The whole program, as `edvac plan show` prints it.
+    pub(crate) toml: String,
+    /// Why, for the history.
     #[serde(default)]
-    why: String,
+    pub(crate) why: String,
     /// The version that was changed; refused where another is in force by now.
     #[serde(default)]
-    version: Option<u32>,
+    pub(crate) version: Option<u32>,
+}
+
+/// What a changed program changes.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Amended {
+    schema_version: SchemaVersion,
+    /// The run.
+    run: String,
+    /// Numbers of the steps that had ended and are carried out again.
+    again: Vec<u32>,
 }
 
 /// Puts a changed program in force.
-pub(super) async fn amend(State(desk): Told, Place(run): Place<String>, sent: Body<AmendForm>) -> Done {
-    let form = body(sent)?;
-    let dir = desk.find(&run)?;
+///
+/// Nobody may be carrying the run out. It does not go on by itself.
+#[utoipa::path(
+    put, path = "/api/runs/{run}/plan", operation_id = "changeProgram", tag = ACTIONS, params(RunPath),
+    request_body = AmendForm,
+    responses(
+        (status = 200, description = "It is in force.", body = Amended),
+        Malformed, Missing, Conflicting, Unusable, Refused
+    )
+)]
+pub(super) async fn amend(
+    State(desk): Told,
+    Place(at): Place<RunPath>,
+    Sent(form): Sent<AmendForm>,
+) -> Done<Amended> {
+    amended(&desk, &at.run, form).await
+}
+
+pub(crate) async fn amended(desk: &Desk, run: &str, form: AmendForm) -> Done<Amended> {
+    let dir = desk.find(run)?;
     let state = dir.state().await?;
     let Some(before) = &state.program else { return Err(RunError::NoProgram { run: dir.id.clone() }.into()) };
     if form.version.is_some_and(|version| version != state.program_version) {
@@ -339,5 +479,9 @@ pub(super) async fn amend(State(desk): Told, Place(run): Place<String>, sent: Bo
         form.why.trim().to_owned()
     };
     let again = revise::amend(&dir, program, &domain, why).await?;
-    Ok(Json(json!({ "run": dir.id, "again": again })))
+    Ok(Json(Amended {
+        schema_version: SchemaVersion,
+        run: dir.id.to_string(),
+        again: again.into_iter().map(|id| id.0).collect(),
+    }))
 }

@@ -8,6 +8,7 @@ use edvac_orchestrator::config::{Config, MINUTE_MS, ModelConfig};
 use edvac_orchestrator::existing::Existing;
 use edvac_runtime::models;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 
@@ -15,7 +16,7 @@ use super::trouble::Trouble;
 const PROVIDERS: [&str; 2] = ["local", "openai"];
 
 /// What the form of a new run shows where nothing is written yet.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FormView {
     /// The configuration's model.
     model: String,
@@ -24,13 +25,21 @@ pub(super) struct FormView {
     /// Where; empty for a model of this machine.
     base_url: String,
     /// The model that is asked where that one comes to nothing.
+    #[schema(required)]
     second_model: Option<String>,
     /// Models of this machine that can be named.
     models: Vec<String>,
-    /// Bounds; none is no limit.
+    /// Tokens that it may use; none is no limit, as with the other bounds.
+    #[schema(required)]
     max_tokens: Option<u64>,
+    /// Minutes that it may work.
+    #[schema(required)]
     max_minutes: Option<u64>,
+    /// Replies of models.
+    #[schema(required)]
     max_calls: Option<u64>,
+    /// What it may cost, in the currency of its model.
+    #[schema(required)]
     max_cost: Option<String>,
     /// Steps at the same time.
     parallel: u32,

@@ -6,6 +6,7 @@ use edvac_orchestrator::domain::Domain;
 use edvac_orchestrator::export::{Book, ExportError, chapter_html};
 use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 
@@ -13,13 +14,18 @@ use super::trouble::Trouble;
 const NAME_CHARS_MIN: usize = 3;
 
 /// A book on its page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Book)]
 pub(super) struct BookView {
+    /// Its title.
     title: String,
+    /// Words in all.
     words: usize,
+    /// Its chapters, in their order.
     chapters: Vec<ChapterView>,
     /// Titles of chapters that are not written yet.
     missing: Vec<String>,
+    /// What it has settled.
     canon: Vec<CanonEntry>,
 }
 
@@ -32,28 +38,33 @@ pub(super) struct Canon {
 }
 
 /// A chapter.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Chapter)]
 struct ChapterView {
+    /// Its number, from 1.
     number: usize,
+    /// Its title.
     title: String,
+    /// Its words.
     words: usize,
     /// Its text as HTML that is safe to be shown.
     html: String,
 }
 
 /// Something that the canon settles.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CanonEntry {
     /// Its name.
     pub name: String,
-    /// What is settled of it.
+    /// What the canon says of it.
     pub note: String,
     /// Chapters that name it, and how often.
     pub chapters: Vec<Told>,
 }
 
 /// A chapter that names something.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CanonMention)]
 pub(super) struct Told {
     /// The chapter's number, from 1.
     pub number: usize,

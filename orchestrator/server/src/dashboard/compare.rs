@@ -10,12 +10,14 @@ use edvac_orchestrator::compare::{self, Row};
 use edvac_orchestrator::control::{RunState, Settlement};
 use edvac_orchestrator::place::RunDir;
 use edvac_orchestrator::report::duration;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::answers::SchemaVersion;
+use super::asked::Asked;
 use super::desk::Desk;
 use super::files::{Change, encoded, in_background};
-use super::pages::api;
+use super::openapi::{Malformed, Missing, RUNS, Refused};
 use super::render;
 use super::trouble::{OnPage, Trouble};
 use super::view::{Mark, RunRow, now_ms, thousands};
@@ -25,9 +27,11 @@ const LINES_OPEN_MAX: usize = 2_000;
 /// Lines of changes that a page shows in all; the files after them are only named.
 const LINES_SHOWN_MAX: usize = 20_000;
 
-/// Two runs on their page.
-#[derive(Serialize)]
+/// Two runs beside each other.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CompareAnswer)]
 pub(super) struct CompareView {
+    schema_version: SchemaVersion,
     /// The one.
     a: SideView,
     /// The other.
@@ -41,7 +45,8 @@ pub(super) struct CompareView {
 }
 
 /// One of two runs.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ComparedRun)]
 struct SideView {
     /// As in the list of runs.
     #[serde(flatten)]
@@ -57,7 +62,8 @@ struct SideView {
 }
 
 /// One figure of both.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ComparedFigure)]
 struct Figure {
     /// What it is.
     name: &'static str,
@@ -68,15 +74,17 @@ struct Figure {
 }
 
 /// One requirement in both.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RequirementPair {
     /// Its id.
     id: String,
     /// Its sentence; where they differ, that of the first.
     text: String,
     /// How it stands in the first; none where it has none, or where no final checks ran.
+    #[schema(required)]
     a: Option<Mark>,
     /// The same of the second.
+    #[schema(required)]
     b: Option<Mark>,
     /// Whether both were checked at the end, and stand differently.
     differs: bool,
@@ -121,15 +129,26 @@ pub(super) async fn page(
     })
 }
 
-/// The same for scripts.
+/// Which two runs.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Pair {
+    /// The one: its id, or a beginning of it that no other run's has.
+    a: String,
+    /// The other.
+    b: String,
+}
+
+/// Compares two runs: what each used and did, how their requirements stand, and the files in which they differ.
+#[utoipa::path(
+    get, path = "/api/compare", operation_id = "compareRuns", tag = RUNS, params(Pair),
+    responses((status = 200, description = "Both runs.", body = CompareView), Malformed, Missing, Refused)
+)]
 pub(super) async fn json(
     State(desk): State<Arc<Desk>>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Trouble> {
-    match chosen(query.as_deref())? {
-        Chosen::Both(a, b) => api(view(&desk, &a, &b).await?),
-        Chosen::Boxes(_) => Err(Trouble::bad("write /api/compare?a=RUN&b=RUN")),
-    }
+    Asked(pair): Asked<Pair>,
+) -> Result<Json<CompareView>, Trouble> {
+    view(&desk, &pair.a, &pair.b).await.map(Json)
 }
 
 async fn view(desk: &Desk, a: &str, b: &str) -> Result<CompareView, Trouble> {
@@ -144,7 +163,7 @@ async fn view(desk: &Desk, a: &str, b: &str) -> Result<CompareView, Trouble> {
     let figures = figures((&a, &of_a), (&b, &of_b));
     let (dirs, trees) = ((a.dir.clone(), b.dir.clone()), (a.tree.clone(), b.tree.clone()));
     let files = in_background(move || files(&dirs, &trees)).await?;
-    Ok(CompareView { a, b, figures, requirements, files })
+    Ok(CompareView { schema_version: SchemaVersion, a, b, figures, requirements, files })
 }
 
 async fn side(desk: &Desk, dir: RunDir) -> Result<(SideView, RunState), Trouble> {

@@ -8,11 +8,12 @@ use edvac_memory::ids::TreeId;
 use edvac_orchestrator::domain::Domain;
 use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::answers::Window;
 use super::book::{self, Canon, CanonEntry};
 use super::files::encoded;
 use super::graph;
-use super::pages::Window;
 use super::program_graph::{Drawing, LINE_CHARS_MAX, Node, STEPS_DRAWN_MAX};
 use super::trouble::Trouble;
 use super::view::{StepRow, beginning, steps};
@@ -24,7 +25,7 @@ const FILES_SHOWN_MAX: usize = 500;
 const DRAWN_MAX: usize = 100;
 
 /// What is connected with what.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Connections {
     /// Files that a step wrote or was shown.
     files: Vec<FileRow>,
@@ -32,21 +33,30 @@ pub(super) struct Connections {
     files_hidden: usize,
     /// Steps and files, as far as they are drawn.
     drawing: Drawing,
-    /// The first step that is drawn, and the last, by their places from 1.
+    /// Steps before the first that is drawn.
     steps_from: usize,
+    /// The place of the last that is drawn, from 1.
     steps_to: usize,
+    /// Steps of the program.
     steps_all: usize,
+    /// What to ask for to see the steps before; none where there are none.
+    #[schema(required)]
     steps_before: Option<usize>,
+    /// The same of those after.
+    #[schema(required)]
     steps_after: Option<usize>,
     /// Files that the steps drawn are connected with and that are not drawn.
     files_undrawn: usize,
     /// What a book's canon settles; none where there is none.
+    #[schema(required)]
     canon: Option<CanonView>,
 }
 
 /// A file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectedFile)]
 struct FileRow {
+    /// Its path.
     path: String,
     /// The path as a part of an address.
     query: String,
@@ -57,9 +67,12 @@ struct FileRow {
 }
 
 /// A canon and where it is told.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectedCanon)]
 struct CanonView {
+    /// Its entries, with the chapters that name them.
     entries: Vec<CanonEntry>,
+    /// Entries and chapters, as far as they are drawn.
     drawing: Drawing,
     /// Entries and chapters that are not drawn.
     undrawn: usize,

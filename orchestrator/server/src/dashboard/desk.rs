@@ -18,6 +18,7 @@ use super::feed::Feed;
 use super::hosted::Hosted;
 use super::view::RunRow;
 use super::watched::{Shared, Watched};
+use crate::metrics::Tally;
 
 /// Runs that are kept folded. Of more, the one that nobody looked at for longest is folded anew when it is asked for.
 const WATCHED_MAX: usize = 16;
@@ -50,7 +51,7 @@ pub struct Desk {
     pub(crate) stopping: CancellationToken,
     runs: Runs,
     watched: Mutex<BTreeMap<RunId, Shared>>,
-    rows: Mutex<BTreeMap<RunId, (Stamp, RunRow)>>,
+    rows: Mutex<BTreeMap<RunId, Known>>,
     /// Runs that are being read for the list.
     reading: Mutex<BTreeSet<RunId>>,
     feeds: tokio::sync::Mutex<BTreeMap<RunId, Arc<Feed>>>,
@@ -58,6 +59,14 @@ pub struct Desk {
 
 /// By what a journal is seen to have changed: times and lengths of its files, and its writer.
 type Stamp = (Vec<Option<(SystemTime, u64)>>, Option<u32>);
+
+/// What is known of a run since its journal was as the stamp says.
+#[derive(Clone)]
+struct Known {
+    stamp: Stamp,
+    row: RunRow,
+    tally: Tally,
+}
 
 /// A lock is poisoned where a page panicked; what it guards are caches.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -155,10 +164,8 @@ impl Desk {
         let writer = dir.writer();
         let stamp = (stamp(&dir.path), writer);
         let mut known = lock(&self.rows).get(&dir.id).cloned();
-        if let Some((then, row)) = &known
-            && *then == stamp
-        {
-            return row.clone().at(now_ms);
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
+            return known.row.clone().at(now_ms);
         }
         let unread = |title: &str, task: String, status| RunRow {
             title: title.to_owned(),
@@ -169,16 +176,16 @@ impl Desk {
             // Somebody reads it already.
             return known
                 .take()
-                .map_or_else(|| unread(dir.id.as_str(), String::new(), "being read"), |(_, row)| row);
+                .map_or_else(|| unread(dir.id.as_str(), String::new(), "being read"), |known| known.row);
         }
         let (desk, of, stamp_then) = (Arc::clone(self), dir.clone(), stamp.clone());
         let reading = tokio::spawn(async move {
             let _reading = Reading { desk: &desk, run: &of.id };
-            let row = desk.row_anew(&of, writer, now_ms).await;
-            if let Ok(row) = &row {
-                lock(&desk.rows).insert(of.id.clone(), (stamp_then, row.clone()));
-            }
-            row
+            desk.row_anew(&of, writer, now_ms).await.map(|(row, tally)| {
+                let known = Known { stamp: stamp_then, row: row.clone(), tally };
+                lock(&desk.rows).insert(of.id.clone(), known);
+                row
+            })
         });
         let row = match tokio::time::timeout_at(until, reading).await {
             Ok(Ok(Ok(row))) => return row,
@@ -187,22 +194,42 @@ impl Desk {
             Err(_) => {
                 return known
                     .take()
-                    .map_or_else(|| unread(dir.id.as_str(), String::new(), "being read"), |(_, row)| row);
+                    .map_or_else(|| unread(dir.id.as_str(), String::new(), "being read"), |known| known.row);
             }
         };
-        lock(&self.rows).insert(dir.id.clone(), (stamp, row.clone()));
+        // What cannot be read counts for nothing.
+        lock(&self.rows).insert(dir.id.clone(), Known { stamp, row: row.clone(), tally: Tally::default() });
         row
     }
 
+    /// What all runs add up to. A run whose journal takes long to be read is counted the next time.
+    pub(crate) async fn tally(self: &Arc<Self>) -> Tally {
+        let mut sum = Tally::default();
+        for row in self.rows(jiff::Timestamp::now().as_millisecond()).await {
+            if let Some(known) = lock(&self.rows).get(&RunId(row.run)) {
+                sum.add(&known.tally);
+            }
+        }
+        sum
+    }
+
     /// Runs that go on are followed, others are read once.
-    async fn row_anew(&self, dir: &RunDir, writer: Option<u32>, now_ms: i64) -> Result<RunRow, PlaceError> {
+    async fn row_anew(
+        &self,
+        dir: &RunDir,
+        writer: Option<u32>,
+        now_ms: i64,
+    ) -> Result<(RunRow, Tally), PlaceError> {
+        let of = |watched: &Watched| {
+            let (state, status) = (&watched.state, watched.status());
+            let row = RunRow::of(dir.id.as_str(), state, status, writer, now_ms);
+            (row, Tally::of(state, status))
+        };
         if writer.is_some() {
             let shared = self.watch(dir).await?;
-            let watched = shared.lock().await;
-            return Ok(RunRow::of(dir.id.as_str(), &watched.state, watched.status(), writer, now_ms));
+            return Ok(of(&*shared.lock().await));
         }
-        let watched = Watched::open(dir.clone()).await?;
-        Ok(RunRow::of(dir.id.as_str(), &watched.state, watched.status(), writer, now_ms))
+        Ok(of(&Watched::open(dir.clone()).await?))
     }
 }
 
@@ -228,8 +255,11 @@ fn stamp(path: &Path) -> Vec<Option<(SystemTime, u64)>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
+
     use super::*;
-    use crate::dashboard::testing::board;
+    use crate::dashboard::testing::{asked, board};
+    use crate::testing::{read, send};
 
     #[tokio::test]
     async fn a_reading_that_panics_has_ended() {
@@ -243,5 +273,22 @@ mod tests {
         });
         assert!(panicked.await.unwrap_err().is_panic());
         assert!(lock(&board.desk.reading).is_empty());
+    }
+
+    #[tokio::test]
+    async fn metrics_count_runs_without_naming_them() {
+        let board = board().await;
+        let (status, text) = read(send(&board.server, asked(Method::GET, "/metrics", &[], "")).await).await;
+        assert_eq!(status, 200, "{text}");
+        for line in [
+            "edvac_runs{status=\"done\"} 1",
+            "edvac_run_steps{outcome=\"finished\"} 2",
+            "edvac_run_steps{outcome=\"open\"} 0",
+            "edvac_run_calls 2",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
+        assert!(!text.contains(&board.run) && !text.contains("notes"), "{text}");
     }
 }

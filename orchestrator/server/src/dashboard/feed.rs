@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, broadcast};
 
 use super::desk::Desk;
+use super::message::{Message, Nothing};
 use super::render;
 use super::view::now_ms;
 use super::view::{self, Choices, Mark, RunView};
@@ -137,15 +138,16 @@ impl Feed {
         let missed: Vec<_> = watched.log[missed..].iter().filter(|line| line.seq <= said.seq).collect();
         let mut events = Vec::new();
         if missed.len() > MISSED_MAX || after > watched.state.seq {
-            events.push(Event::default().event("reload").data("{}"));
+            events.push(Message::Reload(Nothing {}).into());
         } else {
-            events.extend(missed.into_iter().map(|line| record(line.seq, &json!(line))));
+            events.extend(missed.into_iter().map(|line| Message::Record(line.clone()).into()));
         }
         let changed = said.parts.iter().filter(|(_, part)| part.since > after);
-        events.extend(changed.map(|(name, part)| part_event(name, &part.html)));
-        let whole = |(of, partial): (&String, &Partial)| live(of, partial, &partial.text, None);
+        events.extend(changed.map(|(name, part)| Message::part(name, &part.html).into()));
+        let whole =
+            |(of, partial): (&String, &Partial)| Message::live(of, partial, &partial.text, None).into();
         events.extend(said.partials.iter().map(whole));
-        events.push(Event::default().event("caught-up").data(json!({ "seq": said.seq }).to_string()));
+        events.push(Message::caught_up(said.seq).into());
         Some((events, receiver))
     }
 
@@ -203,7 +205,7 @@ impl Feed {
         }
         if watched.is_gone {
             self.tell_parts(&watched, &mut said);
-            self.send(Event::default().event("gone").data("{}"));
+            self.send(Message::Gone(Nothing {}));
         }
         !watched.is_gone
     }
@@ -213,7 +215,7 @@ impl Feed {
         if said.began {
             let new = watched.log.partition_point(|line| line.seq <= said.seq);
             for line in &watched.log[new..] {
-                self.send(record(line.seq, &json!(line)));
+                self.send(Message::Record(line.clone()));
             }
         }
         said.began = true;
@@ -227,9 +229,9 @@ impl Feed {
             // Its end may have been recorded before it was seen here.
             let since = said.since.remove(&of).unwrap_or(said.seq);
             if let Some((partial, text)) = ended(watched, &of, since).await {
-                self.send(live(&of, &partial, &text, None));
+                self.send(Message::live(&of, &partial, &text, None));
             }
-            self.send(Event::default().event("live").data(json!({ "of": of, "gone": true }).to_string()));
+            self.send(Message::gone(&of));
         }
         for (of, partial) in &partials {
             let before = said.partials.get(of);
@@ -242,8 +244,8 @@ impl Feed {
                 Some((more, before.text.encode_utf16().count()))
             });
             match more {
-                Some((more, after)) => self.send(live(of, partial, more, Some(after))),
-                None => self.send(live(of, partial, &partial.text, None)),
+                Some((more, after)) => self.send(Message::live(of, partial, more, Some(after))),
+                None => self.send(Message::live(of, partial, &partial.text, None)),
             }
         }
         said.partials = partials;
@@ -279,13 +281,13 @@ impl Feed {
                 return;
             }
         };
-        self.send(part_event(name, &html));
+        self.send(Message::part(name, &html));
         said.parts.insert(name.to_owned(), Part { hash, html, since: seq });
     }
 
-    fn send(&self, event: Event) {
+    fn send(&self, message: Message) {
         // An error only says that nobody listens.
-        let _ = self.to_all.send(event);
+        let _ = self.to_all.send(message.into());
     }
 }
 
@@ -348,22 +350,4 @@ impl<'a> Head<'a> {
             choices: &run.choices,
         }
     }
-}
-
-fn record(seq: Seq, line: &Value) -> Event {
-    Event::default().event("record").id(seq.to_string()).data(line.to_string())
-}
-
-fn part_event(name: &str, html: &str) -> Event {
-    Event::default().event("part").data(json!({ "name": name, "html": html }).to_string())
-}
-
-/// A piece of a reply, or all of it so far. A piece says how much of the text comes before it, in UTF-16 code units as browsers
-/// count them, so that one which is heard twice, or after another was missed, is known.
-fn live(of: &str, partial: &Partial, text: &str, after: Option<usize>) -> Event {
-    let data = json!({
-        "of": of, "about": partial.about, "text": text, "whole": after.is_none(), "after": after.unwrap_or(0),
-        "tokens": partial.tokens, "prompt_done": partial.prompt_done, "prompt_total": partial.prompt_total,
-    });
-    Event::default().event("live").data(data.to_string())
 }

@@ -1,11 +1,14 @@
 //! The files of a run at any of its commits: a list, a text with who wrote each line, and what changed.
 
+use std::collections::BTreeMap;
+
 use edvac_memory::ids::{CommitId, InstructionId, TreeId};
 use edvac_memory::store::{FileStore as _, GitStore};
 use edvac_orchestrator::control::RunState;
 use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
 use similar::{ChangeTag, DiffTag, TextDiff};
+use utoipa::ToSchema;
 
 use super::highlight;
 use super::trouble::Trouble;
@@ -20,57 +23,80 @@ const AROUND: usize = 3;
 const SHOWN_BYTES_MAX: usize = 1 << 20;
 
 /// Which files.
-pub(super) struct At {
+pub(crate) struct At {
     /// None where nothing is committed yet.
     tree: Option<TreeId>,
 }
 
 /// What a step left.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = StepCommit)]
 pub(super) struct Left {
+    /// The step's number.
     step: u32,
+    /// Its title.
     title: String,
+    /// Its commit.
     commit: String,
     #[serde(skip)]
     tree: TreeId,
 }
 
 /// Files, and one of them if one was asked for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Files)]
 pub(super) struct FilesView {
     /// Steps that left files, in their order.
     history: Vec<Left>,
+    /// All files, by their paths.
     list: Vec<Listed>,
+    /// The one that was asked for.
+    #[schema(required)]
     file: Option<FileView>,
 }
 
-#[derive(Serialize)]
+/// A file in the list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListedFile)]
 struct Listed {
+    /// Its path.
     path: String,
     /// The path as a part of an address.
     query: String,
+    /// Its length.
     bytes: u64,
 }
 
 /// A file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileText)]
 pub(super) struct FileView {
+    /// Its path.
     path: String,
+    /// The path as a part of an address.
     query: String,
+    /// Its length.
     bytes: usize,
     /// Why its text is not shown.
+    #[schema(required)]
     hidden: Option<&'static str>,
+    /// Its text.
     lines: Vec<Line>,
 }
 
 /// A line, and the step that wrote it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileLine)]
 struct Line {
+    /// Its number, from 1.
     number: usize,
+    /// Its text.
     text: String,
     /// The same as HTML with colours, where the language is known.
+    #[schema(required)]
     html: Option<String>,
     /// None where it was there before the run.
+    #[schema(required)]
     step: Option<u32>,
     /// Whether the line before was another step's.
     begins: bool,
@@ -84,26 +110,43 @@ pub(super) struct Ends {
 }
 
 /// What changed in a file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileChange)]
 pub(super) struct Change {
+    /// Its path.
     path: String,
+    /// `added`, `changed` or `deleted`.
     what: &'static str,
+    /// Lines that came.
     added: usize,
+    /// Lines that went.
     removed: usize,
     /// Whether it is folded at first.
     pub folded: bool,
     /// Why it is not shown.
+    #[schema(required)]
     hidden: Option<&'static str>,
+    /// The changed lines, in groups, with a few lines around each.
     hunks: Vec<Vec<Row>>,
 }
 
 /// A line of a change: what it was, and what it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiffRow)]
 pub(super) struct Row {
+    /// `same`, `removed`, `added` or `changed`.
     class: &'static str,
+    /// The line's number before.
+    #[schema(required)]
     old: Option<usize>,
+    /// The line before.
+    #[schema(required)]
     left: Option<String>,
+    /// The line's number after.
+    #[schema(required)]
     new: Option<usize>,
+    /// The line after.
+    #[schema(required)]
     right: Option<String>,
 }
 
@@ -150,7 +193,7 @@ pub(super) fn ends(state: &RunState, step: Option<InstructionId>) -> Result<Ends
 }
 
 /// Reading git objects blocks.
-pub(super) async fn in_background<T: Send + 'static>(
+pub(crate) async fn in_background<T: Send + 'static>(
     act: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(act).await.map_err(Trouble::machine)?
@@ -176,8 +219,16 @@ pub(super) fn view(
     Ok(FilesView { history: history.to_vec(), list, file })
 }
 
+/// The paths of all files, and their bytes.
+pub(crate) fn names(dir: &RunDir, at: &At) -> Result<BTreeMap<String, u64>, Trouble> {
+    match &at.tree {
+        Some(tree) => Ok(GitStore::view(&dir.git_dir())?.list(tree)?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
 /// The bytes of a file.
-pub(super) fn content(dir: &RunDir, at: &At, path: &str) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn content(dir: &RunDir, at: &At, path: &str) -> Result<Vec<u8>, Trouble> {
     let tree = at.tree.as_ref().ok_or_else(|| Trouble::missing("nothing is committed yet"))?;
     Ok(GitStore::view(&dir.git_dir())?.read(tree, path)?)
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::asked::Asked;
 use super::view::now_ms;
 use crate::access::{Access, Login};
 
@@ -33,15 +35,21 @@ pub(super) struct ByToken {
     token: String,
 }
 
-pub(super) async fn by_code(State(access): State<Arc<Access>>, Query(sent): Query<ByCode>) -> Response {
+pub(super) async fn by_code(State(access): State<Arc<Access>>, Asked(sent): Asked<ByCode>) -> Response {
     if sent.code.is_empty() {
         return page(StatusCode::OK, "");
     }
     answer(&access, &sent.code, &sent.to, "This link was used before, or is of a server that has ended.")
 }
 
-pub(super) async fn by_token(State(access): State<Arc<Access>>, Form(sent): Form<ByToken>) -> Response {
-    answer(&access, sent.token.trim(), "", "This is not the token.")
+pub(super) async fn by_token(
+    State(access): State<Arc<Access>>,
+    sent: Result<Form<ByToken>, FormRejection>,
+) -> Response {
+    match sent {
+        Ok(Form(sent)) => answer(&access, sent.token.trim(), "", "This is not the token."),
+        Err(rejection) => page(rejection.status(), &rejection.body_text()),
+    }
 }
 
 fn answer(access: &Access, sent: &str, to: &str, wrong: &str) -> Response {

@@ -5,6 +5,7 @@ use edvac_orchestrator::report::duration;
 use edvac_runtime::kv;
 use edvac_runtime::models;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 
@@ -12,36 +13,52 @@ use super::trouble::Trouble;
 const SNAPSHOTS_SHOWN: usize = 20;
 
 /// Models and snapshots on their page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Machine)]
 pub(super) struct MachineView {
     /// The configuration's model.
     model: String,
     /// Models that are open in this process.
     open: Vec<String>,
+    /// Models that can be had.
     models: Vec<Model>,
+    /// Where their files are.
     models_dir: String,
     snapshots: Snapshots,
 }
 
-#[derive(Serialize)]
+/// A model.
+#[derive(Serialize, ToSchema)]
 struct Model {
+    /// Its name.
     name: String,
+    /// What it is, in a sentence.
     about: String,
+    /// Its licence.
     license: String,
+    /// Its size in MiB; none where that is not known.
+    #[schema(required)]
     megabytes: Option<u64>,
+    /// Whether its file is here.
     here: bool,
 }
 
 /// Keys and values on disk.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct Snapshots {
+    /// Where they are.
     dir: String,
+    /// How many there are.
     count: usize,
+    /// Tokens that need not be computed again.
     tokens: usize,
+    /// Their size in MiB.
     megabytes: u64,
+    /// The room for them in MiB.
     megabytes_max: u64,
+    /// How often they were used.
     hits: u64,
-    /// How full the room for them is.
+    /// How full the room for them is, 0 to 100.
     percent: u64,
     /// Those that were used last.
     recent: Vec<Snapshot>,
@@ -49,12 +66,18 @@ struct Snapshots {
     next_out: Vec<Snapshot>,
 }
 
-#[derive(Clone, Serialize)]
+/// Keys and values of one beginning of prompts.
+#[derive(Clone, Serialize, ToSchema)]
 struct Snapshot {
+    /// The model that made it.
     model: String,
+    /// Its tokens.
     tokens: usize,
+    /// Its size in MiB.
     megabytes: u64,
+    /// How often it was used.
     hits: u64,
+    /// How long it was not used, in words.
     idle: String,
 }
 

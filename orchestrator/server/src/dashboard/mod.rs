@@ -1,34 +1,40 @@
 //! The dashboard: pages over runs, the API that they are clients of, and the streams that keep them up to date.
 //!
-//! [`view`] says what is shown, [`pages`] which address shows it, [`feed`] what is new; [`actions`] does what a page asks. A page
-//! and its JSON are made of the same view: `/runs/RUN` and `/api/runs/RUN`.
+//! [`view`] and [`answers`] say what is shown, [`pages`] which address shows it to people and [`api`] which to programs, [`feed`]
+//! what is new; [`actions`] does what a page asks. A page and its JSON are made of the same answer: `/runs/RUN` and
+//! `/api/runs/RUN`. [`openapi`] describes all of `/api` as it is declared here.
 
-mod actions;
+pub(crate) mod actions;
+mod answers;
+mod api;
+mod asked;
 mod begin;
 mod book;
 mod compare;
 mod connected;
 mod desk;
 mod feed;
-mod files;
+pub(crate) mod files;
 mod graph;
 mod highlight;
 mod hosted;
 mod login;
 mod machine;
+mod manual;
+mod message;
+pub(crate) mod openapi;
 mod pages;
 mod program_graph;
 mod render;
 mod search;
 mod step;
 mod stream;
-mod trouble;
+pub(crate) mod trouble;
 pub mod view;
 pub(crate) mod watched;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -37,11 +43,17 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Extension, Router};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::access::Access;
+use crate::app;
 use crate::refusal::Refusal;
 
+use asked::Place;
 use trouble::{OnPage, Trouble};
 
 pub use desk::{Desk, Opener};
@@ -50,8 +62,40 @@ pub use desk::{Desk, Opener};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// The addresses for programs. One that is not described cannot be declared: `routes!` takes nothing else.
+fn api() -> OpenApiRouter<Arc<Desk>> {
+    OpenApiRouter::default()
+        .routes(routes!(api::runs, actions::start))
+        .routes(routes!(api::run))
+        .routes(routes!(stream::events))
+        .routes(routes!(api::step))
+        .routes(routes!(api::prompt))
+        .routes(routes!(api::files))
+        .routes(routes!(api::raw))
+        .routes(routes!(api::diff))
+        .routes(routes!(api::plan, actions::amend))
+        .routes(routes!(api::replay))
+        .routes(routes!(api::book))
+        .routes(routes!(api::memory))
+        .routes(routes!(program_graph::json))
+        .routes(routes!(compare::json))
+        .routes(routes!(api::models))
+        .routes(routes!(actions::act))
+        .routes(routes!(openapi::describe))
+}
+
+/// The description of everything for programs but `/v1`, for a server whose cookie has this name.
+pub(crate) fn description(cookie: &str) -> OpenApi {
+    let mut all = openapi::head(cookie);
+    all.merge(api().into_openapi());
+    all.merge(app::health().into_openapi());
+    all.merge(app::measured().into_openapi());
+    all
+}
+
 /// All addresses of the dashboard.
 pub(crate) fn routes(desk: Arc<Desk>, access: Arc<Access>) -> Router {
+    let description = Arc::new(description(access.cookie_name()));
     let entry = Router::new().route("/login", get(login::by_code).post(login::by_token)).with_state(access);
     let pages = Router::new()
         .route("/", get(pages::runs))
@@ -67,29 +111,15 @@ pub(crate) fn routes(desk: Arc<Desk>, access: Arc<Access>) -> Router {
         .route("/runs/{run}/memory", get(pages::memory))
         .route("/models", get(pages::models))
         .route("/runs/{run}/graph", get(program_graph::page))
-        .route("/api/runs/{run}/graph", get(program_graph::json))
         .route("/compare", get(compare::page))
-        .route("/api/compare", get(compare::json))
-        .route("/api/runs", get(pages::api_runs).post(actions::start))
-        .route("/api/runs/{run}", get(pages::api_run))
-        .route("/api/runs/{run}/events", get(stream::events))
-        .route("/api/runs/{run}/steps/{step}", get(pages::api_step))
-        .route("/api/runs/{run}/prompts/{seq}", get(pages::api_prompt))
-        .route("/api/runs/{run}/files", get(pages::api_files))
-        .route("/api/runs/{run}/raw", get(pages::raw))
-        .route("/api/runs/{run}/diff", get(pages::api_diff))
-        .route("/api/runs/{run}/plan", get(pages::api_plan).put(actions::amend))
-        .route("/api/runs/{run}/replay", get(pages::api_replay))
-        .route("/api/runs/{run}/book", get(pages::api_book))
-        .route("/api/runs/{run}/memory", get(pages::api_memory))
-        .route("/api/models", get(pages::api_models))
-        .route("/api/runs/{run}/{action}", post(actions::act))
+        .route("/api", get(manual::page))
+        .merge(Router::from(api()))
         .with_state(desk);
-    entry.merge(pages).layer(from_fn(hardened))
+    entry.merge(pages).layer(Extension(description)).layer(from_fn(hardened))
 }
 
 /// A file of the pages themselves.
-async fn asset(axum::extract::Path(name): axum::extract::Path<String>) -> Response {
+async fn asset(Place(name): Place<String>) -> Response {
     match render::asset(&name) {
         Some((content, kind)) => ([(CONTENT_TYPE, kind)], content).into_response(),
         None => Refusal::no_such_address(&format!("/assets/{name}")).into_response(),
@@ -141,10 +171,12 @@ fn harden(response: &mut Response) {
 }
 
 #[cfg(test)]
+mod api_tests;
+#[cfg(test)]
 mod feed_tests;
 #[cfg(test)]
 mod security_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod views_tests;

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::response::Html;
+use axum::extract::State;
 use edvac_memory::program::Instruction;
 use serde::Serialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::answers::{RunPath, SchemaVersion, Window};
+use super::asked::{Asked, Place};
 use super::desk::Desk;
 use super::graph::{self, BOX_HEIGHT, BOX_WIDTH, Layout};
-use super::pages::{Window, api};
-use super::render;
-use super::trouble::{OnPage, Place, Trouble};
+use super::openapi::{Malformed, Missing, RUNS, Refused};
+use super::pages::{Page, html};
+use super::trouble::Trouble;
 use super::view::{RunView, StepRow, beginning, now_ms, steps};
 use super::watched::Watched;
 
@@ -23,26 +24,35 @@ pub(super) const STEPS_DRAWN_MAX: usize = 100;
 pub(super) const LINE_CHARS_MAX: usize = 25;
 
 /// A drawing with its boxes and arrows.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Drawing {
+    /// In pixels, where it is not scaled; as all lengths here.
     pub width: f64,
+    /// The same from top to bottom.
     pub height: f64,
+    /// Of each box.
     pub box_width: f64,
+    /// Of each box.
     pub box_height: f64,
+    /// The boxes.
     pub nodes: Vec<Node>,
+    /// The arrows.
     pub arrows: Vec<Arrow>,
 }
 
 /// A box.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DrawnBox)]
 pub(super) struct Node {
-    /// Its upper left corner.
+    /// Of its upper left corner, from the left.
     pub x: f64,
+    /// From the top.
     pub y: f64,
     /// Where it leads.
     pub href: String,
-    /// Its two lines.
+    /// Its first line.
     pub line: String,
+    /// Its second line.
     pub below: String,
     /// `good`, `bad`, `busy`, `wait` or `idle`.
     pub class: &'static str,
@@ -51,7 +61,8 @@ pub(super) struct Node {
 }
 
 /// An arrow.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DrawnArrow)]
 pub(super) struct Arrow {
     /// The path of the SVG.
     pub path: String,
@@ -80,8 +91,10 @@ impl Drawing {
 }
 
 /// A program on its drawing's page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = GraphAnswer)]
 pub(super) struct ProgramGraph {
+    schema_version: SchemaVersion,
     run: RunView,
     drawing: Drawing,
     /// The steps that are drawn, and what each stands on.
@@ -90,14 +103,18 @@ pub(super) struct ProgramGraph {
     steps_all: usize,
     /// Steps before the first that is drawn.
     steps_from: usize,
+    /// What to ask for to see the steps before; none where there are none.
+    #[schema(required)]
     steps_before: Option<usize>,
+    /// The same of those after.
+    #[schema(required)]
     steps_after: Option<usize>,
     /// The number of the last that is drawn, from 1.
     steps_to: usize,
 }
 
 /// A step that is drawn.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct GraphRow {
     #[serde(flatten)]
     step: StepRow,
@@ -147,6 +164,7 @@ fn view(watched: &Watched, window: &Window) -> Result<ProgramGraph, Trouble> {
     let drawing = Drawing::of(graph::layered(drawn.len(), &arrows), nodes, classes);
     let rows = drawn.iter().enumerate().map(|(at, step)| GraphRow { needs: needs(at), step: step.clone() });
     Ok(ProgramGraph {
+        schema_version: SchemaVersion,
         rows: rows.collect(),
         run,
         drawing,
@@ -173,8 +191,8 @@ fn node(run: &str, step: &StepRow, needs: &[u32]) -> Node {
     }
 }
 
-async fn of_run(desk: &Desk, run: &str, window: &Window) -> Result<ProgramGraph, Trouble> {
-    let shared = desk.watch(&desk.find(run)?).await?;
+async fn of_run(desk: &Desk, at: &RunPath, window: &Window) -> Result<ProgramGraph, Trouble> {
+    let shared = desk.watch(&desk.find(&at.run)?).await?;
     let watched = shared.lock().await;
     view(&watched, window)
 }
@@ -182,19 +200,23 @@ async fn of_run(desk: &Desk, run: &str, window: &Window) -> Result<ProgramGraph,
 /// The page.
 pub(super) async fn page(
     State(desk): State<Arc<Desk>>,
-    Place(run): Place<String>,
-    Query(window): Query<Window>,
-) -> Result<Html<String>, OnPage> {
-    Ok(Html(render::page("graph.html", &of_run(&desk, &run, &window).await?)?))
+    Place(at): Place<RunPath>,
+    Asked(window): Asked<Window>,
+) -> Page {
+    html("graph.html", &of_run(&desk, &at, &window).await?)
 }
 
-/// The same for scripts.
+/// Tells which step of the program stands on which, and where a drawing has each.
+#[utoipa::path(
+    get, path = "/api/runs/{run}/graph", operation_id = "getProgramGraph", tag = RUNS, params(RunPath, Window),
+    responses((status = 200, description = "The program as a drawing.", body = ProgramGraph), Malformed, Missing, Refused)
+)]
 pub(super) async fn json(
     State(desk): State<Arc<Desk>>,
-    Place(run): Place<String>,
-    Query(window): Query<Window>,
-) -> Result<Json<Value>, Trouble> {
-    api(of_run(&desk, &run, &window).await?)
+    Place(at): Place<RunPath>,
+    Asked(window): Asked<Window>,
+) -> Result<Json<ProgramGraph>, Trouble> {
+    of_run(&desk, &at, &window).await.map(Json)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use edvac_memory::index::{Embedder, MemoryIndex as _, SqliteIndex};
 use edvac_memory::store::{FileStore, GitStore};
 use edvac_orchestrator::place::RunDir;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 
@@ -14,16 +15,24 @@ use super::trouble::Trouble;
 const HITS_MAX: usize = 20;
 
 /// A piece that was found.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Found {
+    /// The file that has it.
     path: String,
     /// The path as a part of an address.
     query: String,
+    /// Its first line, from 1.
     line_first: u32,
+    /// Its last line.
     line_last: u32,
+    /// The function, class or heading that it is.
+    #[schema(required)]
     symbol: Option<String>,
+    /// How well it fits, beside the others of this search.
     score: f64,
+    /// Why it was found.
     reason: String,
+    /// Its text.
     text: String,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderName, Method, StatusCode};
 
+use super::api_tests::declared;
 use super::testing::{Board, asked, board};
 use crate::testing::{ADDRESS, TOKEN, read, send};
 
@@ -14,7 +15,8 @@ const OWN: &str = "http://127.0.0.1:8765";
 /// Addresses that a browser needs before it is known.
 const ENTRY: [&str; 2] = ["/login", "/assets/app.css"];
 
-/// Every address of the dashboard with its methods, read from where they are declared: none can be forgotten here.
+/// Every address of the dashboard with its methods, read from where they are declared: none can be forgotten here. Pages stand
+/// in the source; what is for programs stands in its description, without which it cannot be declared.
 fn addresses(run: &str, prompt: u64) -> Vec<(Method, String)> {
     let source = include_str!("mod.rs");
     let routes = source.split(".route(\"").skip(1).map(|rest| {
@@ -22,21 +24,22 @@ fn addresses(run: &str, prompt: u64) -> Vec<(Method, String)> {
         let until = rest.find(".route(").or_else(|| rest.find(".with_state")).unwrap_or(rest.len());
         (path.to_owned(), rest[..until].to_owned())
     });
-    let mut all = Vec::new();
+    let mut all = declared();
     for (path, handlers) in routes {
-        let concrete = path
-            .replace("{run}", run)
-            .replace("{step}", "1")
-            .replace("{seq}", &prompt.to_string())
-            .replace("{name}", "app.js")
-            .replace("{action}", "undo");
         for (word, method) in [("get(", Method::GET), ("post(", Method::POST), ("put(", Method::PUT)] {
             if handlers.contains(word) {
-                all.push((method, concrete.clone()));
+                all.push((method, path.clone()));
             }
         }
     }
-    all
+    let concrete = |path: String| {
+        path.replace("{run}", run)
+            .replace("{step}", "1")
+            .replace("{seq}", &prompt.to_string())
+            .replace("{name}", "app.js")
+            .replace("{action}", "undo")
+    };
+    all.into_iter().map(|(method, path)| (method, concrete(path))).collect()
 }
 
 async fn status(board: &Board, method: Method, address: &str, headers: &[(HeaderName, &str)]) -> StatusCode {

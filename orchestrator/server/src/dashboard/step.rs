@@ -6,42 +6,54 @@ use edvac_agents::client::{Finish, Usage};
 use edvac_memory::context::{Fitted, FragmentKind};
 use edvac_memory::ids::InstructionId;
 use edvac_memory::journal::Seq;
-use edvac_memory::verdict::CheckReport;
+use edvac_memory::verdict::{CheckReport, Outcome, TestOutcome};
+use edvac_orchestrator::control::event::ToolCalled;
 use edvac_orchestrator::control::{Event, Purpose};
 use edvac_orchestrator::ledger::describe;
 use edvac_orchestrator::report::duration;
 use edvac_orchestrator::story::word_of;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 use super::view::{self, StepRow};
 use super::watched::Watched;
 
 /// A step on its page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StepView {
     #[serde(flatten)]
     row: StepRow,
     /// What it was told to do.
     text: String,
+    /// Files that it reads.
     reads: Vec<String>,
     /// What must hold at its end, in words.
     checks: Vec<String>,
     /// Its commit.
+    #[schema(required)]
     commit: Option<String>,
+    /// Replies that it took.
     calls: usize,
+    /// Tokens that were sent for it.
     prompt_tokens: u64,
+    /// Of these, not computed again.
     reused_tokens: u64,
+    /// Tokens that were written for it.
     completion_tokens: u64,
+    /// Its attempts, with all that was said.
     attempts_made: Vec<Attempt>,
-    /// The steps before and after it in the program.
+    /// The step before it in the program.
+    #[schema(required)]
     previous: Option<u32>,
+    /// The step after it in the program.
+    #[schema(required)]
     next: Option<u32>,
 }
 
 /// One attempt.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Attempt {
     /// Its place among those that are shown, from 1.
     place: usize,
@@ -50,86 +62,219 @@ struct Attempt {
     /// The version of the program that it was made under.
     version: u32,
     /// Why it counts no more, if so: the program was changed, or it was taken back.
+    #[schema(required)]
     past: Option<String>,
     /// How often the step had begun anew before it.
     #[serde(skip)]
     era: usize,
+    /// Its conversations, in the order in which they began.
     talks: Vec<Talk>,
 }
 
 /// One conversation: a prompt and what came of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Conversation)]
 struct Talk {
     /// Its name in the journal.
     conversation: String,
     /// What it is for, in words.
     what: String,
     /// The record with the prompt.
+    #[schema(value_type = u64)]
     seq: Seq,
     prompt: Composition,
+    /// Its replies.
     turns: Vec<Turn>,
 }
 
 /// One reply and what was done with it.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct Turn {
+    /// Its number, from 1.
     number: u32,
+    /// The reply, verbatim.
     text: String,
     /// Whether it was cut.
     cut: bool,
-    usage: Usage,
+    usage: Cost,
+    /// How long it took, in words.
     took: String,
+    /// What was done, a line each.
     applied: Vec<String>,
+    /// What was not done and why, a line each.
     refused: Vec<String>,
+    /// Tools of other programs that it called.
+    called: Vec<CallView>,
+    /// Whether checks were executed after it.
     checked: bool,
+    /// These checks.
     checks: Vec<CheckView>,
+    /// Requirements of the step that no passing test names.
     unproven: Vec<String>,
     /// What the machine said back.
+    #[schema(required)]
     answer: Option<String>,
 }
 
-/// A check that was executed.
-#[derive(Serialize)]
-pub(super) struct CheckView {
-    sign: &'static str,
-    class: &'static str,
-    verdict: &'static str,
-    what: String,
-    reason: String,
-    command: String,
-    exit_status: Option<i32>,
+/// A call of a tool of another program. What it answered is in what the machine said back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ToolCall)]
+struct CallView {
+    /// The tool, with its server.
+    tool: String,
+    /// What it was given, as JSON.
+    arguments: String,
+    /// Whether it did not do what was asked.
+    failed: bool,
+    /// How long it took, in words.
     took: String,
-    tests: Vec<Value>,
+}
+
+impl From<ToolCalled> for CallView {
+    fn from(called: ToolCalled) -> Self {
+        Self {
+            tool: called.tool,
+            arguments: Value::Object(called.arguments).to_string(),
+            failed: called.failed,
+            took: duration(called.duration_ms),
+        }
+    }
+}
+
+/// What a reply cost.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = Usage)]
+struct Cost {
+    /// Tokens sent.
+    prompt_tokens: u64,
+    /// Of these, not computed again.
+    reused_tokens: u64,
+    /// Of the reused, read from disk; absent where it is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    restored_tokens: Option<u64>,
+    /// Tokens written.
+    completion_tokens: u64,
+    /// Until the first token of the reply.
+    prefill_ms: u64,
+    /// From the first token to the last.
+    decode_ms: u64,
+    /// Whether the counts are estimates, because the endpoint gave none; absent where they are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
+}
+
+impl From<Usage> for Cost {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            reused_tokens: usage.reused_tokens,
+            restored_tokens: Some(usage.restored_tokens).filter(|tokens| *tokens > 0),
+            completion_tokens: usage.completion_tokens,
+            prefill_ms: usage.prefill_ms,
+            decode_ms: usage.decode_ms,
+            estimated: usage.estimated,
+        }
+    }
+}
+
+/// A check that was executed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CheckResult)]
+pub(super) struct CheckView {
+    /// A sign for the verdict.
+    sign: &'static str,
+    /// `good`, `bad` or `idle`.
+    class: &'static str,
+    /// The verdict, in a word or two.
+    verdict: &'static str,
+    /// What was checked, in words.
+    what: String,
+    /// Why it did not pass.
+    reason: String,
+    /// The command line, where one was run.
+    command: String,
+    /// Its exit code; none where nothing ran or a signal ended it.
+    #[schema(required)]
+    exit_status: Option<i32>,
+    /// How long it took, in words.
+    took: String,
+    /// Tests that the runner named.
+    tests: Vec<TestView>,
+    /// What was printed, as far as it was kept.
     output: String,
 }
 
+/// One test as its runner reported it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TestResult)]
+struct TestView {
+    /// The runner's full name for it.
+    name: String,
+    /// `passed`, `failed`, `skipped` or `flaky`.
+    #[schema(value_type = String)]
+    outcome: Outcome,
+    /// Requirements that it names.
+    covers: Vec<String>,
+    /// Why its passing shows nothing; absent for a sound test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    flaw: Option<String>,
+}
+
+impl From<&TestOutcome> for TestView {
+    fn from(test: &TestOutcome) -> Self {
+        Self {
+            name: test.name.clone(),
+            outcome: test.outcome,
+            covers: test.covers.iter().map(ToString::to_string).collect(),
+            flaw: test.flaw.clone(),
+        }
+    }
+}
+
 /// What a prompt is made of.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PromptComposition)]
 pub(super) struct Composition {
+    /// Its tokens.
     tokens: usize,
+    /// How many of them are of which kind.
     kinds: Vec<Kind>,
+    /// Its pieces, in their order.
     fragments: Vec<Piece>,
+    /// Pieces for which there was no room.
     left_out: Vec<Piece>,
 }
 
 /// All fragments of one kind, as a piece of the bar.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PromptKind)]
 struct Kind {
+    /// The kind, in a word.
     #[serde(rename = "kind")]
     name: String,
+    /// Its tokens.
     tokens: usize,
-    /// In percent of the bar.
+    /// Where it begins, in percent of the bar.
     x: f64,
+    /// How long it is, in percent of the bar.
     width: f64,
 }
 
 /// A fragment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Fragment)]
 struct Piece {
+    /// Its kind, in a word.
     kind: String,
+    /// Where it is from.
     source: String,
+    /// Why it is there, or was left out.
     reason: String,
+    /// Its tokens.
     tokens: usize,
+    /// Its text; empty where it was left out.
     text: String,
 }
 
@@ -204,13 +349,14 @@ fn take(attempts: &mut Vec<Attempt>, watched: &Watched, id: InstructionId, seq: 
                     text: reply.text,
                     cut: reply.finish != Finish::Stop,
                     took: duration(reply.usage.prefill_ms + reply.usage.decode_ms),
-                    usage: reply.usage,
+                    usage: reply.usage.into(),
                     ..Turn::default()
                 });
             }
         }
-        Event::Acted { applied, refused, answer, .. } => {
+        Event::Acted { applied, refused, answer, called, .. } => {
             if let Some(turn) = last_turn(attempts) {
+                turn.called = called.into_iter().map(CallView::from).collect();
                 (turn.applied, turn.refused, turn.answer) = (applied, refused, answer);
             }
         }
@@ -268,7 +414,7 @@ pub(super) fn check(report: &CheckReport) -> CheckView {
         command: report.command.join(" "),
         exit_status: report.exit_status,
         took: duration(report.duration_ms),
-        tests: report.tests.iter().filter_map(|test| serde_json::to_value(test).ok()).collect(),
+        tests: report.tests.iter().map(TestView::from).collect(),
         output: if report.output.is_empty() { report.detail.clone() } else { report.output.clone() },
     }
 }

@@ -1,15 +1,15 @@
 //! Why there is no page, and no JSON: the same words for both.
 
 use axum::Json;
-use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use edvac_memory::store::StoreError;
 use edvac_orchestrator::place::PlaceError;
 use edvac_orchestrator::price::example;
 use edvac_orchestrator::run::RunError;
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 /// Why something cannot be shown or done.
 #[derive(Debug)]
@@ -105,13 +105,52 @@ impl From<tera::Error> for Trouble {
     }
 }
 
+/// An answer other than the one that was asked for, in the shape that OpenAI's API has, too.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem {
+    error: ProblemDetail,
+}
+
+/// What is wrong.
+#[derive(Serialize, ToSchema)]
+struct ProblemDetail {
+    /// What, why and what to do, for people.
+    message: String,
+    /// The class: `invalid_request_error`, `authentication_error`, `permission_error` or `server_error`.
+    r#type: &'static str,
+    /// The parameter, or the field of a form, that is at fault, where one is told apart.
+    #[schema(required)]
+    param: Option<String>,
+    /// What exactly, for programs.
+    code: &'static str,
+}
+
+impl From<Trouble> for Problem {
+    fn from(trouble: Trouble) -> Self {
+        let code = match trouble.status {
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::CONFLICT => "conflict",
+            StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            StatusCode::UNPROCESSABLE_ENTITY => "invalid_body",
+            status if status.is_client_error() => "invalid_request",
+            _ => "internal_error",
+        };
+        let r#type = if trouble.status.is_client_error() { "invalid_request_error" } else { "server_error" };
+        Self {
+            error: ProblemDetail {
+                message: trouble.why,
+                r#type,
+                param: trouble.field.map(str::to_owned),
+                code,
+            },
+        }
+    }
+}
+
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        let mut error = json!({ "message": self.why });
-        if let Some(field) = self.field {
-            error["field"] = field.into();
-        }
-        (self.status, Json(json!({ "error": error }))).into_response()
+        (self.status, Json(Problem::from(self))).into_response()
     }
 }
 
@@ -136,14 +175,23 @@ impl IntoResponse for OnPage {
     }
 }
 
-/// A path's parts, for a page. What cannot be one is not found.
-pub(crate) struct Place<T>(pub T);
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Place<T> {
-    type Rejection = Trouble;
+    use serde_json::Value;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Trouble> {
-        let found = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        found.map(|path| Self(path.0)).map_err(|error| Trouble::missing(error.body_text()))
+    use super::*;
+    use crate::refusal::Refusal;
+
+    #[test]
+    fn whoever_refuses_uses_the_same_shape() {
+        let keys = |value: Value| {
+            let error = value["error"].as_object().unwrap();
+            error.keys().cloned().collect::<BTreeSet<_>>()
+        };
+        let at_the_door = keys(json!(Refusal::token().body_json()));
+        let inside = keys(json!(Problem::from(Trouble::missing("there is nothing"))));
+        assert_eq!(inside, at_the_door);
     }
 }

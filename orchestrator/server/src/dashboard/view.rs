@@ -14,6 +14,7 @@ use edvac_orchestrator::price::amount;
 use edvac_orchestrator::raise;
 use edvac_orchestrator::report::{duration, rate, sentence};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::watched::{Span, Watched};
 
@@ -23,7 +24,7 @@ const STALE_MS: i64 = 15 * 60 * 1000;
 const TASK_CHARS_MAX: usize = 160;
 
 /// How something stands: a sign, a word, and the class that colours both. Never the colour alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Mark {
     /// One sign.
     pub sign: &'static str,
@@ -66,7 +67,7 @@ impl Mark {
 }
 
 /// How many requirements stand how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Tally {
     /// All.
     pub all: usize,
@@ -81,7 +82,7 @@ pub struct Tally {
 }
 
 /// A run in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RunRow {
     /// Its id.
     pub run: String,
@@ -114,6 +115,7 @@ pub struct RunRow {
     /// When it was started, milliseconds since 1970.
     pub started_ms: i64,
     /// The process that carries it out.
+    #[schema(required)]
     pub process: Option<u32>,
     /// When it last recorded something, milliseconds since 1970.
     pub last_ms: i64,
@@ -122,6 +124,7 @@ pub struct RunRow {
     /// Where its files are.
     pub workspace: String,
     /// The run that it is a fork of.
+    #[schema(required)]
     pub forked_from: Option<String>,
 }
 
@@ -169,7 +172,7 @@ impl RunRow {
 }
 
 /// One figure of a run, with a bar where it has an end.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Meter {
     /// What it is, in a word or two.
     pub name: &'static str,
@@ -178,11 +181,12 @@ pub struct Meter {
     /// What stands below it.
     pub detail: String,
     /// How full it is, 0 to 100; none where it has no end.
+    #[schema(required)]
     pub percent: Option<u64>,
 }
 
 /// A step in the program's list.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StepRow {
     /// Its number.
     pub id: u32,
@@ -203,17 +207,20 @@ pub struct StepRow {
     /// What it writes.
     pub writes: Vec<String>,
     /// What it decides, where it works on no files.
+    #[schema(required)]
     pub control: Option<&'static str>,
     /// The step whose decision made it.
+    #[schema(required)]
     pub from: Option<u32>,
     /// The step that it stands on; it may begin as soon as that and those before it have ended.
+    #[schema(required)]
     pub stands_on: Option<u32>,
     /// Whether it may be carried out beside the one before it.
     pub beside: bool,
 }
 
 /// A requirement and how it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RequirementRow {
     /// Its id.
     pub id: String,
@@ -228,7 +235,7 @@ pub struct RequirementRow {
 }
 
 /// What can be asked of a run as it stands.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a button, by itself")]
 pub struct Choices {
     /// Finish what is in progress, then stop.
@@ -242,11 +249,12 @@ pub struct Choices {
     /// Take back, change, try again.
     pub revise: bool,
     /// The limit that stopped it or cut it short: its flag, and a figure with which it gets further.
+    #[schema(required)]
     pub raise: Option<RaiseTo>,
 }
 
 /// A limit, and a figure for it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RaiseTo {
     /// The flag of `edvac resume`.
     pub flag: &'static str,
@@ -255,18 +263,21 @@ pub struct RaiseTo {
 }
 
 /// A run on its page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RunView {
     /// As in a list.
     #[serde(flatten)]
     pub row: RunRow,
     /// The last record that this is of.
+    #[schema(value_type = u64)]
     pub seq: Seq,
     /// The task, verbatim.
     pub task_text: String,
     /// Why it stopped, as a sentence.
+    #[schema(required)]
     pub stopped: Option<String>,
     /// What it asks you.
+    #[schema(required)]
     pub question: Option<String>,
     /// What is being done, in words.
     pub doing: Vec<String>,
@@ -544,7 +555,8 @@ fn meters(watched: &Watched) -> Vec<Meter> {
 }
 
 /// A bar of the timeline, in percent of its width.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TimelineBar)]
 pub struct Bar {
     /// Where it begins.
     pub x: f64,
@@ -557,7 +569,8 @@ pub struct Bar {
 }
 
 /// A line of the timeline.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TimelineLane)]
 pub struct Lane {
     /// The step's number; 0 for what belongs to none.
     pub step: u32,
@@ -572,7 +585,8 @@ pub struct Lane {
 }
 
 /// A pause that is left out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TimelineGap)]
 pub struct Gap {
     /// How far along, in percent.
     pub x: f64,
@@ -581,7 +595,7 @@ pub struct Gap {
 }
 
 /// When what was done. Times in which nobody worked on the run are left out.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Timeline {
     /// A line for planning, for each step, for the end.
     pub lanes: Vec<Lane>,

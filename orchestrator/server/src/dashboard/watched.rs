@@ -17,6 +17,7 @@ use edvac_orchestrator::live::{LiveReader, Partials};
 use edvac_orchestrator::place::{PlaceError, RunDir};
 use edvac_orchestrator::story::{checks_of, in_words, standing, talk, verdict_line};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::connected::files_of;
 
@@ -62,13 +63,15 @@ pub struct Watched {
 }
 
 /// One line of the log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LogLine {
     /// The record.
+    #[schema(value_type = u64)]
     pub seq: Seq,
     /// Milliseconds since the run began.
     pub at_ms: i64,
     /// The step, where it is about one.
+    #[schema(required)]
     pub step: Option<u32>,
     /// What happened.
     pub words: String,
@@ -78,9 +81,10 @@ pub struct LogLine {
 }
 
 /// A prompt that was put together.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Prompt {
     /// The record that has it.
+    #[schema(value_type = u64)]
     pub seq: Seq,
     /// The conversation's name.
     pub conversation: String,

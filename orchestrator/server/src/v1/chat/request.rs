@@ -84,6 +84,7 @@ pub(super) fn read(mut body: Value, info: &ClientInfo) -> Result<Ask, Refusal> {
         grammar,
         stop: stops(request.stop)?,
         tools: false,
+        called: Vec::new(),
         loop_rewinds_max: 0,
         sentences_once: false,
     };
