@@ -98,7 +98,7 @@ async fn what_a_form_cannot_have_is_said_at_its_field() {
     ] {
         let (status, told) = started(&board, task(form)).await;
         assert!(status.is_client_error(), "{status} {told}");
-        assert_eq!(told["error"]["field"], field, "{told}");
+        assert_eq!(told["error"]["param"], field, "{told}");
         assert!(told["error"]["message"].as_str().unwrap().contains(why), "{told}");
     }
     let (status, _) = started(&board, task(json!({ "api_key": "secret" }))).await;
