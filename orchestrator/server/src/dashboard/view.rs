@@ -1,22 +1,26 @@
 //! What pages and scripts are told of a run. The same for both: a page is a template over one of these.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod meters;
+mod timeline;
+
+use std::collections::BTreeSet;
 
 use edvac_memory::ids::InstructionId;
 use edvac_memory::journal::Seq;
 use edvac_memory::program::{Control, Instruction};
 use edvac_orchestrator::account::Account;
-use edvac_orchestrator::config::MINUTE_MS;
-use edvac_orchestrator::control::budget::Cap;
 use edvac_orchestrator::control::{RunState, Settlement, StopReason};
 use edvac_orchestrator::ledger::{Entry, Ledger, Standing};
-use edvac_orchestrator::price::amount;
 use edvac_orchestrator::raise;
-use edvac_orchestrator::report::{duration, rate, sentence};
+use edvac_orchestrator::report::{duration, sentence};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::watched::{Span, Watched};
+use meters::meters;
+
+pub use meters::Meter;
+pub use timeline::{Timeline, timeline};
 
 /// A run in progress whose journal has been silent for so long is marked: a check may take that long, but seldom does.
 const STALE_MS: i64 = 15 * 60 * 1000;
@@ -169,20 +173,6 @@ impl RunRow {
         self.stale = self.status == "running" && now_ms - self.last_ms > STALE_MS;
         self
     }
-}
-
-/// One figure of a run, with a bar where it has an end.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Meter {
-    /// What it is, in a word or two.
-    pub name: &'static str,
-    /// Its value in words.
-    pub value: String,
-    /// What stands below it.
-    pub detail: String,
-    /// How full it is, 0 to 100; none where it has no end.
-    #[schema(required)]
-    pub percent: Option<u64>,
 }
 
 /// A step in the program's list.
@@ -482,212 +472,6 @@ fn control(control: &Control) -> &'static str {
         Control::Approve { .. } => "asks you",
         Control::Part { .. } => "chapters",
         Control::Chapter { .. } => "sections",
-    }
-}
-
-fn meters(watched: &Watched) -> Vec<Meter> {
-    let state = &watched.state;
-    let Some(start) = &state.start else { return Vec::new() };
-    let spent = state.spent();
-    let account = Account::of(state);
-    let limit = |cap: Cap| cap.limit(&start.limits);
-    let used = |cap: Cap| account.as_ref().map_or(0, |account| cap.of(&account.used));
-    let percent = |cap: Cap| limit(cap).map(|limit| (used(cap) * 100 / limit.max(1)).min(100));
-    let of = |limit: Option<String>| limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
-    let last = watched.replies.last();
-    let decode = last.map_or(0.0, |r| rate(r.usage.completion_tokens, r.usage.decode_ms));
-    let window = start.model.window_tokens;
-    let filled = watched.prompts.last().map_or(0, |p| p.tokens);
-    let reused = spent.reused_tokens.min(spent.prompt_tokens);
-    let mut meters = vec![
-        Meter {
-            name: "Tokens",
-            value: thousands(used(Cap::Tokens)),
-            detail: of(limit(Cap::Tokens).map(thousands)),
-            percent: percent(Cap::Tokens),
-        },
-        Meter {
-            name: "Cost",
-            value: account.as_ref().map_or(String::new(), |a| a.money.clone()),
-            detail: of(limit(Cap::Cost).map(|micros| amount(micros, start.currency().unwrap_or_default()))),
-            percent: percent(Cap::Cost),
-        },
-        Meter {
-            name: "Time worked",
-            value: duration(spent.worked_ms),
-            detail: of(limit(Cap::Time).map(|ms| format!("{} min", ms / MINUTE_MS))),
-            percent: percent(Cap::Time),
-        },
-        Meter {
-            name: "Model calls",
-            value: thousands(spent.calls),
-            detail: of(limit(Cap::Calls).map(thousands)),
-            percent: percent(Cap::Calls),
-        },
-    ];
-    if let Some(last) = last {
-        meters.push(Meter {
-            name: "Writing",
-            value: format!("{decode:.1} tokens/s"),
-            detail: format!("first token after {}", duration(last.usage.prefill_ms)),
-            percent: None,
-        });
-        meters.push(Meter {
-            name: "Prompt reused",
-            value: format!("{} %", reused * 100 / spent.prompt_tokens.max(1)),
-            detail: format!("{} of {} tokens", thousands(reused), thousands(spent.prompt_tokens)),
-            percent: Some(reused * 100 / spent.prompt_tokens.max(1)),
-        });
-    }
-    if window > 0 && filled > 0 {
-        meters.push(Meter {
-            name: "Window",
-            value: format!("{} %", filled * 100 / window),
-            detail: format!(
-                "{} of {} tokens in the last prompt",
-                thousands(filled as u64),
-                thousands(window as u64)
-            ),
-            percent: Some((filled * 100 / window).min(100) as u64),
-        });
-    }
-    meters
-}
-
-/// A bar of the timeline, in percent of its width.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = TimelineBar)]
-pub struct Bar {
-    /// Where it begins.
-    pub x: f64,
-    /// How long it is.
-    pub width: f64,
-    /// `call`, `check`, … as the class that colours it.
-    pub class: &'static str,
-    /// What and how long, in words.
-    pub words: String,
-}
-
-/// A line of the timeline.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = TimelineLane)]
-pub struct Lane {
-    /// The step's number; 0 for what belongs to none.
-    pub step: u32,
-    /// Its name.
-    pub name: String,
-    /// What was done.
-    pub bars: Vec<Bar>,
-    /// Milliseconds in all.
-    pub total_ms: i64,
-    /// The same in words.
-    pub total: String,
-}
-
-/// A pause that is left out.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = TimelineGap)]
-pub struct Gap {
-    /// How far along, in percent.
-    pub x: f64,
-    /// How long it was, in words.
-    pub long: String,
-}
-
-/// When what was done. Times in which nobody worked on the run are left out.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct Timeline {
-    /// A line for planning, for each step, for the end.
-    pub lanes: Vec<Lane>,
-    /// Where time was left out.
-    pub gaps: Vec<Gap>,
-    /// All that is shown, in words.
-    pub total: String,
-    /// Lines that are not shown because there are too many.
-    pub hidden: usize,
-}
-
-/// A pause longer than this is left out of the timeline.
-const GAP_MS: i64 = 30_000;
-/// Lines that are shown; of more, the last.
-const LANES_MAX: usize = 60;
-
-/// The timeline of a run. `now_ms` is counted from its start.
-pub fn timeline(watched: &Watched, now_ms: i64) -> Timeline {
-    let end_of =
-        |span: &Span| span.to_ms.unwrap_or(if watched.writer.is_some() { now_ms } else { span.from_ms });
-    let mut at: Vec<(i64, i64)> = watched.spans.iter().map(|span| (span.from_ms, end_of(span))).collect();
-    at.sort_unstable();
-    // Pauses as (where they begin, how long they are).
-    let mut gaps: Vec<(i64, i64)> = Vec::new();
-    let mut reached = at.first().map_or(0, |(from, _)| *from);
-    let begin = reached;
-    for (from, to) in at {
-        if from - reached > GAP_MS {
-            gaps.push((reached, from - reached));
-        }
-        reached = reached.max(to);
-    }
-    let without = |time: i64| {
-        time - begin - gaps.iter().filter(|(from, _)| *from < time).map(|(_, long)| long).sum::<i64>()
-    };
-    let whole = without(reached).max(1) as f64;
-    let percent = |time: i64| without(time) as f64 * 100.0 / whole;
-    let mut order: Vec<&str> = Vec::new();
-    let mut known: BTreeSet<&str> = BTreeSet::new();
-    for span in &watched.spans {
-        if known.insert(&span.of) {
-            order.push(&span.of);
-        }
-    }
-    let hidden = order.len().saturating_sub(LANES_MAX);
-    let mut lanes: Vec<Lane> = order[hidden..].iter().map(|of| lane(watched, of)).collect();
-    let place: BTreeMap<&str, usize> = order[hidden..].iter().zip(0..).map(|(of, at)| (*of, at)).collect();
-    for span in &watched.spans {
-        let Some(at) = place.get(span.of.as_str()) else { continue };
-        let to = end_of(span);
-        let (x, end) = (percent(span.from_ms), percent(to));
-        let long = u64::try_from(to - span.from_ms).unwrap_or(0);
-        let lane = &mut lanes[*at];
-        lane.total_ms += to - span.from_ms;
-        lane.bars.push(Bar {
-            x,
-            width: (end - x).max(0.15),
-            class: class(&span.what),
-            words: format!("{}, {}", in_progress(span), duration(long)),
-        });
-    }
-    for lane in &mut lanes {
-        lane.total = duration(u64::try_from(lane.total_ms).unwrap_or(0));
-    }
-    Timeline {
-        lanes,
-        gaps: gaps
-            .iter()
-            .map(|(from, long)| Gap { x: percent(*from), long: duration(u64::try_from(*long).unwrap_or(0)) })
-            .collect(),
-        total: duration(u64::try_from(without(reached)).unwrap_or(0)),
-        hidden,
-    }
-}
-
-fn lane(watched: &Watched, of: &str) -> Lane {
-    let step: u32 = of.parse().unwrap_or(0);
-    let name = match (of, watched.state.instruction(InstructionId(step))) {
-        ("plan", _) => "planning".to_owned(),
-        ("end", _) => "final checks".to_owned(),
-        (_, Some(instruction)) => format!("{step}. {}", instruction.title),
-        _ => format!("step {step}"),
-    };
-    Lane { step, name, bars: Vec::new(), total_ms: 0, total: String::new() }
-}
-
-fn class(what: &str) -> &'static str {
-    match what {
-        "call" => "call",
-        "check" | "check_merged" | "check_all" => "check",
-        "install" => "install",
-        _ => "other",
     }
 }
 
