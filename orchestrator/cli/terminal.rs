@@ -34,7 +34,8 @@ pub fn set_up(cli: &Cli) {
         1 => "info,sqlx=warn",
         _ => "debug,sqlx=warn",
     };
-    let filter = EnvFilter::try_from_env("EDVAC_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter =
+        EnvFilter::try_from_env("EDVAC_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},rmcp=off")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

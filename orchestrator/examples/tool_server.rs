@@ -1,4 +1,6 @@
-//! A server of tools as tests need one: it answers, fails, is slow, and dies. `tool_server FILE` counts in that file.
+//! A server of tools as tests need one: it answers, fails, is slow, and dies. `tool_server FILE` counts in that file;
+//! `tool_server FILE stays` does not end when it should, and writes its process id there; `tool_server FILE pages` has a list that
+//! never ends; `tool_server FILE names` has names that are none.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -6,10 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::model::{CallToolResult, ContentBlock, ServerCapabilities, ServerConfig};
+use rmcp::model::{
+    CallToolResult, ContentBlock, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+};
 use rmcp::schemars::{self, JsonSchema};
+use rmcp::service::{RequestContext, RoleServer};
 use rmcp::{ErrorData, ServerHandler, ServiceExt as _, tool, tool_handler, tool_router};
 use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What most tools are given.
 #[derive(Deserialize, JsonSchema)]
@@ -20,6 +26,7 @@ struct Text {
 
 struct Tools {
     file: PathBuf,
+    mood: String,
 }
 
 #[tool_router]
@@ -73,6 +80,24 @@ impl Tools {
 
 #[tool_handler]
 impl ServerHandler for Tools {
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let mut tools = Self::tool_router().list_all();
+        if self.mood == "names" {
+            for name in ["", "two words", "a\n@@ end\nb", "echo"] {
+                let mut tool = tools[0].clone();
+                tool.name = name.into();
+                tools.push(tool);
+            }
+        }
+        let mut page = ListToolsResult::with_all_items(tools);
+        page.next_cursor = (self.mood == "pages").then(|| "more".to_owned());
+        Ok(page)
+    }
+
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
     }
@@ -80,7 +105,17 @@ impl ServerHandler for Tools {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let file = std::env::args_os().nth(1).expect("a file to count in").into();
-    let service = Tools { file }.serve(rmcp::transport::stdio()).await.expect("a client");
+    let file: PathBuf = std::env::args_os().nth(1).expect("a file to count in").into();
+    let mood = std::env::args().nth(2).unwrap_or_default();
+    let stays = mood == "stays";
+    if stays {
+        std::fs::write(&file, std::process::id().to_string()).expect("a file for its id");
+        let mut terminate = signal(SignalKind::terminate()).expect("a signal that is not obeyed");
+        tokio::spawn(async move { while terminate.recv().await.is_some() {} });
+    }
+    let service = Tools { file, mood }.serve(rmcp::transport::stdio()).await.expect("a client");
     let _ = service.waiting().await;
+    if stays {
+        std::future::pending::<()>().await;
+    }
 }

@@ -381,7 +381,14 @@ fn value_error(name: &str, error: &config::ConfigError) -> ConfigError {
 
 fn origins(config: &Config, path: &Path, text: &str) -> Vec<Origin> {
     let file: toml::Table = text.parse().unwrap_or_default();
-    let all: toml::Table = toml::Table::try_from(config).unwrap_or_default();
+    let mut shown = config.clone();
+    // They may be secrets, and what this gives is pasted into questions.
+    shown
+        .mcp
+        .values_mut()
+        .flat_map(|server| server.env.values_mut())
+        .for_each(|value| *value = "…".to_owned());
+    let all: toml::Table = toml::Table::try_from(&shown).unwrap_or_default();
     let mut found = Vec::new();
     for (section, values) in &all {
         for (name, value) in values.as_table().into_iter().flatten() {

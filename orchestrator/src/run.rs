@@ -594,6 +594,12 @@ impl RunHandle {
         self.wish.send_replace(Wish::Stop);
     }
 
+    /// Stop now, also in the middle of a reply, which is lost then; resumable.
+    pub fn interrupt(&self) {
+        self.wish.send_replace(Wish::Stop);
+        self.cancel.send_replace(true);
+    }
+
     /// Stop for good, also in the middle of a reply.
     pub fn cancel(&self) {
         self.wish.send_replace(Wish::Cancel);

@@ -204,3 +204,51 @@ fn runs_are_started_and_followed_over_the_protocol() {
     drop(to);
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_run_whose_client_leaves_in_the_middle_of_a_reply_stops_and_goes_on() {
+    let place = Place::new();
+    let script = place.home.path().join("script.toml");
+    // Longer than any client waits for a server to end.
+    std::fs::write(&script, format!("delay_ms = 600000\n{SCRIPT}")).unwrap();
+    for by_signal in [false, true] {
+        let mut child = place
+            .home
+            .edvac(&["mcp", "--provider", &place.provider])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut to = child.stdin.take().unwrap();
+        let mut from = BufReader::new(child.stdout.take().unwrap()).lines();
+        let hello = json!({
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+        });
+        writeln!(to, "{}", json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}))
+            .unwrap();
+        let start = json!({"name": "run_start", "arguments": {"task": "Count", "domain": "custom"}});
+        writeln!(to, "{}", json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": start}))
+            .unwrap();
+        let begun =
+            from.by_ref().map(Result::unwrap).find(|line| line.contains("structuredContent")).unwrap();
+        let run =
+            serde_json::from_str::<Value>(&begun).unwrap()["result"]["structuredContent"]["run"].clone();
+        if by_signal {
+            rustix::process::kill_process(
+                rustix::process::Pid::from_child(&child),
+                rustix::process::Signal::TERM,
+            )
+            .unwrap();
+        } else {
+            drop(to);
+        }
+        assert!(child.wait().unwrap().success());
+        let runs = place.home.say(&["runs", "--json"]).expect(0).json();
+        let row = runs["runs"].as_array().unwrap().iter().find(|row| row["run"] == run).unwrap().clone();
+        assert_eq!(row["status"], "stopped", "by a signal: {by_signal}; {row}");
+    }
+    std::fs::write(&script, SCRIPT).unwrap();
+    place.home.say(&["resume", "--last"]).expect(0);
+    assert_eq!(place.counted(), 1);
+}

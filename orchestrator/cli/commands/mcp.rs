@@ -6,9 +6,11 @@ use edvac_server::mcp::serve_stdio;
 use serde_json::json;
 
 use super::desk::{Shelf, desk};
+use super::serve::stop_quietly;
 use super::{SCHEMA_VERSION, model_flags, print_json};
 use crate::args::{Mcp, McpCommand};
 use crate::failure::{Failure, Outcome};
+use crate::terminal::tell;
 
 /// Characters of what a server says of a tool that a line shows.
 const ABOUT_CHARS: usize = 100;
@@ -20,7 +22,7 @@ pub async fn mcp(mut config: Config, args: Mcp) -> Outcome {
     model_flags(&mut config.model, &args.model);
     // The model is opened when the first run needs it: clients wait for a server to answer at once.
     let (desk, _) = desk(&config, Shelf::new(config.clone()))?;
-    serve_stdio(desk).await.map_err(|e| {
+    serve_stdio(desk, stop_quietly()?).await.map_err(|e| {
         Failure::usage(e.to_string(), "`edvac mcp` is started by a client of the Model Context Protocol.")
     })?;
     Ok(0)
@@ -40,7 +42,7 @@ async fn list(config: Config, as_json: bool) -> Outcome {
     }
     for tool in toolbox.specs() {
         let about: String = tool.about.lines().next().unwrap_or_default().chars().take(ABOUT_CHARS).collect();
-        println!("{:<32} {about}", tool.name);
+        tell!("{:<32} {about}", tool.name);
     }
     Ok(0)
 }

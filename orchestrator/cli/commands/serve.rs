@@ -85,14 +85,22 @@ fn token(variable: &str) -> Result<Option<String>, Failure> {
 
 /// Comes with the first Ctrl-C or SIGTERM; the second ends the process at once.
 fn stop() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let asked = stop_quietly()?;
+    Ok(async move {
+        asked.await;
+        if !terminal().quiet {
+            eprintln!("ending after the replies in progress. Ctrl-C again ends at once.");
+        }
+    })
+}
+
+/// The same without a word.
+pub fn stop_quietly() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     let broken = |e: std::io::Error| Failure::machine(format!("signals cannot be received: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     Ok(async move {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-        if !terminal().quiet {
-            eprintln!("ending after the replies in progress. Ctrl-C again ends at once.");
-        }
         tokio::spawn(async move {
             tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
             std::process::exit(super::EXIT_INTERRUPTED);

@@ -65,7 +65,14 @@ impl Performer {
             }
             _ => {}
         }
-        Ok(Event::Assembled { purpose, fitted: self.fit(fragments, start)? })
+        let fitted = self.fit(fragments, start)?;
+        let without_room = fitted.left_out.iter().filter(|out| out.kind == FragmentKind::Tool).count();
+        if without_room > 0 {
+            self.note(format!(
+                "{without_room} tools of other programs find no room in the prompt; `tools` of their servers chooses"
+            ));
+        }
+        Ok(Event::Assembled { purpose, fitted })
     }
 
     /// Says which packages may be used, behind the rules of the domain, where a person allowed any.

@@ -1,5 +1,6 @@
 //! One server of tools: how it is reached, and what becomes of a call.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,8 +8,10 @@ use std::time::Duration;
 
 use edvac_agents::client::Cancel;
 use edvac_agents::protocol::tool::ToolSpec;
+use process_wrap::tokio::{CommandWrap, ProcessGroup};
 use rmcp::model::{
-    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, Tool,
+    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams,
+    ProtocolVersion, Tool,
 };
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, RunningService,
@@ -25,8 +28,14 @@ use super::{ToolAnswer, ToolError, ToolServerConfig};
 
 /// How long a server may take to be there: some are downloaded first.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long one that was started may take to end.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one that was started may take to end: it is asked to, by the end of its input, then by a signal, then it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(12);
+/// Errors within errors that are looked through.
+const CAUSES_MAX: usize = 8;
+/// Pages of its list of tools that are asked for.
+const PAGES_MAX: usize = 64;
+/// Characters of a tool's name, by the protocol.
+const NAME_CHARS_MAX: usize = 128;
 /// What a program needs to find itself and its files. Everything else it gets by name.
 const ENVIRONMENT: [&str; 10] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR", "TZ", "XDG_RUNTIME_DIR"];
@@ -56,16 +65,20 @@ impl Server {
         };
         let reached = async {
             let peer = server.peer().await?;
-            peer.list_all_tools().await.map_err(|e| format!("it does not say which tools it has: {e}"))
+            all_tools(&peer)
+                .await
+                .map_err(|why| Trouble::told(format!("it does not say which tools it has: {why}")))
         };
         let all = match timeout(START_TIMEOUT, reached).await {
             Ok(all) => all,
-            Err(_) => Err(format!("it was not there after {} seconds", START_TIMEOUT.as_secs())),
+            Err(_) => {
+                Err(Trouble::told(format!("it was not there after {} seconds", START_TIMEOUT.as_secs())))
+            }
         };
         let all = match all {
-            Ok(all) => all,
-            Err(why) => {
-                let fix = server.fix();
+            Ok(all) => usable(name, all),
+            Err(Trouble { why, fix }) => {
+                let fix = fix.unwrap_or_else(|| server.fix());
                 server.close().await;
                 return Err(ToolError { server: name.to_owned(), why, fix });
             }
@@ -96,7 +109,7 @@ impl Server {
         let args = self.config.args.join(" ");
         let line = format!("{} {args}", self.config.command);
         format!(
-            "What it printed is in {}. Try `{}`, or remove mcp.{}.",
+            "Its messages of errors are in {}. Try `{}`, or remove mcp.{}.",
             self.log.display(),
             line.trim(),
             self.name
@@ -104,7 +117,7 @@ impl Server {
     }
 
     /// The way to the server; one that ended is reached anew.
-    async fn peer(&self) -> Result<Peer<RoleClient>, String> {
+    async fn peer(&self) -> Result<Peer<RoleClient>, Trouble> {
         let mut connection = self.connection.lock().await;
         if let Some(open) =
             connection.as_ref().filter(|open| !open.is_closed() && !open.is_transport_closed())
@@ -117,8 +130,9 @@ impl Server {
         Ok(peer)
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
-        let told = |error: ClientInitializeError| format!("it does not answer: {error}");
+    async fn connect(&self) -> Result<Connection, Trouble> {
+        let told =
+            |error: ClientInitializeError| Trouble::told(format!("it does not answer: {}", cause(&error)));
         let us = Implementation::new("edvac", env!("CARGO_PKG_VERSION"));
         let client = ClientConfig::new(ClientCapabilities::default(), us);
         // Servers of before 2026-07-28 are greeted as they expect it.
@@ -131,9 +145,7 @@ impl Server {
             let mut config = StreamableHttpClientTransportConfig::with_uri(self.config.url.as_str());
             if !self.config.token_env.is_empty() {
                 let variable = &self.config.token_env;
-                let token = std::env::var(variable).map_err(|_| {
-                    format!("the environment variable {variable}, which has its token, is not set")
-                })?;
+                let token = std::env::var(variable).map_err(|_| not_set(variable, "token_env"))?;
                 config = config.auth_header(token);
             }
             let transport = StreamableHttpClientTransport::from_config(config);
@@ -141,14 +153,17 @@ impl Server {
         }
         let program = self.program()?;
         let errors = self.errors()?;
+        // A group of its own: what it starts ends with it, and Ctrl-C at the terminal is not for it.
+        let mut program = CommandWrap::from(program);
+        program.wrap(ProcessGroup::leader());
         let (transport, _) = TokioChildProcess::builder(program)
             .stderr(errors)
             .spawn()
-            .map_err(|e| format!("{} cannot be started: {e}", self.config.command))?;
+            .map_err(|e| Trouble::told(format!("{} cannot be started: {e}", self.config.command)))?;
         client.serve_with_lifecycle(transport, lifecycle).await.map_err(told)
     }
 
-    fn program(&self) -> Result<Command, String> {
+    fn program(&self) -> Result<Command, Trouble> {
         let mut program = Command::new(&self.config.command);
         program.args(&self.config.args).env_clear().envs(&self.config.env);
         for name in ENVIRONMENT {
@@ -157,18 +172,18 @@ impl Server {
             }
         }
         for name in &self.config.pass_env {
-            let value = std::env::var_os(name)
-                .ok_or_else(|| format!("the environment variable {name}, which it is to get, is not set"))?;
+            let value = std::env::var_os(name).ok_or_else(|| not_set(name, "pass_env"))?;
             program.env(name, value);
         }
         Ok(program)
     }
 
     /// Where its program's messages go: not among those of the run.
-    fn errors(&self) -> Result<Stdio, String> {
+    fn errors(&self) -> Result<Stdio, Trouble> {
         let made =
             self.log.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| File::create(&self.log));
-        made.map(Stdio::from).map_err(|e| format!("{} cannot be written: {e}", self.log.display()))
+        made.map(Stdio::from)
+            .map_err(|e| Trouble::told(format!("{} cannot be written: {e}", self.log.display())))
     }
 
     /// Calls a tool, once: a call that may have reached the server is never made again by itself.
@@ -180,7 +195,9 @@ impl Server {
     ) -> ToolAnswer {
         let peer = match timeout(START_TIMEOUT, self.peer()).await {
             Ok(Ok(peer)) => peer,
-            Ok(Err(why)) => return ToolAnswer::failed(format!("the tool's server is not there: {why}")),
+            Ok(Err(Trouble { why, .. })) => {
+                return ToolAnswer::failed(format!("the tool's server is not there: {why}"));
+            }
             Err(_) => return ToolAnswer::failed("the tool's server is not there"),
         };
         let request = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments.clone());
@@ -209,6 +226,74 @@ impl Server {
             let _ = open.close_with_timeout(END_TIMEOUT).await;
         }
     }
+}
+
+/// Why a server is not reached, and what to do about it where it is known better than by its name.
+struct Trouble {
+    why: String,
+    fix: Option<String>,
+}
+
+impl Trouble {
+    fn told(why: String) -> Self {
+        Self { why, fix: None }
+    }
+}
+
+fn not_set(variable: &str, key: &str) -> Trouble {
+    Trouble {
+        why: format!("the environment variable {variable}, which {key} names, is not set"),
+        fix: Some(format!("Set it: export {variable}=…")),
+    }
+}
+
+/// What an error comes down to: around it stand the names of a library's types.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut root = error;
+    for _ in 0..CAUSES_MAX {
+        let Some(next) = root.source() else { break };
+        root = next;
+    }
+    let said = root.to_string();
+    // The library's own words stand behind the types in them.
+    said.rsplit_once("] error: ").map_or(said.clone(), |(_, own)| own.to_owned())
+}
+
+/// Every page of the list, within a bound: a server that goes on for ever is none.
+async fn all_tools(peer: &Peer<RoleClient>) -> Result<Vec<Tool>, String> {
+    let mut all = Vec::new();
+    let mut cursor = None;
+    for _ in 0..PAGES_MAX {
+        let request = PaginatedRequestParams::default().with_cursor(cursor.clone());
+        let page = peer.list_tools(Some(request)).await.map_err(|e| cause(&e))?;
+        all.extend(page.tools);
+        match page.next_cursor {
+            None => return Ok(all),
+            next if next == cursor => return Err("its list begins again and again".to_owned()),
+            next => cursor = next,
+        }
+    }
+    Err(format!("its list has more than {PAGES_MAX} pages"))
+}
+
+/// Tools whose names can be written in a line; a name is there once. Whatever else a name has in it would stand in prompts.
+fn usable(server: &str, all: Vec<Tool>) -> Vec<Tool> {
+    let is_name = |name: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+        !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(is_part)
+    };
+    let mut known = BTreeSet::new();
+    let keep = |tool: &Tool| {
+        let kept = is_name(&tool.name) && known.insert(tool.name.to_string());
+        if !kept {
+            tracing::warn!(
+                "mcp.{server}: a tool is left out, since its name is none or there twice: {:?}",
+                tool.name
+            );
+        }
+        kept
+    };
+    all.into_iter().filter(keep).collect()
 }
 
 fn spec(server: &str, tool: &Tool) -> ToolSpec {

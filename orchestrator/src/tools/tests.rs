@@ -117,6 +117,29 @@ async fn a_server_gets_no_variable_that_is_not_named() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_none_is_left_out() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.args.push("names".into());
+    let toolbox = place.open(config).await.unwrap();
+    assert_eq!(toolbox.specs().len(), 6, "{:?}", toolbox.specs());
+    toolbox.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_end_is_ended() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.args.push("stays".into());
+    let toolbox = place.open(config).await.unwrap();
+    let id: i32 = std::fs::read_to_string(place.counted()).unwrap().parse().unwrap();
+    let process = rustix::process::Pid::from_raw(id).unwrap();
+    assert!(rustix::process::test_kill_process(process).is_ok());
+    toolbox.close().await;
+    assert!(rustix::process::test_kill_process(process).is_err(), "it is still there");
+}
+
+#[tokio::test]
 async fn a_call_ends_when_the_run_is_cancelled() {
     let place = Place::new();
     let toolbox = place.open(place.config()).await.unwrap();
@@ -138,7 +161,12 @@ async fn servers_that_are_not_there_are_said_with_what_to_do() {
         // It prints nothing that the protocol knows, and ends.
         (with(|c| "true".clone_into(&mut c.command)), "does not answer", "shelf.log"),
         (with(|c| c.tools = vec!["echo".into(), "nothing".into()]), "no tool \"nothing\"", "it has: "),
-        (with(|c| c.pass_env = vec!["EDVAC_TEST_NOT_SET".into()]), "EDVAC_TEST_NOT_SET", "remove"),
+        (
+            with(|c| c.pass_env = vec!["EDVAC_TEST_NOT_SET".into()]),
+            "pass_env names",
+            "export EDVAC_TEST_NOT_SET",
+        ),
+        (with(|c| c.args.push("pages".into())), "its list begins again and again", "remove mcp.shelf"),
         (
             ToolServerConfig { url: "http://127.0.0.1:1/mcp".into(), ..ToolServerConfig::default() },
             "does not answer",

@@ -1,8 +1,10 @@
 //! The runs of this process, as they happen.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use edvac_memory::ids::RunId;
 use edvac_memory::journal::{Journal as _, JournalError, Record, SqliteJournal};
 use edvac_orchestrator::control::apply::FoldError;
 use edvac_orchestrator::notice::Notice;
@@ -36,6 +38,16 @@ struct Following {
     runtime: &'static Runtime,
     pipeline: OnceLock<Pipeline>,
     runs: Mutex<Vec<JoinHandle<()>>>,
+    /// How far each run has come: one that goes on soon after it ended may have spans on their way.
+    cursors: Mutex<BTreeMap<RunId, Arc<Cursor>>>,
+}
+
+impl Following {
+    fn cursor(&self, dir: &RunDir) -> Arc<Cursor> {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let cursor = cursors.entry(dir.id.clone()).or_insert_with(|| Cursor::open(dir.exported_file()));
+        Arc::clone(cursor)
+    }
 }
 
 /// Why a run's trace cannot be followed.
@@ -66,7 +78,13 @@ impl Telemetry {
                 return Self(None);
             }
         };
-        let following = Following { settings, runtime, pipeline: OnceLock::new(), runs: Mutex::default() };
+        let following = Following {
+            settings,
+            runtime,
+            pipeline: OnceLock::new(),
+            runs: Mutex::default(),
+            cursors: Mutex::default(),
+        };
         let following = Arc::new(following);
         observe(Begun(Arc::clone(&following)));
         Self(Some(following))
@@ -98,7 +116,7 @@ impl Observer for Begun {
             let new = || Pipeline::new(following.settings, following.runtime.handle());
             let pipeline = following.pipeline.get_or_init(new);
             let id = dir.id.clone();
-            if let Err(error) = Follower::of(following.settings, pipeline, &dir).follow(&dir, notices).await {
+            if let Err(error) = Follower::of(&following, pipeline, &dir).follow(&dir, notices).await {
                 tracing::warn!("the trace of run {id} ends here: {error}");
             }
         });
@@ -122,11 +140,11 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn of(settings: Settings, pipeline: &'a Pipeline, dir: &RunDir) -> Self {
+    fn of(following: &Following, pipeline: &'a Pipeline, dir: &RunDir) -> Self {
         Self {
-            view: View::new(settings.options),
+            view: View::new(following.settings.options),
             pipeline,
-            cursor: Cursor::open(dir.exported_file()),
+            cursor: following.cursor(dir),
             ended: 0,
             is_sampled: None,
             uncounted: Some(Vec::new()),
@@ -189,7 +207,7 @@ impl<'a> Follower<'a> {
             let is_sampled = *self.is_sampled.get_or_insert_with(|| self.pipeline.samples(&self.view));
             let number = self.ended;
             self.ended += 1;
-            if is_sampled && number >= self.cursor.acknowledged() {
+            if is_sampled && self.cursor.takes(number) {
                 self.pipeline.give(&self.cursor, number, span).await;
             }
         }

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use edvac_memory::ids::Digest;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{SpanId, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -61,6 +62,20 @@ pub(crate) fn resource() -> Resource {
     builder.build()
 }
 
+/// The same, with what tells this process from others: what it counts begins anew.
+fn of_process() -> Resource {
+    const INSTANCE: &str = "service.instance.id";
+    let resource = resource();
+    if resource.get(&INSTANCE.into()).is_some() {
+        return resource;
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let id = Digest::of(format!("{}/{now}", std::process::id()).as_bytes()).0;
+    let own = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let own: Vec<_> = own.chain([KeyValue::new(INSTANCE, id[..32].to_owned())]).collect();
+    Resource::builder_empty().with_attributes(own).build()
+}
+
 /// The library's exporter, as the environment sets it up.
 pub(crate) fn span_exporter(resource: &Resource) -> Result<SpanExporter, PipelineError> {
     use opentelemetry_sdk::trace::SpanExporter as _;
@@ -82,7 +97,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Sets up what is asked for; what cannot be is said, and left out.
     pub fn new(settings: Settings, runtime: &Handle) -> Self {
-        let (resource, flow) = (resource(), Arc::new(Flow::default()));
+        let (resource, flow) = (of_process(), Arc::new(Flow::default()));
         let said = |error: PipelineError| {
             flow.warn(&format!(
                 "{error}. The run goes on. Look at the variables OTEL_EXPORTER_OTLP_*; the protocol is http/protobuf."
@@ -165,33 +180,53 @@ impl Pipeline {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     file: PathBuf,
-    acknowledged: Mutex<u64>,
+    mark: Mutex<Mark>,
+}
+
+#[derive(Debug)]
+struct Mark {
+    /// Spans that are there.
+    acknowledged: u64,
+    /// Spans that are there or on their way.
+    given: u64,
 }
 
 impl Cursor {
     /// As an earlier process left it.
     pub fn open(file: PathBuf) -> Arc<Self> {
         let known = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-        Arc::new(Self { file, acknowledged: Mutex::new(known.unwrap_or(0)) })
+        let acknowledged = known.unwrap_or(0);
+        Arc::new(Self { file, mark: Mutex::new(Mark { acknowledged, given: acknowledged }) })
     }
 
-    /// Spans that are there already.
-    pub fn acknowledged(&self) -> u64 {
-        *lock(&self.acknowledged)
+    /// Whether a span has to be sent: one that is there, or on its way, has not. From now on it is on its way.
+    pub fn takes(&self, number: u64) -> bool {
+        let mut mark = lock(&self.mark);
+        let is_new = number >= mark.given;
+        if is_new {
+            mark.given = number + 1;
+        }
+        is_new
     }
 
     /// A span is there. Only the next one moves the mark: a process that goes on with the run sends again from the first that is
     /// missing, under the same ids.
     fn acknowledge(&self, number: u64) {
-        let mut acknowledged = lock(&self.acknowledged);
-        if *acknowledged == number {
-            *acknowledged += 1;
+        let mut mark = lock(&self.mark);
+        if mark.acknowledged == number {
+            mark.acknowledged += 1;
         }
+    }
+
+    /// Spans on their way did not arrive: whoever goes on with the run sends them again.
+    fn lose(&self) {
+        let mut mark = lock(&self.mark);
+        mark.given = mark.acknowledged;
     }
 
     fn keep(&self) {
         // Where it cannot be written, spans are sent once more; nothing is lost.
-        if let Err(error) = std::fs::write(&self.file, self.acknowledged().to_string()) {
+        if let Err(error) = std::fs::write(&self.file, lock(&self.mark).acknowledged.to_string()) {
             tracing::debug!("{} cannot be written: {error}", self.file.display());
         }
     }
@@ -243,6 +278,8 @@ impl Flow {
                 }
             }
             moved.iter().for_each(|cursor| cursor.keep());
+        } else {
+            taken.iter().for_each(|(cursor, _)| cursor.lose());
         }
         self.refused("traces", outcome);
         self.room.notify_waiters();

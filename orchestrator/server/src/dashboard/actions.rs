@@ -354,6 +354,12 @@ async fn cancel(desk: &Desk, dir: &RunDir) -> Done<Acted> {
 
 /// Takes a run up in this process.
 async fn go_on(desk: &Desk, dir: RunDir, limits: &LimitsForm) -> Done<Acted> {
+    if desk.hosted.has(&dir.id) {
+        return Err(Trouble::conflict(format!(
+            "run {} goes on already; if it was asked to stop, wait until it has",
+            dir.id
+        )));
+    }
     let paused = desk.machine.find_paused(dir, Said::default()).await?;
     let (own, second) = (paused.reached(), paused.second());
     let limits_now = limits.over(paused.limits())?;

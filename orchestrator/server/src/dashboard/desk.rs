@@ -15,7 +15,7 @@ use edvac_orchestrator::run::{Machine, ModelClients, RunError};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
-use super::hosted::Hosted;
+use super::hosted::{Ask, Hosted};
 use super::view::RunRow;
 use super::watched::{Shared, Watched};
 use crate::metrics::Tally;
@@ -94,7 +94,13 @@ impl Desk {
     /// Lets all streams end, and the runs of this process when what is in progress has; waits for them.
     pub async fn stop(&self) {
         self.stopping.cancel();
-        self.hosted.stop_all().await;
+        self.hosted.stop_all(Ask::Stop).await;
+    }
+
+    /// The same at once: replies in progress are lost, and asked for again by whoever goes on.
+    pub(crate) async fn interrupt(&self) {
+        self.stopping.cancel();
+        self.hosted.stop_all(Ask::Interrupt).await;
     }
 
     /// The run that an id, or its beginning, names.

@@ -14,6 +14,8 @@ use super::desk::lock;
 pub(crate) enum Ask {
     /// Finish what is in progress, then stop.
     Stop,
+    /// Stop now, in the middle of a reply if need be; it can be resumed.
+    Interrupt,
     /// Stop for good.
     Cancel,
 }
@@ -50,6 +52,7 @@ impl Hosted {
                     }
                     Some(ask) = asked.recv() => match ask {
                         Ask::Stop => handle.stop(),
+                        Ask::Interrupt => handle.interrupt(),
                         Ask::Cancel => handle.cancel(),
                     },
                 }
@@ -65,10 +68,15 @@ impl Hosted {
         lock(&self.runs).get(id).is_some_and(|asks| asks.send(ask).is_ok())
     }
 
+    /// Whether a run is one of this process.
+    pub fn has(&self, id: &RunId) -> bool {
+        lock(&self.runs).contains_key(id)
+    }
+
     /// Asks all to stop, and waits until they have.
-    pub async fn stop_all(&self) {
+    pub async fn stop_all(&self, how: Ask) {
         for asks in lock(&self.runs).values() {
-            let _ = asks.send(Ask::Stop);
+            let _ = asks.send(how);
         }
         let mut count = self.count.subscribe();
         let _ = count.wait_for(|count| *count == 0).await;

@@ -41,6 +41,11 @@ const RUNS_MAX: usize = 50;
 /// Lines of a file that one answer has where nothing is said.
 const FILE_LINES_MAX: usize = 400;
 
+/// Characters of a refusal.
+const WHY_CHARS_MAX: usize = 1000;
+/// Looks at the list of runs until each is read, a tenth of a second between two.
+const LOOKS_MAX: usize = 50;
+
 /// What clients are told first.
 const INSTRUCTIONS: &str = "edvac carries out long tasks (codebases, books) by itself, for minutes to hours, step by step, and \
     checks every step. Start one with run_start, then call run_wait again and again until it does not go on; a run that waits \
@@ -52,12 +57,15 @@ const INSTRUCTIONS: &str = "edvac carries out long tasks (codebases, books) by i
 #[error("the client and edvac do not understand each other: {0}")]
 pub struct McpError(String);
 
-/// Serves the protocol over standard input and output until the client leaves. Runs that began here finish what is in progress
-/// then, and stop; they can be resumed.
-pub async fn serve_stdio(desk: Arc<Desk>) -> Result<(), McpError> {
-    serve(Arc::clone(&desk), rmcp::transport::stdio()).await?;
-    desk.stop().await;
-    Ok(())
+/// Serves the protocol over standard input and output until the client leaves, or `stop` comes. Runs that began here stop then, in
+/// the middle of a reply if need be: clients wait for seconds, then they kill. They can be resumed.
+pub async fn serve_stdio(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> Result<(), McpError> {
+    let served = tokio::select! {
+        served = serve(Arc::clone(&desk), rmcp::transport::stdio()) => served,
+        () = stop => Ok(()),
+    };
+    desk.interrupt().await;
+    served
 }
 
 async fn serve<T, E, A>(desk: Arc<Desk>, transport: T) -> Result<(), McpError>
@@ -82,8 +90,17 @@ type Answer = Result<CallToolResult, ErrorData>;
 fn answer(done: Result<Value, Trouble>) -> Answer {
     Ok(match done {
         Ok(value) => CallToolResult::structured(value),
-        Err(trouble) => CallToolResult::error(vec![ContentBlock::text(trouble.why)]),
+        Err(trouble) => refused(&trouble),
     })
+}
+
+/// Why not. What was sent may be in it, and is not sent back at length.
+fn refused(trouble: &Trouble) -> CallToolResult {
+    let mut why: String = trouble.why.chars().take(WHY_CHARS_MAX).collect();
+    if why.len() < trouble.why.len() {
+        why.push('…');
+    }
+    CallToolResult::error(vec![ContentBlock::text(why)])
 }
 
 fn acted(done: Done<impl Serialize>) -> Answer {
@@ -93,7 +110,7 @@ fn acted(done: Done<impl Serialize>) -> Answer {
 fn text(done: Result<String, Trouble>) -> Answer {
     Ok(match done {
         Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
-        Err(trouble) => CallToolResult::error(vec![ContentBlock::text(trouble.why)]),
+        Err(trouble) => refused(&trouble),
     })
 }
 
@@ -109,7 +126,7 @@ impl Service {
     /// All runs, the youngest first, with status, requirements met, tokens and time.
     #[tool(annotations(title = "List runs", read_only_hint = true))]
     async fn run_list(&self, Parameters(find): Parameters<Find>) -> Answer {
-        let rows = self.desk.rows(now_ms()).await;
+        let rows = self.rows().await;
         let words = find.find.to_lowercase();
         let is_wanted = |row: &&RunRow| {
             let known = format!("{} {} {} {}", row.run, row.title, row.task, row.model).to_lowercase();
@@ -157,13 +174,10 @@ impl Service {
     #[tool(annotations(title = "Read a file of a run", read_only_hint = true))]
     async fn run_read(&self, Parameters(read): Parameters<Read>) -> Answer {
         let Read { run, path, at, first, last } = read;
-        let first = first.unwrap_or(1).max(1);
+        let first = first.unwrap_or(1);
         let last = last.unwrap_or(usize::MAX).min(first.saturating_add(FILE_LINES_MAX - 1));
-        text(
-            resources::file(&self.desk, &run, &path, &at)
-                .await
-                .map(|all| resources::lines(&all, first, last)),
-        )
+        let file = resources::file(&self.desk, &run, &path, &at).await;
+        text(file.and_then(|all| resources::lines(&all, first, last)))
     }
 
     /// The program of a run, as TOML: its requirements and steps.
@@ -231,6 +245,18 @@ impl Service {
             Err(error) => return answer(Err(error.into())),
         };
         acted(Box::pin(actions::done(&self.desk, dir, action, form)).await)
+    }
+
+    /// All runs. A page shows one that is still being read as such, and looks again; a program asks once.
+    async fn rows(&self) -> Vec<RunRow> {
+        for _ in 0..LOOKS_MAX {
+            let rows = self.desk.rows(now_ms()).await;
+            if rows.iter().all(|row| row.status != "being read") {
+                return rows;
+            }
+            tokio::time::sleep(LOOK_EVERY / 5).await;
+        }
+        self.desk.rows(now_ms()).await
     }
 
     async fn look<V>(&self, run: &str, at: impl FnOnce(&Watched) -> V) -> Result<V, Trouble> {
@@ -305,7 +331,11 @@ fn status(watched: &Watched, after: Option<u64>) -> Value {
     value["doing"] = json!(run.doing);
     value["question"] = json!(run.question);
     value["stopped"] = json!(run.stopped);
-    value["raise"] = json!(run.choices.raise);
+    // As `limits` of run_resume has it; pages and commands have flags.
+    value["raise"] = run.choices.raise.as_ref().map_or(
+        Value::Null,
+        |raise| json!({ raise.flag.trim_start_matches('-').replace('-', "_"): raise.value }),
+    );
     value["money"] = json!(run.row.money);
     value["steps"] = json!(steps);
     value["requirements"] = json!(requirements);
@@ -329,7 +359,7 @@ impl ServerHandler for Service {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let rows = self.desk.rows(now_ms()).await;
+        let rows = self.rows().await;
         Ok(ListResourcesResult::with_all_items(resources::of_runs(&rows[..rows.len().min(RUNS_MAX)])))
     }
 

@@ -2,6 +2,7 @@
 
 use edvac_memory::program::{Program, exchange};
 use edvac_orchestrator::report::Report;
+use percent_encoding::percent_decode_str;
 use rmcp::ErrorData;
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde_json::{Value, json};
@@ -13,6 +14,10 @@ use crate::dashboard::view::RunRow;
 
 /// What addresses of resources begin with.
 const SCHEME: &str = "run://";
+/// What kind of text each is. A file is text, whatever its name says.
+const REPORT: &str = "text/markdown";
+const PLAN: &str = "application/toml";
+const FILE: &str = "text/plain";
 
 /// A run's report.
 pub(super) async fn report(desk: &Desk, run: &str) -> Result<String, Trouble> {
@@ -59,14 +64,20 @@ pub(super) async fn file(desk: &Desk, run: &str, path: &str, at: &str) -> Result
 }
 
 /// Lines of a text, and how many there are besides.
-pub(super) fn lines(text: &str, first: usize, last: usize) -> String {
-    let all: Vec<_> = text.lines().collect();
-    let (from, to) = ((first - 1).min(all.len()), last.min(all.len()).max((first - 1).min(all.len())));
-    let mut shown = all[from..to].join("\n");
-    if from > 0 || to < all.len() {
-        shown.push_str(&format!("\n(lines {first} to {to} of {})", all.len()));
+pub(super) fn lines(text: &str, first: usize, last: usize) -> Result<String, Trouble> {
+    let all: Vec<_> = text.split_inclusive('\n').collect();
+    if all.is_empty() {
+        return Ok(String::new());
     }
-    shown
+    if first == 0 || first > all.len() || last < first {
+        return Err(Trouble::bad(format!("the file has lines 1 to {}, and no others", all.len())));
+    }
+    let to = last.min(all.len());
+    let mut shown = all[first - 1..to].concat();
+    if first > 1 || to < all.len() {
+        shown.push_str(&format!("(lines {first} to {to} of {})", all.len()));
+    }
+    Ok(shown)
 }
 
 /// The report of each run.
@@ -77,7 +88,7 @@ pub(super) fn of_runs(rows: &[RunRow]) -> Vec<Resource> {
             Resource::new(format!("{SCHEME}{}/report", row.run), format!("Report of {}", row.run))
                 .with_title(row.title.clone())
                 .with_description(about)
-                .with_mime_type("text/markdown")
+                .with_mime_type(REPORT)
         })
         .collect()
 }
@@ -85,9 +96,9 @@ pub(super) fn of_runs(rows: &[RunRow]) -> Vec<Resource> {
 /// What can be read of any run.
 pub(super) fn templates() -> Vec<ResourceTemplate> {
     [
-        ("{run}/report", "report", "What a run has shown, requirement by requirement", "text/markdown"),
-        ("{run}/plan", "plan", "The program of a run", "application/toml"),
-        ("{run}/files/{+path}", "file", "A file of a run, as of its last commit", "text/plain"),
+        ("{run}/report", "report", "What a run has shown, requirement by requirement", REPORT),
+        ("{run}/plan", "plan", "The program of a run", PLAN),
+        ("{run}/files/{+path}", "file", "A file of a run, as of its last commit", FILE),
     ]
     .map(|(template, name, about, kind)| {
         ResourceTemplate::new(format!("{SCHEME}{template}"), name)
@@ -101,11 +112,16 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
 pub(super) async fn read(desk: &Desk, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let unknown = || ErrorData::resource_not_found(format!("there is no resource {uri:?}"), None);
     let (run, rest) = uri.strip_prefix(SCHEME).and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
-    let text = match rest {
-        "report" => report(desk, run).await,
-        "plan" => plan(desk, run).await,
-        _ => file(desk, run, rest.strip_prefix("files/").ok_or_else(unknown)?, "").await,
+    let (text, kind) = match rest {
+        "report" => (report(desk, run).await, REPORT),
+        "plan" => (plan(desk, run).await, PLAN),
+        _ => {
+            let path = rest.strip_prefix("files/").ok_or_else(unknown)?;
+            // What stands for a path in an address; what it leads to is checked as any other path.
+            let path = percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
+            (file(desk, run, &path, "").await, FILE)
+        }
     };
     let text = text.map_err(|trouble| ErrorData::resource_not_found(trouble.why, None))?;
-    Ok(ReadResourceResult::new(vec![ResourceContents::text(text, uri)]))
+    Ok(ReadResourceResult::new(vec![ResourceContents::text(text, uri).with_mime_type(kind)]))
 }

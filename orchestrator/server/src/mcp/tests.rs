@@ -60,7 +60,7 @@ async fn a_run_is_looked_at_by_tools() {
     let before = talk.good("run_files", json!({"run": run, "at": "step-1"})).await;
     assert_eq!(before["files"].as_array().unwrap().len(), 1);
     let file = talk.good("run_read", json!({"run": run, "path": "notes/b.txt"})).await;
-    assert_eq!(file, "two");
+    assert_eq!(file, "two\n");
     let report = talk.good("run_report", json!({ "run": run })).await;
     assert!(report.as_str().unwrap().contains("R1"), "{report}");
     assert!(
@@ -107,6 +107,9 @@ async fn what_cannot_be_done_is_said() {
         ("run_read", json!({"run": run, "path": "../../etc/passwd"}), "../../etc/passwd"),
         ("run_read", json!({"run": run, "path": "c.txt"}), "c.txt"),
         ("run_files", json!({"run": run, "at": "step-x"}), "step-3"),
+        ("run_read", json!({"run": run, "path": "a.txt", "first": 2}), "lines 1 to 1"),
+        ("run_read", json!({"run": run, "path": "a.txt", "first": 5, "last": 2}), "lines 1 to 1"),
+        ("run_read", json!({"run": run, "path": "a.txt", "last": 0}), "lines 1 to 1"),
         ("run_reject", json!({"run": run, "why": " "}), "a no needs a reason"),
         ("run_approve", json!({ "run": run }), "asks nothing"),
         ("run_pause", json!({ "run": run }), "is not going on"),
@@ -117,6 +120,8 @@ async fn what_cannot_be_done_is_said() {
         let why = talk.bad(tool, arguments.clone()).await;
         assert!(why.contains(said), "{tool} {arguments}: {why}");
     }
+    let why = talk.bad("run_status", json!({"run": "x".repeat(1 << 20)})).await;
+    assert!(why.chars().count() <= WHY_CHARS_MAX + 1, "{} characters come back", why.len());
 }
 
 #[tokio::test]
@@ -133,6 +138,8 @@ async fn reports_and_files_are_resources() {
     assert!(read(format!("run://{run}/report")).await.unwrap().contains("R1"));
     assert!(read(format!("run://{run}/plan")).await.unwrap().contains("instructions"));
     assert!(read(format!("run://{run}/files/notes/b.txt")).await.unwrap().contains("two"));
+    assert!(read(format!("run://{run}/files/notes%2Fb%2Etxt")).await.unwrap().contains("two"));
+    assert!(read(format!("run://{run}/files/%2e%2e/journal.sqlite")).await.is_err());
     for uri in
         ["run://none/report", "file:///etc/passwd", "run://", &format!("run://{run}/files/../journal.sqlite")]
     {
