@@ -383,11 +383,7 @@ fn origins(config: &Config, path: &Path, text: &str) -> Vec<Origin> {
     let file: toml::Table = text.parse().unwrap_or_default();
     let mut shown = config.clone();
     // They may be secrets, and what this gives is pasted into questions.
-    shown
-        .mcp
-        .values_mut()
-        .flat_map(|server| server.env.values_mut())
-        .for_each(|value| *value = "…".to_owned());
+    shown.mcp.values_mut().flat_map(|server| server.env.values_mut()).for_each(|value| "…".clone_into(value));
     let all: toml::Table = toml::Table::try_from(&shown).unwrap_or_default();
     let mut found = Vec::new();
     for (section, values) in &all {

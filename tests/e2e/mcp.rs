@@ -70,7 +70,11 @@ impl Place {
         let counted = home.path().join("counted");
         std::fs::write(
             home.path().join("config.toml"),
-            format!("[mcp.shelf]\ncommand = {:?}\nargs = [{counted:?}]\n", server()),
+            format!(
+                "[mcp.shelf]\ncommand = \"{}\"\nargs = [\"{}\"]\n",
+                server().display(),
+                counted.display()
+            ),
         )
         .unwrap();
         let script = home.path().join("script.toml");
@@ -200,7 +204,6 @@ fn runs_are_started_and_followed_over_the_protocol() {
     assert_eq!((&status["status"], &status["goes_on"]), (&json!("done"), &json!(false)), "{waited}");
     let read = ask(4, "resources/read", json!({"uri": format!("run://{run}/files/count.md")}));
     assert_eq!(read["result"]["contents"][0]["text"], "One line.\n", "{read}");
-    drop(ask);
     drop(to);
     assert!(child.wait().unwrap().success());
 }

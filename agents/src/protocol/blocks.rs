@@ -251,7 +251,9 @@ impl Reading {
                 self.outside(&rest.lines().collect::<Vec<_>>());
             }
             Some(Err(error)) => {
-                self.problem(format!("The arguments of `{header}` are no JSON object ({error}). {CALL_FORM}"))
+                self.problem(format!(
+                    "The arguments of `{header}` are no JSON object ({error}). {CALL_FORM}"
+                ));
             }
         }
     }

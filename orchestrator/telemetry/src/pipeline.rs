@@ -47,6 +47,14 @@ pub struct PipelineError {
     pub why: String,
 }
 
+/// The collector as people know it; the exporters read the environment by themselves.
+pub(crate) fn address() -> String {
+    let named = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        .or_else(|| named("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        .unwrap_or_else(|| "http://localhost:4318".to_owned())
+}
+
 /// Who sends: the environment's service name and attributes, and `edvac` where it names none.
 pub(crate) fn resource() -> Resource {
     let found = Resource::builder().build();
@@ -289,7 +297,8 @@ impl Flow {
     fn refused(&self, signal: &str, outcome: &OTelSdkResult) {
         if let Err(why) = outcome {
             self.warn(&format!(
-                "{signal} cannot be sent: {why}. The run goes on. OTEL_EXPORTER_OTLP_ENDPOINT names the collector, which has to speak OTLP over HTTP."
+                "{signal} cannot be sent to {}: {why}. The run goes on. OTEL_EXPORTER_OTLP_ENDPOINT names the collector, which has to speak OTLP over HTTP.",
+                address()
             ));
         }
     }
@@ -370,4 +379,25 @@ async fn within<F: Future + Send>(runtime: &Handle, future: F) -> F::Output {
 /// What a lock guards is whole at any time: a panic leaves counts, no half of anything.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_on_its_way_is_not_sent_again_but_where_it_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("exported");
+        let cursor = Cursor::open(file.clone());
+        assert!((0..3).all(|number| cursor.takes(number)));
+        // Whoever goes on with the run before the collector has answered.
+        assert!(!(0..3).any(|number| cursor.takes(number)));
+        cursor.acknowledge(0);
+        cursor.lose();
+        assert_eq!((0..4).map(|number| cursor.takes(number)).collect::<Vec<_>>(), [false, true, true, true]);
+        cursor.keep();
+        let next = Cursor::open(file);
+        assert_eq!((0..2).map(|number| next.takes(number)).collect::<Vec<_>>(), [false, true]);
+    }
 }

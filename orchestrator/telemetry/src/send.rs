@@ -8,7 +8,7 @@ use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_sc
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
-use crate::pipeline::{PipelineError, resource, span_exporter};
+use crate::pipeline::{PipelineError, address, resource, span_exporter};
 use crate::settings::Settings;
 use crate::view::spans_of;
 
@@ -25,7 +25,7 @@ pub enum SendError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// The collector is not there, or refused.
-    #[error("the collector did not take the spans: {0}")]
+    #[error("the collector at {at} did not take the spans: {why}", at = address(), why = .0)]
     Collector(#[from] OTelSdkError),
     /// The spans cannot be written as JSON.
     #[error("the spans cannot be written: {0}")]

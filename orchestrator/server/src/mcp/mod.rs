@@ -84,14 +84,14 @@ struct Service {
     desk: Arc<Desk>,
 }
 
-type Answer = Result<CallToolResult, ErrorData>;
+type Answer = CallToolResult;
 
 /// What was asked for, or why not, so that the model behind the client reads it.
 fn answer(done: Result<Value, Trouble>) -> Answer {
-    Ok(match done {
+    match done {
         Ok(value) => CallToolResult::structured(value),
         Err(trouble) => refused(&trouble),
-    })
+    }
 }
 
 /// Why not. What was sent may be in it, and is not sent back at length.
@@ -108,10 +108,10 @@ fn acted(done: Done<impl Serialize>) -> Answer {
 }
 
 fn text(done: Result<String, Trouble>) -> Answer {
-    Ok(match done {
+    match done {
         Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
         Err(trouble) => refused(&trouble),
-    })
+    }
 }
 
 #[tool_router]
@@ -234,7 +234,7 @@ impl Service {
     #[tool(annotations(title = "Fork a run", read_only_hint = false, destructive_hint = false))]
     async fn run_fork(&self, Parameters(fork): Parameters<Fork>) -> Answer {
         let Fork { run, step, name, paused, limits } = fork;
-        self.act(&run, Act::Fork, ActForm { step, name, paused, limits, ..ActForm::default() }).await
+        self.act(&run, Act::Fork, ActForm { step, name, limits, paused, ..ActForm::default() }).await
     }
 }
 
