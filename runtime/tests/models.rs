@@ -228,7 +228,9 @@ fn replies_that_begin_alike_compute_their_beginning_once() {
             GenerateRequest { prompt, tokens_max: 12, ..GenerateRequest::default() }
         })
         .collect();
-    let common = (0..requests[0].prompt.len()).find(|&n| requests.iter().any(|r| r.prompt[n] != requests[0].prompt[n])).unwrap();
+    let common = (0..requests[0].prompt.len())
+        .find(|&n| requests.iter().any(|r| r.prompt[n] != requests[0].prompt[n]))
+        .unwrap();
     let needed: usize = common + requests.iter().map(|r| r.prompt.len() - common).sum::<usize>();
     let shared = SharedEngine::new(engine()).unwrap();
     let made: Vec<_> = std::thread::scope(|scope| {
