@@ -275,10 +275,11 @@ impl Service {
         let until = Instant::now() + limit;
         let mut told = wait.after.unwrap_or(0);
         loop {
-            let (now, goes_on, news) = self
+            let (answer, news) = self
                 .look(&wait.run, |watched| {
                     let news: Vec<_> = watched.log.iter().filter(|line| line.seq > told).cloned().collect();
-                    (status(watched, Some(wait.after.unwrap_or(0))), watched.writer.is_some(), news)
+                    let is_over = watched.writer.is_none() || Instant::now() >= until;
+                    (is_over.then(|| status(watched, Some(wait.after.unwrap_or(0)))), news)
                 })
                 .await?;
             if let Some(token) = meta.get_progress_token() {
@@ -290,8 +291,8 @@ impl Service {
                 }
             }
             told = news.last().map_or(told, |line| line.seq);
-            if !goes_on || Instant::now() >= until {
-                return Ok(now);
+            if let Some(answer) = answer {
+                return Ok(answer);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
