@@ -161,8 +161,11 @@ pub(super) fn died(records: &[Record], at: usize) -> Vec<Record> {
     for intent in in_flight {
         again.insert(intent.key.clone(), intent.clone());
     }
+    // Where the first one had not begun it again when the second came, it is begun once, and not twice by the same process.
+    let is_twice = |record: &&Record| record.kind == RecordKind::Intent && again.contains_key(&record.key);
+    let after: Vec<_> = after.iter().filter(|record| !is_twice(record)).cloned().collect();
     let again: Vec<_> = again.into_values().collect();
-    numbered([before, &[fact], &again, after].concat())
+    numbered([before, &[fact], &again, &after].concat())
 }
 
 pub(super) fn text_of(span: &SpanData, key: &str) -> Option<String> {
