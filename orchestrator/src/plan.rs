@@ -59,7 +59,8 @@ pub fn program(
         }
         let mut run: Vec<_> = planner::commands(task).into_iter().map(|(file, _)| file).collect();
         run.dedup();
-        coverage::apart(&mut draft, &language, &run);
+        let tested = asking_for_tests(&draft);
+        coverage::apart(&mut draft, &language, &run, &tested);
     }
     let asked = words_asked(task).filter(|_| domain.prose);
     if let Some(words) = asked {

@@ -37,6 +37,19 @@ pub struct GrammarOptions {
     pub chapter: Option<Chapter>,
     /// If given, files of code stand between fences, and of these files of tests it is settled what they test.
     pub fenced: Option<Vec<TestFile>>,
+    /// Fenced files of code of which more is settled.
+    pub code: Vec<CodeFile>,
+}
+
+/// A file of code whose place in the program is settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeFile {
+    /// The file.
+    pub path: String,
+    /// Its first lines: small models that are told to import something write it a second time.
+    pub begins: Vec<String>,
+    /// Whether others import it and nobody runs it, so that it has no main program.
+    pub is_part: bool,
 }
 
 /// A file of tests in a language whose tests are known by their first line: Python and JavaScript. It has one or two tests for
@@ -126,6 +139,7 @@ impl Default for GrammarOptions {
             repairs: false,
             chapter: None,
             fenced: None,
+            code: Vec::new(),
         }
     }
 }
@@ -194,11 +208,20 @@ pub fn grammar(options: &GrammarOptions) -> String {
             (None, Some(name)) => {
                 // Where tests have a file of their own, none stands in the code.
                 let has_tests = matches!(name, "python" | "javascript");
-                let part = if has_tests && !is_test(path) { "plain_part+" } else { "code_part+" };
+                let known = options.code.iter().find(|code| code.path == *path);
+                let part = match known {
+                    _ if !has_tests || is_test(path) => "code_part+",
+                    Some(CodeFile { is_part: true, .. }) => "module_part+",
+                    _ => "plain_part+",
+                };
                 let content = tests.as_deref().unwrap_or(part);
+                let begins: String = known
+                    .iter()
+                    .flat_map(|code| &code.begins)
+                    .fold(String::new(), |all, line| all + line + "\n");
                 format!(
                     "{} {content} BLANK{{0,{BLANKS_MAX}}} \"```\\n\" end",
-                    quoted(&format!("@@ {verb} {path}\n```{name}\n"))
+                    quoted(&format!("@@ {verb} {path}\n```{name}\n{begins}"))
                 )
             }
             (None, None) => format!("{header} {body} end"),
@@ -229,12 +252,14 @@ part: BLANK{{0,{BLANKS_MAX}}} LINE
 edit_part: BLANK{{0,{BLANKS_MAX}}} EDIT_LINE
 code_part: BLANK{{0,{BLANKS_MAX}}} CODE_LINE
 plain_part: BLANK{{0,{BLANKS_MAX}}} PLAIN_LINE
+module_part: BLANK{{0,{BLANKS_MAX}}} MODULE_LINE
 outside_part: BLANK{{0,{BLANKS_MAX}}} OUTSIDE_LINE
 helper: BLANK{{0,{BLANKS_MAX}}} HELPER_LINE
 
 BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
 PLAIN_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_)[^\r\n]*\n/
+MODULE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_|(async )?def main\(|if __name__|(export )?(default )?(async )?function main\(|(await )?main\()[^\r\n]*\n/
 OUTSIDE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]+@|[ \t]+(async[ \t]*)?def|(async[ \t]*)?def[^\r\n]test|[ \t]*(test|it)\()[^\r\n]*\n/
 HELPER_LINE: /    def (setUp|tearDown|run_[a-z_]+)\([^\r\n]*\):\n/
 CODE_LINE: /[^\r\n]+\n/ & ~/(@@|```)[^\r\n]*\n/

@@ -106,6 +106,34 @@ fn a_call_has_the_arguments_of_its_tool() {
 }
 
 #[test]
+fn a_file_of_code_begins_with_what_it_imports() {
+    let begins = vec!["from store import Store".to_owned()];
+    let code = vec![
+        CodeFile { path: "kv.py".to_owned(), begins, is_part: false },
+        CodeFile { path: "store.py".to_owned(), begins: Vec::new(), is_part: true },
+    ];
+    let of = |path: &str| {
+        grammar(&GrammarOptions {
+            each: vec![path.to_owned()],
+            fenced: Some(Vec::new()),
+            code: code.clone(),
+            ..GrammarOptions::default()
+        })
+    };
+    let reply = |path: &str, text: &str| format!("@@ write {path}\n```python\n{text}```\n@@ end\n@@ done x");
+    let program = "from store import Store\nimport sys\n\ndef main():\n    pass\n\nmain()\n";
+    assert_eq!(accepts(&of("kv.py"), &reply("kv.py", program)), Ok(()));
+    assert!(accepts(&of("kv.py"), &reply("kv.py", "import sys\n")).is_err());
+    assert_eq!(
+        accepts(&of("store.py"), &reply("store.py", "class Store:\n    def main(self):\n        pass\n")),
+        Ok(())
+    );
+    for text in ["def main():\n    pass\n", "x = 1\nif __name__ == \"__main__\":\n    x\n", "main()\n"] {
+        assert!(accepts(&of("store.py"), &reply("store.py", text)).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_file_of_code_ends_with_its_fence() {
     let writes = ["a.mjs", "a.txt", "Makefile"].map(str::to_owned).to_vec();
     let grammar = grammar(&GrammarOptions { writes, fenced: Some(Vec::new()), ..GrammarOptions::default() });

@@ -3,6 +3,7 @@
 //! A role is a plain view of the machine turned into fragments, and a function from a reply to a value. The words
 //! are templates; here is only which of them are said when.
 
+pub mod coder;
 pub mod feedback;
 pub mod guide;
 pub mod outliner;

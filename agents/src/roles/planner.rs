@@ -15,7 +15,7 @@ mod texts;
 mod understand;
 
 pub use examples::{Example, commands, examples};
-pub use given::{Given, given, is_listed, is_run, lists, settled};
+pub use given::{Given, given, is_listed, is_run, lists, settled, without_requirements};
 pub use grammar::grammar;
 pub use understand::understand;
 

@@ -9,7 +9,9 @@ use edvac_memory::verdict::{CheckReport, Limit, Outcome, TestOutcome, Verdict};
 use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
-use super::{feedback, guide, outliner, planner, repairer, reviewer, summariser, tools, worker, writer};
+use super::{
+    coder, feedback, guide, outliner, planner, repairer, reviewer, summariser, tools, worker, writer,
+};
 use crate::client::Speaker;
 use crate::prompt::messages;
 use crate::protocol::tool::ToolSpec;
@@ -351,6 +353,39 @@ fn writer_prompts() {
             shown(writer::fragments(&view, &templates(), &Words).unwrap())
         );
     }
+}
+
+#[test]
+fn coder_prompts() {
+    let task = "# Notes\n\nA tool that keeps notes, run as `python3 notes.py COMMAND`.\n\n## Requirements\n\nR1: `find(text)` in `book.py` returns notes.\nR2: `python3 notes.py list` prints them.\n";
+    let offers = [coder::Offers {
+        path: "book.py".to_owned(),
+        lines: vec![
+            "`find(text)`: `find(text)` in `book.py` returns notes.".to_owned(),
+            "`Book()`".to_owned(),
+        ],
+    }];
+    for (name, path, language, offers, grammar) in [
+        ("run", "notes.py", "python", &offers[..], true),
+        ("part", "book.py", "python", &[][..], false),
+        ("javascript", "notes.mjs", "javascript", &[][..], true),
+    ] {
+        let view = coder::CoderView {
+            task,
+            domain: "codebase",
+            language,
+            path,
+            text: "Write these files:\n- notes.py: the command line\n\nWhat it must do:\n- `python3 notes.py list` prints them.",
+            offers,
+            summary: (!grammar).then_some("FAILED: it does not start"),
+            grammar,
+        };
+        insta::assert_snapshot!(
+            format!("coder_{name}"),
+            shown(coder::fragments(&view, &templates(), &Words).unwrap())
+        );
+    }
+    assert!(coder::is_known("codebase", &templates()) && !coder::is_known("book", &templates()));
 }
 
 #[test]

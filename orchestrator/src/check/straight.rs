@@ -1,7 +1,9 @@
 //! What small models write wrong again and again, also when they are shown the error, and what has one right answer, which is
 //! given here: a module of the language that is used and not imported; in JavaScript the types of a plan behind the names, a
-//! name exported twice or defined beside its import, a constant that is assigned, a module from which nothing can be imported, and
-//! imports of packages that are not used and not there.
+//! name exported twice or defined beside its import, a constant that is assigned, a module from which nothing can be imported,
+//! imports of packages that are not used and not there, `require` in a module, and two cases of a `switch` that declare the same
+//! name; in Python, escapes and quotes within an f-string that only its newest versions take; in both, variables that hide the
+//! function whose result they hold.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,8 +11,8 @@ use std::ops::Range;
 use edvac_memory::store::path::is_test;
 use tree_sitter::{Language, Node};
 
-use super::imports;
 use super::syntax::{language_of, nodes, tree};
+use super::{imports, shadow};
 
 /// Modules that Node.js brings under a name without `node:`.
 const BROUGHT: [&str; 16] = [
@@ -38,12 +40,63 @@ pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>
     let (mut text, mut done) = (text.to_owned(), Vec::new());
     if language == tree_sitter_javascript::LANGUAGE.into() {
         text = as_node_takes_it(path, text, &language, &mut done);
+    } else if language == tree_sitter_python::LANGUAGE.into() {
+        text = as_python_takes_it(text, &language, &mut done);
     }
     if let Some(with) = imports::with_modules(path, &text, &language) {
         text = with;
         done.push("a missing import of the language's own modules added");
     }
     (!done.is_empty()).then_some((text, done))
+}
+
+/// A text with other words in some places, which are in the order of the text.
+fn with_places(mut text: String, places: &[(Range<usize>, String)]) -> String {
+    for (place, words) in places.iter().rev() {
+        text.replace_range(place.clone(), words);
+    }
+    text
+}
+
+fn as_python_takes_it(mut text: String, python: &Language, done: &mut Vec<&'static str>) -> String {
+    for (what, places) in [
+        ("an f-string written as older versions take it", in_f_strings as fn(&str, Node<'_>) -> Places),
+        (HIDDEN, shadow::in_python),
+    ] {
+        let Ok(tree) = tree(&text, python) else { return text };
+        let places = if tree.root_node().has_error() { Vec::new() } else { places(&text, tree.root_node()) };
+        if !places.is_empty() {
+            text = with_places(text, &places);
+            done.push(what);
+        }
+    }
+    text
+}
+
+/// Within the braces of an f-string: a line's end or a tab as what makes it, and strings in the other quotes. Before Python 3.12
+/// neither a backslash nor the string's own quotes may stand there.
+fn in_f_strings(text: &str, root: Node<'_>) -> Places {
+    let mut places = Vec::new();
+    for interpolation in nodes(root).filter(|node| node.kind() == "interpolation") {
+        let outer = interpolation.parent().map_or("", |string| &text[string.byte_range()]);
+        let outer = outer.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        for string in nodes(interpolation).filter(|node| node.kind() == "string") {
+            let own = &text[string.byte_range()];
+            let inner = own.get(1..own.len().saturating_sub(1)).unwrap_or_default();
+            let is_outers = outer.starts_with(['"', '\'']) && own.starts_with(&outer[..1]);
+            let made = match inner {
+                "\\n" => "chr(10)".to_owned(),
+                "\\t" => "chr(9)".to_owned(),
+                plain if is_outers && !plain.contains(['"', '\'', '\\', '{']) => {
+                    let quote = if own.starts_with('"') { '\'' } else { '"' };
+                    format!("{quote}{plain}{quote}")
+                }
+                _ => continue,
+            };
+            places.push((string.byte_range(), made));
+        }
+    }
+    places
 }
 
 fn as_node_takes_it(
@@ -100,6 +153,20 @@ fn as_node_takes_it(
             text.insert_str(at, "export ");
         }
         done.push("what a module defines exported");
+    }
+    for (what, places) in [
+        ("cases that declare the same name made blocks", cases_as_blocks as fn(&str, Node<'_>) -> Places),
+        (HIDDEN, shadow::in_javascript),
+        ("`require` made in a module", require_made),
+    ] {
+        let Ok(tree) = tree(&text, javascript) else { return text };
+        let root = tree.root_node();
+        let is_script = what.starts_with('`') && !path.ends_with(".mjs");
+        let places = if root.has_error() || is_script { Vec::new() } else { places(&text, root) };
+        if !places.is_empty() {
+            text = with_places(text, &places);
+            done.push(what);
+        }
     }
     if let Ok(tree) = tree(&text, javascript) {
         let consts = assigned_constants(&text, tree.root_node());
@@ -166,6 +233,54 @@ fn nothing_exported(root: Node<'_>) -> Option<Vec<usize>> {
 }
 
 type Ranges = Vec<Range<usize>>;
+/// Places in the order of the text, with what is to stand there.
+type Places = Vec<(Range<usize>, String)>;
+/// What is said where a variable got another name.
+const HIDDEN: &str = "a variable that hides the function it is made by given another name";
+
+/// The cases of each `switch` in which two declare the same name, as blocks.
+fn cases_as_blocks(text: &str, root: Node<'_>) -> Places {
+    let mut places = Vec::new();
+    for switch in nodes(root).filter(|node| node.kind() == "switch_body") {
+        let mut cursor = switch.walk();
+        let cases: Vec<_> = switch.named_children(&mut cursor).collect();
+        let declared = |case: &Node<'_>| -> Vec<&str> {
+            let mut cursor = case.walk();
+            let own = case.children(&mut cursor).filter(|n| n.kind() == "lexical_declaration");
+            let names = own.filter_map(|n| n.named_child(0)?.child_by_field_name("name"));
+            names.map(|name| &text[name.byte_range()]).collect()
+        };
+        let all: Vec<_> = cases.iter().flat_map(declared).collect();
+        let once: BTreeSet<_> = all.iter().collect();
+        if once.len() == all.len() {
+            continue;
+        }
+        for case in cases.iter().filter(|case| !declared(case).is_empty()) {
+            let mut cursor = case.walk();
+            let Some(colon) = case.children(&mut cursor).find(|n| n.kind() == ":") else { continue };
+            let line = text[..case.start_byte()].rfind('\n').map_or(0, |at| at + 1);
+            let indent: String = text[line..].chars().take_while(|c| matches!(c, ' ' | '\t')).collect();
+            places.push((colon.end_byte()..colon.end_byte(), " {".to_owned()));
+            places.push((case.end_byte()..case.end_byte(), format!("\n{indent}}}")));
+        }
+    }
+    places.sort_by_key(|(place, _)| place.start);
+    places
+}
+
+/// Where a module asks with `require` that nobody made: the lines that make it.
+fn require_made(text: &str, root: Node<'_>) -> Places {
+    const LINES: &str =
+        "import { createRequire } from \"node:module\";\nconst require = createRequire(import.meta.url);\n";
+    let names = || nodes(root).filter(|n| n.kind() == "identifier" && &text[n.byte_range()] == "require");
+    let is_called = |node: Node<'_>| node.parent().is_some_and(|p| p.kind() == "call_expression");
+    if names().next().is_none() || !names().all(is_called) {
+        return Vec::new();
+    }
+    let mut cursor = root.walk();
+    let first = root.children(&mut cursor).find(|n| !matches!(n.kind(), "comment" | "hash_bang_line"));
+    first.map(|first| (first.start_byte()..first.start_byte(), LINES.to_owned())).into_iter().collect()
+}
 
 /// A text without some parts of it. What lies in a part that is left out is left out with it.
 fn without(text: &str, parts: impl Iterator<Item = Range<usize>>) -> String {
@@ -413,6 +528,73 @@ mod tests {
             straightened("b.mjs", "import { test } from \"node:test\";\nexport function test() {}\n"),
             None
         );
+    }
+
+    fn straight(path: &str, text: &str) -> String {
+        straightened(path, text).map_or(String::new(), |(text, _)| text)
+    }
+
+    #[test]
+    fn a_variable_does_not_hide_the_function_it_is_made_by() {
+        let text = "def words(text):\n    return text.split()\n\ndef top(text, n=1):\n    words = words(text)\n    for list in words:\n        n += len(list)\n    return sorted(words, key=lambda w: words.count(w)), dict(words=words), x.words\n";
+        let better = text
+            .replace("words = words(text)", "words_ = words(text)")
+            .replace("in words:", "in words_:")
+            .replace("sorted(words,", "sorted(words_,")
+            .replace("words.count", "words_.count")
+            .replace("dict(words=words)", "dict(words=words_)");
+        assert_eq!(straight("a.py", text), better);
+        assert_eq!(straight("a.py", &better), "");
+        let builtin = "def f(a):\n    max = max(a)\n    return max\n";
+        assert_eq!(straight("a.py", builtin), "def f(a):\n    max_ = max(a)\n    return max_\n");
+        for fine in [
+            "def f(words):\n    words = words()\n    return words\n",
+            "def g(): pass\n\ndef f():\n    global g\n    g = g()\n",
+            "def g(): pass\n\ndef f():\n    g = 1\n    return g\n",
+            "def f():\n    h = 1\n    return h()\n",
+        ] {
+            assert_eq!(straight("a.py", fine), "", "{fine}");
+        }
+        let script = "export function words(a) {}\nexport function top(a) {\n  const words = words(a).sort();\n  return { words, n: words.length, x: a.words };\n}\n";
+        let better = script
+            .replace("const words =", "const words_ =")
+            .replace("{ words,", "{ words: words_,")
+            .replace("n: words.length", "n: words_.length");
+        assert_eq!(straight("a.mjs", script), better);
+        assert_eq!(straight("a.mjs", "export function f(g) {\n  const a = g();\n  return a;\n}\n"), "");
+    }
+
+    #[test]
+    fn f_strings_as_older_versions_take_them() {
+        let text = "print(f\"{text.count('\\n')} {rows[\"a\"]} \\n {'x'}\")\n";
+        assert_eq!(straight("a.py", text), "print(f\"{text.count(chr(10))} {rows['a']} \\n {'x'}\")\n");
+        assert_eq!(straight("a.py", "print(f'{a}\\n', 'b\\n')\n"), "");
+    }
+
+    #[test]
+    fn two_cases_may_declare_the_same_name() {
+        let text = "switch (a) {\n  case 1:\n    const x = 1;\n    break;\n  case 2:\n    const x = 2;\n    f(x);\n    break;\n  default:\n    f();\n}\n";
+        let better = text
+            .replace("case 1:", "case 1: {")
+            .replace("= 1;\n    break;", "= 1;\n    break;\n  }")
+            .replace("case 2:", "case 2: {")
+            .replace("f(x);\n    break;", "f(x);\n    break;\n  }");
+        assert_eq!(straight("a.js", text), better);
+        assert_eq!(straight("a.js", &better), "");
+        assert_eq!(straight("a.js", &text.replace("x = 2", "y = 2")), "");
+    }
+
+    #[test]
+    fn a_module_makes_its_require() {
+        let text = "// A tool.\nconst fs = require('fs');\nexport const a = fs;\n";
+        let made = straight("a.mjs", text);
+        assert!(
+            made.starts_with("// A tool.\nimport { createRequire }") && made.ends_with(&text[11..]),
+            "{made}"
+        );
+        assert_eq!(straight("a.mjs", &made), "");
+        assert_eq!(straight("a.js", text), "");
+        assert_eq!(straight("a.mjs", "export function f(require) {\n  return require('x');\n}\n"), "");
     }
 
     #[test]

@@ -27,6 +27,11 @@ const JAVASCRIPT: &str = "AbortController AggregateError Array ArrayBuffer BigIn
     removeEventListener reportError requestAnimationFrame requestIdleCallback require setImmediate setInterval setTimeout \
     structuredClone unescape";
 
+/// Whether every file of Python can call a function of this name.
+pub(super) fn is_of_python(name: &str) -> bool {
+    PYTHON.split_whitespace().any(|other| other == name)
+}
+
 /// The first function that a file of Python or JavaScript calls and that it neither defines, imports, nor names anywhere but in
 /// calls, with the line of the first call. None where the file does not parse, or imports names without saying which.
 pub(super) fn undefined(path: &str, text: &str) -> Option<(String, usize)> {

@@ -250,6 +250,9 @@ impl Performer {
             return self.writer_fragments(instruction, state, start);
         }
         let tree = tree_for(attempt, state)?;
+        if let Some(coding) = self.coding(instruction, &tree, state)? {
+            return self.coder_fragments(instruction, &coding, state, start);
+        }
         let counter = self.counter();
         let window = self.window_tokens();
         let query = format!("{} {}", instruction.title, instruction.text);

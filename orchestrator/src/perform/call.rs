@@ -200,9 +200,12 @@ impl Performer {
         let writes_of_all = program_of(state)?.all().into_iter().flat_map(|i| &i.writes);
         let chapters: BTreeSet<_> = writes_of_all.filter(|path| self.domain.is_chapter(path)).collect();
         let chapters = chapters.len().max(1);
+        let tree = state.work.as_ref().map(|work| &work.tree);
+        let coding = tree.map(|tree| self.coding(instruction, tree, state)).transpose()?.flatten();
         Ok(GrammarOptions {
             blocks_max,
             fenced,
+            code: coding.map(|coding| coding.file(instruction)).into_iter().collect(),
             run: self.sandbox.is_ok() && self.domain.runs_commands(),
             called: self.called(state),
             each,

@@ -5,6 +5,7 @@ mod act;
 mod assemble;
 mod call;
 mod check;
+mod coding;
 pub(crate) mod commit;
 pub(crate) mod edits;
 mod install;

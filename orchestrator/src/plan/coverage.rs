@@ -59,7 +59,7 @@ pub(super) fn narrow(draft: &mut PlanDraft, is_cut: bool) {
 /// Lets code and its tests be steps of their own, the tests behind all code, each of what few requirements say in a file of
 /// its own: a wrong test is no reason to write right code again, and what the code must do the task's examples say first.
 /// `run` are the files that the task runs by a command. What has its tests in the same file, or one whose name cannot be numbered, stays as it is.
-pub(super) fn apart(draft: &mut PlanDraft, language: &str, run: &[String]) {
+pub(super) fn apart(draft: &mut PlanDraft, language: &str, run: &[String], tested: &BTreeSet<RequirementId>) {
     let texts: BTreeMap<_, _> = draft.requirements.iter().cloned().collect();
     let mut code_steps: Vec<StepDraft> = Vec::new();
     let mut test_steps: Vec<StepDraft> = Vec::new();
@@ -84,7 +84,8 @@ pub(super) fn apart(draft: &mut PlanDraft, language: &str, run: &[String]) {
         let is_of_tests = |line: &&str| !line.trim_start_matches(['-', ' ', '`']).starts_with(test.as_str());
         let text: Vec<_> = step.text.lines().filter(is_of_tests).collect();
         let said = |id: &RequirementId| texts.get(id).map(|text| format!("\n- {text}"));
-        let asked: String = step.covers.iter().filter_map(said).collect();
+        // That there are tests is no matter of the code.
+        let asked: String = step.covers.iter().filter(|id| !tested.contains(id)).filter_map(said).collect();
         let asked = if asked.is_empty() { asked } else { format!("\n\nWhat it must do:{asked}") };
         let from: Vec<_> = step.reads.iter().filter(|path| !is_text(path)).map(String::as_str).collect();
         let from = match from.as_slice() {
@@ -251,7 +252,7 @@ mod tests {
                 &SEVEN,
                 vec![first, step(&["main.py", "test_main.py"], &[]), step(&["README.md"], &[])],
             );
-            apart(&mut draft, language, &[]);
+            apart(&mut draft, language, &[], &BTreeSet::new());
             let written: Vec<_> = draft.steps.iter().map(|step| step.writes.join(" ")).collect();
             assert_eq!(
                 written[..3],
@@ -274,11 +275,11 @@ mod tests {
             );
         }
         let mut draft = draft(&SEVEN, vec![step(&["src/lib.rs"], &all)]);
-        apart(&mut draft, "rust", &[]);
+        apart(&mut draft, "rust", &[], &BTreeSet::new());
         assert_eq!(draft.steps.len(), 1, "its tests stand in it");
         for (language, test) in [("go", "kv_test.go"), ("javascript", "test_kv.mjs")] {
             let mut draft = super::tests::draft(&SEVEN, vec![step(&["kv", test], &all)]);
-            apart(&mut draft, language, &[]);
+            apart(&mut draft, language, &[], &BTreeSet::new());
             assert_eq!(covers(&draft), ["R1 R2 R3 R4 R5 R6 R7"], "none is lost");
         }
     }

@@ -93,6 +93,32 @@ pub fn is_listed(task: &str) -> bool {
     !given(task).requirements.is_empty()
 }
 
+/// A task without its numbered requirements and the heading above them.
+pub fn without_requirements(task: &str) -> String {
+    let mut open = false;
+    let mut kept: Vec<&str> = Vec::new();
+    for line in task.trim().lines() {
+        if numbered_line(line).is_some() {
+            open = true;
+            while kept.last().is_some_and(|above| above.trim().is_empty() || announces(above)) {
+                kept.pop();
+            }
+            continue;
+        }
+        // A sentence goes on in the next line.
+        open &= !line.trim().is_empty() && !line.starts_with('#');
+        if !open {
+            kept.push(line);
+        }
+    }
+    kept.join("\n").trim().to_owned()
+}
+
+/// Whether a line is a heading above requirements.
+fn announces(line: &str) -> bool {
+    (line.starts_with('#') || line.ends_with(':')) && line.to_lowercase().contains("requirement")
+}
+
 /// Whether a task has these requirements as lines of its own, with their ids, so that nobody who sees it has to be told them.
 pub fn lists(task: &str, requirements: &[Requirement]) -> bool {
     let own = numbered(task);
@@ -305,6 +331,13 @@ mod tests {
         assert_eq!(texts("- **R1**: One.\n- **R2:** Two.\n"), ["R1 One.", "R2 Two."]);
         assert!(texts("R1: One.\nR3: Three.").is_empty(), "a gap is no list of ours");
         assert!(texts("R1: One.").is_empty());
+    }
+
+    #[test]
+    fn a_task_is_more_than_its_requirements() {
+        let task = "# A tool\n\nIt counts.\n\n## Requirements\n\nR1: `a` prints\n  `b`.\n\n- **R2**: It goes on.\n\nThank you.\n";
+        assert_eq!(without_requirements(task), "# A tool\n\nIt counts.\n\nThank you.");
+        assert_eq!(without_requirements("A tool.\n\n- a\n- b\n"), "A tool.\n\n- a\n- b");
     }
 
     #[test]

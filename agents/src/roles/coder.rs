@@ -1,0 +1,83 @@
+//! The coder: a worker that writes one file of code of which the task itself says what it must do. It sees what the program is,
+//! what the other files offer, and the sentences about its own file: a small model that is shown all requirements meets all of
+//! them in the first file, and one that is shown a file writes it again.
+
+use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
+use serde::Serialize;
+use serde_json::json;
+
+use super::planner;
+use crate::templates::{TemplateError, Templates};
+
+/// What a coder sees.
+pub struct CoderView<'a> {
+    /// The task, verbatim. Its list of requirements is left out.
+    pub task: &'a str,
+    /// The domain, for its rules.
+    pub domain: &'a str,
+    /// The language of the file.
+    pub language: &'a str,
+    /// The file to write.
+    pub path: &'a str,
+    /// What the step says of it, with what it must do.
+    pub text: &'a str,
+    /// What files that are there offer to it.
+    pub offers: &'a [Offers],
+    /// What earlier attempts found out.
+    pub summary: Option<&'a str>,
+    /// Whether a grammar binds the reply.
+    pub grammar: bool,
+}
+
+/// What a file offers to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Offers {
+    /// The file.
+    pub path: String,
+    /// Each function and class as it is called, or what the task says of it.
+    pub lines: Vec<String>,
+}
+
+/// The coder's prompt. Its reply is read as any worker's.
+pub fn fragments(
+    view: &CoderView<'_>,
+    templates: &Templates,
+    counter: &dyn TokenCounter,
+) -> Result<Vec<Fragment>, TemplateError> {
+    let is_run = planner::is_run(view.path, view.task);
+    let about = json!({ "language": view.language, "is_run": is_run, "grammar": view.grammar });
+    let rules = templates.render(&rules_of(view.domain), &about)?;
+    let rules: Vec<_> = rules.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let step = json!({
+        "path": view.path, "text": view.text.trim(), "offers": view.offers, "rules": rules,
+        "summary": view.summary.map(str::trim),
+    });
+    let (system, words) = ("prompts/coder/system.md", "prompts/coder/step.md");
+    let task = planner::without_requirements(view.task);
+    Ok(vec![
+        Fragment::new(
+            FragmentKind::System,
+            system,
+            "how a file of code is written",
+            templates.render(system, &about)?,
+            counter,
+        ),
+        Fragment::new(FragmentKind::Task, "task", "what the program is", task, counter),
+        Fragment::new(
+            FragmentKind::Step,
+            words,
+            "what the file must do",
+            templates.render(words, &step)?,
+            counter,
+        ),
+    ])
+}
+
+/// Whether a domain has rules for a coder.
+pub fn is_known(domain: &str, templates: &Templates) -> bool {
+    templates.text(&rules_of(domain)).is_ok()
+}
+
+fn rules_of(domain: &str) -> String {
+    format!("domains/{domain}/coder.md")
+}

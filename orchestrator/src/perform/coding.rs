@@ -1,0 +1,116 @@
+//! Steps that write one file of code of which the task itself says what it must do: see [`coder`].
+
+use edvac_agents::protocol::grammar::CodeFile;
+use edvac_agents::roles::coder::{self, CoderView, Offers};
+use edvac_agents::roles::{planner, tools};
+use edvac_memory::context::Fragment;
+use edvac_memory::ids::TreeId;
+use edvac_memory::program::{Instruction, Requirement};
+
+use super::{Performer, Trouble, program_of};
+use crate::check::{self, Offered};
+use crate::control::RunState;
+use crate::control::state::Start;
+
+/// What is known of such a file before it is written.
+pub(super) struct Coding {
+    offers: Vec<Offers>,
+    begins: Vec<String>,
+    is_part: bool,
+}
+
+impl Coding {
+    /// What its grammar has to know.
+    pub(super) fn file(self, instruction: &Instruction) -> CodeFile {
+        let path = instruction.writes.first().cloned().unwrap_or_default();
+        CodeFile { path, begins: self.begins, is_part: self.is_part }
+    }
+}
+
+impl Performer {
+    /// What is known of the file that a step writes, if it is a step for a coder: of a task that lists its requirements, where
+    /// nothing was there before, and one file alone.
+    pub(super) fn coding(
+        &self,
+        instruction: &Instruction,
+        tree: &TreeId,
+        state: &RunState,
+    ) -> Result<Option<Coding>, Trouble> {
+        let (Some(start), [path]) = (&state.start, instruction.writes.as_slice()) else { return Ok(None) };
+        let program = program_of(state)?;
+        let calls = tools::named(self.tools.specs(), &instruction.text);
+        if !instruction.candidates
+            || state.origin().is_some()
+            || !calls.is_empty()
+            || !planner::is_listed(&start.task)
+            || !coder::is_known(&program.domain, &self.templates)
+        {
+            return Ok(None);
+        }
+        let store = self.files();
+        let known = store.list(tree)?;
+        let (mut offers, mut begins) = (Vec::new(), Vec::new());
+        for other in instruction.reads.iter().filter(|other| *other != path && known.contains_key(*other)) {
+            let text = String::from_utf8_lossy(&store.read(tree, other)?).into_owned();
+            let offered = check::offered(other, &text);
+            begins.extend(check::import_line(other, path, &offered));
+            let lines = said_of(&offered, &program.requirements);
+            offers.extend((!lines.is_empty()).then(|| Offers { path: other.clone(), lines }));
+        }
+        let is_part = !planner::is_run(path, &start.task) && !planner::commands(&start.task).is_empty();
+        Ok(Some(Coding { offers, begins, is_part }))
+    }
+
+    pub(super) fn coder_fragments(
+        &self,
+        instruction: &Instruction,
+        coding: &Coding,
+        state: &RunState,
+        start: &Start,
+    ) -> Result<Vec<Fragment>, Trouble> {
+        let program = program_of(state)?;
+        let view = CoderView {
+            task: &start.task,
+            domain: &program.domain,
+            language: &program.language,
+            path: instruction.writes.first().map_or("", String::as_str),
+            text: &instruction.text,
+            offers: &coding.offers,
+            summary: state.work.as_ref().and_then(|work| work.summary.as_deref()),
+            grammar: self.client.info().grammar,
+        };
+        Ok(coder::fragments(&view, &self.templates, &self.counter())?)
+    }
+}
+
+/// Each call in backticks; behind it what the task says of it, the first time.
+fn said_of(offered: &[Offered], requirements: &[Requirement]) -> Vec<String> {
+    let mut said: Vec<&str> = Vec::new();
+    let mut lines = Vec::new();
+    for call in offered.iter().flat_map(|one| &one.calls) {
+        let name = call.split('(').next().unwrap_or(call);
+        let is_about = |text: &str| text.contains(&format!("`{name}("));
+        let about = requirements.iter().map(|r| r.text.as_str()).find(|text| is_about(text));
+        match about.filter(|text| !said.contains(text)) {
+            Some(text) => {
+                said.push(text);
+                lines.push(format!("`{call}`: {text}"));
+            }
+            None => lines.push(format!("`{call}`")),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_task_says_of_a_function_is_said_once() {
+        let offered = check::offered("a.py", "def x(a): pass\ndef y(): pass\ndef z(): pass\n");
+        let text = "`x(a)` and `y()` count.".to_owned();
+        let requirements = [Requirement { id: "R1".into(), text }];
+        assert_eq!(said_of(&offered, &requirements), ["`x(a)`: `x(a)` and `y()` count.", "`y()`", "`z()`"]);
+    }
+}
