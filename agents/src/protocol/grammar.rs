@@ -48,8 +48,34 @@ pub struct CodeFile {
     pub path: String,
     /// Its first lines: small models that are told to import something write it a second time.
     pub begins: Vec<String>,
-    /// Whether others import it and nobody runs it, so that it has no main program.
-    pub is_part: bool,
+    /// Whether it has a main program.
+    pub main: Main,
+}
+
+/// Whether a file of code has a main program. Small models forget to call it, and write one where nobody runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Main {
+    /// It may.
+    #[default]
+    May,
+    /// Others import the file and nobody runs it.
+    Never,
+    /// The file is run: it has a function `main` without parameters and ends with a call of it.
+    Last,
+}
+
+impl Main {
+    /// What a file in a language, by the name behind its fence, is made of.
+    fn body(self, language: &str) -> &'static str {
+        match (self, language) {
+            (Self::May, _) => "plain_part+",
+            (Self::Last, "python") => "module_part* blanks MAIN_PYTHON module_part+ blanks CALL_PYTHON",
+            (Self::Last, "javascript") => {
+                "module_part* blanks MAIN_JAVASCRIPT module_part+ blanks CALL_JAVASCRIPT"
+            }
+            _ => "module_part+",
+        }
+    }
 }
 
 /// A file of tests in a language whose tests are known by their first line: Python and JavaScript. It has one or two tests for
@@ -209,11 +235,8 @@ pub fn grammar(options: &GrammarOptions) -> String {
                 // Where tests have a file of their own, none stands in the code.
                 let has_tests = matches!(name, "python" | "javascript");
                 let known = options.code.iter().find(|code| code.path == *path);
-                let part = match known {
-                    _ if !has_tests || is_test(path) => "code_part+",
-                    Some(CodeFile { is_part: true, .. }) => "module_part+",
-                    _ => "plain_part+",
-                };
+                let main = known.map_or(Main::May, |code| code.main);
+                let part = if has_tests && !is_test(path) { main.body(name) } else { "code_part+" };
                 let content = tests.as_deref().unwrap_or(part);
                 let begins: String = known
                     .iter()
@@ -252,7 +275,8 @@ part: BLANK{{0,{BLANKS_MAX}}} LINE
 edit_part: BLANK{{0,{BLANKS_MAX}}} EDIT_LINE
 code_part: BLANK{{0,{BLANKS_MAX}}} CODE_LINE
 plain_part: BLANK{{0,{BLANKS_MAX}}} PLAIN_LINE
-module_part: BLANK{{0,{BLANKS_MAX}}} MODULE_LINE
+module_part: blanks MODULE_LINE
+blanks: BLANK{{0,{BLANKS_MAX}}}
 outside_part: BLANK{{0,{BLANKS_MAX}}} OUTSIDE_LINE
 helper: BLANK{{0,{BLANKS_MAX}}} HELPER_LINE
 
@@ -260,6 +284,10 @@ BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
 PLAIN_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_)[^\r\n]*\n/
 MODULE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_|(async )?def main\(|if __name__|(export )?(default )?(async )?function main\(|(await )?main\()[^\r\n]*\n/
+MAIN_PYTHON: "def main():\n"
+CALL_PYTHON: "if __name__ == \"__main__\":\n    main()\n"
+MAIN_JAVASCRIPT: /(async )?function main\(\) \{{\n/
+CALL_JAVASCRIPT: "main();\n"
 OUTSIDE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]+@|[ \t]+(async[ \t]*)?def|(async[ \t]*)?def[^\r\n]test|[ \t]*(test|it)\()[^\r\n]*\n/
 HELPER_LINE: /    def (setUp|tearDown|run_[a-z_]+)\([^\r\n]*\):\n/
 CODE_LINE: /[^\r\n]+\n/ & ~/(@@|```)[^\r\n]*\n/

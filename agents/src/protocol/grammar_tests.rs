@@ -109,8 +109,8 @@ fn a_call_has_the_arguments_of_its_tool() {
 fn a_file_of_code_begins_with_what_it_imports() {
     let begins = vec!["from store import Store".to_owned()];
     let code = vec![
-        CodeFile { path: "kv.py".to_owned(), begins, is_part: false },
-        CodeFile { path: "store.py".to_owned(), begins: Vec::new(), is_part: true },
+        CodeFile { path: "kv.py".to_owned(), begins, main: Main::Last },
+        CodeFile { path: "store.py".to_owned(), begins: Vec::new(), main: Main::Never },
     ];
     let of = |path: &str| {
         grammar(&GrammarOptions {
@@ -121,9 +121,23 @@ fn a_file_of_code_begins_with_what_it_imports() {
         })
     };
     let reply = |path: &str, text: &str| format!("@@ write {path}\n```python\n{text}```\n@@ end\n@@ done x");
-    let program = "from store import Store\nimport sys\n\ndef main():\n    pass\n\nmain()\n";
+    let program = "from store import Store\nimport sys\n\n\ndef main():\n    pass\n\n\nif __name__ == \"__main__\":\n    main()\n";
     assert_eq!(accepts(&of("kv.py"), &reply("kv.py", program)), Ok(()));
-    assert!(accepts(&of("kv.py"), &reply("kv.py", "import sys\n")).is_err());
+    let (head, _) = program.split_once("\n\n\nif").unwrap();
+    for text in [
+        program.replace("from store import Store\n", ""),
+        format!("{head}\n"),
+        program.replace("main():", "run():"),
+    ] {
+        assert!(accepts(&of("kv.py"), &reply("kv.py", &text)).is_err(), "{text}");
+    }
+    let script = CodeFile { path: "a.mjs".to_owned(), begins: Vec::new(), main: Main::Last };
+    let each = vec!["a.mjs".to_owned()];
+    let script =
+        GrammarOptions { each, fenced: Some(Vec::new()), code: vec![script], ..GrammarOptions::default() };
+    let text = "@@ write a.mjs\n```javascript\nimport fs from \"node:fs\";\n\nasync function main() {\n  run();\n}\n\nmain();\n```\n@@ end\n@@ done x";
+    assert_eq!(accepts(&grammar(&script), text), Ok(()));
+    assert!(accepts(&grammar(&script), &text.replace("main();\n", "")).is_err());
     assert_eq!(
         accepts(&of("store.py"), &reply("store.py", "class Store:\n    def main(self):\n        pass\n")),
         Ok(())

@@ -202,11 +202,16 @@ impl Performer {
         let chapters = chapters.len().max(1);
         let tree = state.work.as_ref().map(|work| &work.tree);
         let coding = tree.map(|tree| self.coding(instruction, tree, state)).transpose()?.flatten();
+        // A coder has nothing to ask, and nothing to write but its file.
+        let writes_only = coding.is_some() && !each.is_empty();
+        if writes_only {
+            (blocks_max, reads) = (2, Vec::new());
+        }
         Ok(GrammarOptions {
             blocks_max,
             fenced,
             code: coding.map(|coding| coding.file(instruction)).into_iter().collect(),
-            run: self.sandbox.is_ok() && self.domain.runs_commands(),
+            run: self.sandbox.is_ok() && self.domain.runs_commands() && !writes_only,
             called: self.called(state),
             each,
             writes,

@@ -1,6 +1,6 @@
 //! Steps that write one file of code of which the task itself says what it must do: see [`coder`].
 
-use edvac_agents::protocol::grammar::CodeFile;
+use edvac_agents::protocol::grammar::{CodeFile, Main};
 use edvac_agents::roles::coder::{self, CoderView, Offers};
 use edvac_agents::roles::{planner, tools};
 use edvac_memory::context::Fragment;
@@ -16,14 +16,14 @@ use crate::control::state::Start;
 pub(super) struct Coding {
     offers: Vec<Offers>,
     begins: Vec<String>,
-    is_part: bool,
+    main: Main,
 }
 
 impl Coding {
     /// What its grammar has to know.
     pub(super) fn file(self, instruction: &Instruction) -> CodeFile {
         let path = instruction.writes.first().cloned().unwrap_or_default();
-        CodeFile { path, begins: self.begins, is_part: self.is_part }
+        CodeFile { path, begins: self.begins, main: self.main }
     }
 }
 
@@ -57,8 +57,12 @@ impl Performer {
             let lines = said_of(&offered, &program.requirements);
             offers.extend((!lines.is_empty()).then(|| Offers { path: other.clone(), lines }));
         }
-        let is_part = !planner::is_run(path, &start.task) && !planner::commands(&start.task).is_empty();
-        Ok(Some(Coding { offers, begins, is_part }))
+        let main = match planner::is_run(path, &start.task) {
+            true => Main::Last,
+            false if !planner::commands(&start.task).is_empty() => Main::Never,
+            false => Main::May,
+        };
+        Ok(Some(Coding { offers, begins, main }))
     }
 
     pub(super) fn coder_fragments(
