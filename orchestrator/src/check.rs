@@ -160,7 +160,7 @@ async fn execute(kind: &CheckKind, ground: &Ground<'_>) -> Found {
         CheckKind::Runs { command, input, exit_status, output } => {
             command::runs(command, input.as_deref(), *exit_status, output, ground).await
         }
-        CheckKind::Starts { commands } => starts::starts(commands, ground).await,
+        CheckKind::Starts { commands, caught } => starts::starts(commands, *caught, ground).await,
         CheckKind::Http { start, port, requests } => http::http(start, *port, requests, ground).await,
         CheckKind::Golden { command, files } => command::golden(command.as_deref(), files, ground).await,
         on_files => read(on_files, ground).unwrap_or_else(|error| match error {

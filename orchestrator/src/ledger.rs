@@ -211,7 +211,7 @@ pub fn describe(kind: &CheckKind) -> String {
         CheckKind::Runs { command, .. } => {
             format!("`{}` does what it should", command.lines().collect::<Vec<_>>().join("; "))
         }
-        CheckKind::Starts { commands } => match commands.as_slice() {
+        CheckKind::Starts { commands, .. } => match commands.as_slice() {
             [command] => format!("`{command}` starts"),
             _ => format!("{} command lines start", commands.len()),
         },

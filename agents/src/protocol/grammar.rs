@@ -194,6 +194,8 @@ const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";
 const OUTSIDE_LINES_MAX: usize = 40;
 /// Most methods of a class of tests that are none.
 const HELPERS_MAX: usize = 3;
+/// Most lines, but for empty ones, of a text about a program.
+const TEXT_LINES_MAX: usize = 60;
 /// Most lines of a test.
 const TEST_LINES_MAX: usize = 24;
 /// Most tests of one requirement.
@@ -246,6 +248,10 @@ pub fn grammar(options: &GrammarOptions) -> String {
                     "{} {content} BLANK{{0,{BLANKS_MAX}}} \"```\\n\" end",
                     quoted(&format!("@@ {verb} {path}\n```{name}\n{begins}"))
                 )
+            }
+            // A text about a program is short, or goes round in circles.
+            (None, None) if options.code.iter().any(|code| code.path == *path) => {
+                format!("{header} part{{1,{TEXT_LINES_MAX}}} blanks end")
             }
             (None, None) => format!("{header} {body} end"),
         }

@@ -131,6 +131,13 @@ fn a_file_of_code_begins_with_what_it_imports() {
     ] {
         assert!(accepts(&of("kv.py"), &reply("kv.py", &text)).is_err(), "{text}");
     }
+    let text = CodeFile { path: "README.md".to_owned(), ..CodeFile::default() };
+    let each = vec!["README.md".to_owned()];
+    let text =
+        GrammarOptions { each, fenced: Some(Vec::new()), code: vec![text], ..GrammarOptions::default() };
+    let lines = |count| format!("@@ write README.md\n{}@@ end\n@@ done x", "A line.\n\n".repeat(count));
+    assert_eq!(accepts(&grammar(&text), &lines(60)), Ok(()));
+    assert!(accepts(&grammar(&text), &lines(61)).is_err());
     let script = CodeFile { path: "a.mjs".to_owned(), begins: Vec::new(), main: Main::Last };
     let each = vec!["a.mjs".to_owned()];
     let script =

@@ -1,8 +1,9 @@
-//! The coder: a worker that writes one file of code of which the task itself says what it must do. It sees what the program is,
-//! what the other files offer, and the sentences about its own file: a small model that is shown all requirements meets all of
-//! them in the first file, and one that is shown a file writes it again.
+//! The coder: a worker that writes one file of which the task itself says what it must do: code, or a text about it. It sees what
+//! the program is, what the other files offer, and the sentences about its own file: a small model that is shown all
+//! requirements meets all of them in the first file, and one that is shown a file writes it again.
 
 use edvac_memory::context::{Fragment, FragmentKind, TokenCounter};
+use edvac_memory::store::path::is_text;
 use serde::Serialize;
 use serde_json::json;
 
@@ -19,8 +20,10 @@ pub struct CoderView<'a> {
     pub language: &'a str,
     /// The file to write.
     pub path: &'a str,
-    /// What the step says of it, with what it must do.
+    /// What the step says of it.
     pub text: &'a str,
+    /// Sentences of the task about it that the step does not say itself.
+    pub must: &'a [&'a str],
     /// What files that are there offer to it.
     pub offers: &'a [Offers],
     /// What earlier attempts found out.
@@ -32,9 +35,9 @@ pub struct CoderView<'a> {
 /// What a file offers to others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offers {
-    /// The file.
+    /// The file; empty where it is the command line of the program.
     pub path: String,
-    /// Each function and class as it is called, or what the task says of it.
+    /// Each function and class as it is called, with what the task says of it; or the command lines that it takes.
     pub lines: Vec<String>,
 }
 
@@ -45,11 +48,13 @@ pub fn fragments(
     counter: &dyn TokenCounter,
 ) -> Result<Vec<Fragment>, TemplateError> {
     let is_run = planner::is_run(view.path, view.task);
-    let about = json!({ "language": view.language, "is_run": is_run, "grammar": view.grammar });
+    let is_text = is_text(view.path);
+    let about =
+        json!({ "language": view.language, "is_run": is_run, "is_text": is_text, "grammar": view.grammar });
     let rules = templates.render(&rules_of(view.domain), &about)?;
     let rules: Vec<_> = rules.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let step = json!({
-        "path": view.path, "text": view.text.trim(), "offers": view.offers, "rules": rules,
+        "path": view.path, "text": view.text.trim(), "must": view.must, "offers": view.offers, "rules": rules,
         "summary": view.summary.map(str::trim),
     });
     let (system, words) = ("prompts/coder/system.md", "prompts/coder/step.md");
@@ -58,7 +63,7 @@ pub fn fragments(
         Fragment::new(
             FragmentKind::System,
             system,
-            "how a file of code is written",
+            "how a file is written",
             templates.render(system, &about)?,
             counter,
         ),

@@ -79,7 +79,7 @@ pub fn fragments(
         "said": fault.said.trim(), "fence": words::fence(&fault.said), "others": others,
         "part": place_words(place), "first_line": first_line(place).trim(), "above": above, "anew": anew,
         "imports": place.kind == PlaceKind::Imports, "offers": place.offers,
-        "hollow": hollow,
+        "hollow": hollow, "told": if view.instruction.candidates { view.instruction.text.trim() } else { "" },
         "expects": matches!(place.kind, PlaceKind::Expectation { .. }),
     });
     [

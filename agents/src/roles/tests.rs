@@ -369,13 +369,15 @@ fn coder_prompts() {
         ("run", "notes.py", "python", &offers[..], true),
         ("part", "book.py", "python", &[][..], false),
         ("javascript", "notes.mjs", "javascript", &[][..], true),
+        ("text", "README.md", "python", &offers[1..], true),
     ] {
         let view = coder::CoderView {
             task,
             domain: "codebase",
             language,
             path,
-            text: "Write these files:\n- notes.py: the command line\n\nWhat it must do:\n- `python3 notes.py list` prints them.",
+            text: "Write these files:\n- notes.py: the command line",
+            must: if path == "README.md" { &["`README.md` shows each command."] } else { &[] },
             offers,
             summary: (!grammar).then_some("FAILED: it does not start"),
             grammar,

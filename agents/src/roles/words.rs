@@ -68,7 +68,7 @@ pub fn check(kind: &CheckKind, covers: &[RequirementId], language: &str, tests_r
             };
             format!("`{command}`{input} ends with exit code {exit_status}{output}")
         }
-        CheckKind::Starts { commands } => match commands.as_slice() {
+        CheckKind::Starts { commands, .. } => match commands.as_slice() {
             [command] => format!("`{command}` starts, and nothing that it uses is missing"),
             _ => "every command line of the task starts, and nothing that it uses is missing".to_owned(),
         },

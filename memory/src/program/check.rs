@@ -57,6 +57,10 @@ pub enum CheckKind {
     Starts {
         /// For `sh`, in the project's directory, one after the other.
         commands: Vec<String>,
+        /// Whether the task says what is printed where something is wrong: then no error may end a command line, whatever
+        /// stands in it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        caught: bool,
     },
     /// A service is started, listens, and answers each request as expected, in this order.
     Http {

@@ -69,7 +69,7 @@ impl Instruction {
             CheckKind::Runs { command, .. } | CheckKind::Golden { command: Some(command), .. } => {
                 std::slice::from_ref(command)
             }
-            CheckKind::Starts { commands } => commands,
+            CheckKind::Starts { commands, .. } => commands,
             CheckKind::Http { start, .. } => std::slice::from_ref(start),
             _ => &[],
         });

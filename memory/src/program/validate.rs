@@ -310,7 +310,9 @@ fn check_kind(at: &str, kind: &CheckKind) -> Option<Problem> {
         CheckKind::Runs { command: line, .. } | CheckKind::Http { start: line, .. } if empty(line) => {
             Some(problem(at, "A check runs no command.", "Give it a command line."))
         }
-        CheckKind::Starts { commands } if commands.is_empty() || commands.iter().any(|line| empty(line)) => {
+        CheckKind::Starts { commands, .. }
+            if commands.is_empty() || commands.iter().any(|line| empty(line)) =>
+        {
             Some(problem(at, "A check runs no command.", "Give it a command line."))
         }
         CheckKind::Http { requests, .. } if requests.is_empty() => {

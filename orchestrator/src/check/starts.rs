@@ -70,9 +70,9 @@ const SETTINGS: [&str; 3] = ["conftest", "setup", "__init__"];
 const ARGUED_MIN: usize = 2;
 
 /// Runs command lines without input, one after the other in the same directory, until one ends in an error that is the
-/// program's own. Then three things are looked for that such runs do not reach: functions that are called and not defined, files
+/// program's own; where a task says what is printed when something is wrong, in any that nobody caught. Then three things are looked for that such runs do not reach: functions that are called and not defined, files
 /// that nobody imports, and whether anything reads the command line at all.
-pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
+pub(super) async fn starts(commands: &[String], caught: bool, ground: &Ground<'_>) -> Found {
     let bench = match Bench::of(ground) {
         Ok(bench) => bench,
         Err(reason) => return Found::nothing(reason),
@@ -88,7 +88,7 @@ pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
         };
         let is_missing = NOT_FOUND_WORDS.iter().any(|words| last_line(&ran.output).contains(words));
         let accident = not_of_the_project(&ran).filter(|_| ran.limit.is_some() || is_missing);
-        let crash = || crash(&ran.output, runner).filter(|_| is_literal(command));
+        let crash = || crash(&ran.output, runner).filter(|_| caught || is_literal(command));
         let verdict = match fatal(&ran.output, runner).or_else(crash) {
             Some(error) => Verdict::Failed { reason: format!("`{command}`: {error}") },
             None => accident.unwrap_or(Verdict::Passed),
@@ -97,6 +97,7 @@ pub(super) async fn starts(commands: &[String], ground: &Ground<'_>) -> Found {
         printed.push_str(ran.output.trim());
         found = of_command(verdict, command, &ran);
         if !is_passed {
+            found.causes.push(found.detail.clone());
             return found;
         }
     }

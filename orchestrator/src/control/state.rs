@@ -283,6 +283,8 @@ pub struct Repair {
 
 /// Replies that a candidate has: it is written, and what its checks found may be put right, one thing after the other.
 const CANDIDATE_TURNS_MAX: u32 = 4;
+/// Repairs of single functions that a candidate has; the next candidate may need none.
+const CANDIDATE_REPAIRS_MAX: u32 = 4;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,12 +364,14 @@ impl Work {
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,
     /// and the checks say where to look.
     pub fn next_repair(&self, limits: &Limits) -> Option<u32> {
-        if self.is_candidate {
-            return None;
-        }
+        let repairs_max = if self.is_candidate {
+            limits.repairs_max.min(CANDIDATE_REPAIRS_MAX)
+        } else {
+            limits.repairs_max
+        };
         let last = self.talk.turns.last()?;
         let failed = (last.checked || self.repair.is_some()) && !self.is_done() && !self.faults.is_empty();
-        (failed && self.repairs_used < limits.repairs_max).then_some(self.repairs_used + 1)
+        (failed && self.repairs_used < repairs_max).then_some(self.repairs_used + 1)
     }
 
     /// Whether the last two replies came to the same answer.

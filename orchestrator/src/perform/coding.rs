@@ -1,4 +1,4 @@
-//! Steps that write one file of code of which the task itself says what it must do: see [`coder`].
+//! Steps that write one file of which the task itself says what it must do: see [`coder`].
 
 use edvac_agents::protocol::grammar::{CodeFile, Main};
 use edvac_agents::roles::coder::{self, CoderView, Offers};
@@ -6,6 +6,7 @@ use edvac_agents::roles::{planner, tools};
 use edvac_memory::context::Fragment;
 use edvac_memory::ids::TreeId;
 use edvac_memory::program::{Instruction, Requirement};
+use edvac_memory::store::path;
 
 use super::{Performer, Trouble, program_of};
 use crate::check::{self, Offered};
@@ -29,17 +30,18 @@ impl Coding {
 
 impl Performer {
     /// What is known of the file that a step writes, if it is a step for a coder: of a task that lists its requirements, where
-    /// nothing was there before, and one file alone.
+    /// nothing was there before, and one file alone, of code whose tests follow or a text.
     pub(super) fn coding(
         &self,
         instruction: &Instruction,
         tree: &TreeId,
         state: &RunState,
     ) -> Result<Option<Coding>, Trouble> {
-        let (Some(start), [path]) = (&state.start, instruction.writes.as_slice()) else { return Ok(None) };
+        let (Some(start), [file]) = (&state.start, instruction.writes.as_slice()) else { return Ok(None) };
         let program = program_of(state)?;
         let calls = tools::named(self.tools.specs(), &instruction.text);
-        if !instruction.candidates
+        let is_text = path::is_text(file);
+        if !(instruction.candidates || is_text)
             || state.origin().is_some()
             || !calls.is_empty()
             || !planner::is_listed(&start.task)
@@ -50,14 +52,21 @@ impl Performer {
         let store = self.files();
         let known = store.list(tree)?;
         let (mut offers, mut begins) = (Vec::new(), Vec::new());
-        for other in instruction.reads.iter().filter(|other| *other != path && known.contains_key(*other)) {
+        if is_text {
+            let lines = planner::commands(&start.task);
+            let lines: Vec<_> = lines.into_iter().map(|(_, line)| format!("`{line}`")).collect();
+            let (path, main) = (String::new(), Main::May);
+            offers.extend((!lines.is_empty()).then_some(Offers { path, lines }));
+            return Ok(Some(Coding { offers, begins, main }));
+        }
+        for other in instruction.reads.iter().filter(|other| *other != file && known.contains_key(*other)) {
             let text = String::from_utf8_lossy(&store.read(tree, other)?).into_owned();
             let offered = check::offered(other, &text);
-            begins.extend(check::import_line(other, path, &offered));
+            begins.extend(check::import_line(other, file, &offered));
             let lines = said_of(&offered, &program.requirements);
             offers.extend((!lines.is_empty()).then(|| Offers { path: other.clone(), lines }));
         }
-        let main = match planner::is_run(path, &start.task) {
+        let main = match planner::is_run(file, &start.task) {
             true => Main::Last,
             false if !planner::commands(&start.task).is_empty() => Main::Never,
             false => Main::May,
@@ -73,12 +82,16 @@ impl Performer {
         start: &Start,
     ) -> Result<Vec<Fragment>, Trouble> {
         let program = program_of(state)?;
+        let covered = program.requirements.iter().filter(|r| instruction.covers.contains(&r.id));
+        let must = covered.map(|r| r.text.as_str()).filter(|text| !instruction.text.contains(text));
+        let must: Vec<_> = must.collect();
         let view = CoderView {
             task: &start.task,
             domain: &program.domain,
             language: &program.language,
             path: instruction.writes.first().map_or("", String::as_str),
             text: &instruction.text,
+            must: &must,
             offers: &coding.offers,
             summary: state.work.as_ref().and_then(|work| work.summary.as_deref()),
             grammar: self.client.info().grammar,

@@ -1,6 +1,6 @@
 //! What a task shows by example becomes checks of the steps that write what is run.
 
-use edvac_agents::roles::planner;
+use edvac_agents::roles::{planner, words};
 use edvac_memory::program::{Check, CheckKind, Instruction, Requirement};
 use edvac_memory::store::path::is_text;
 
@@ -10,6 +10,7 @@ use edvac_memory::store::path::is_text;
 pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &[Requirement], beside: bool) {
     let commands = planner::commands(task);
     let examples = planner::examples(task);
+    let caught = words::is_exact(task);
     let mut written: Vec<String> = Vec::new();
     for step in instructions {
         if beside {
@@ -21,7 +22,7 @@ pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &
         let lines = commands.iter().filter(|(file, _)| written.contains(file) && !is_of_texts);
         let lines: Vec<_> = lines.map(|(_, line)| line.clone()).collect();
         if !lines.is_empty() {
-            shown.push(Check { kind: CheckKind::Starts { commands: lines }, covers: Vec::new() });
+            shown.push(Check { kind: CheckKind::Starts { commands: lines, caught }, covers: Vec::new() });
         }
         let is_there = |file: &String| {
             if is_text(file) { step.writes.contains(file) } else { !is_of_texts && written.contains(file) }
@@ -59,7 +60,7 @@ mod tests {
         let told = |step: &Instruction| -> Vec<String> {
             let kind = |check: &Check| match &check.kind {
                 CheckKind::Runs { .. } => format!("runs {}", check.covers.len()),
-                CheckKind::Starts { commands } => commands.join(", "),
+                CheckKind::Starts { commands, .. } => commands.join(", "),
                 other => format!("{other:?}"),
             };
             step.checks.iter().map(kind).collect()
