@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use edvac_memory::store::path::is_test;
 use serde_json::{Value, json};
 
+use crate::roles::planner::Skeleton;
+
 /// What a grammar allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrammarOptions {
@@ -37,8 +39,8 @@ pub struct GrammarOptions {
     pub chapter: Option<Chapter>,
     /// If given, files of code stand between fences, and of these files of tests it is settled what they test.
     pub fenced: Option<Vec<TestFile>>,
-    /// Fenced files of code of which more is settled.
-    pub code: Vec<CodeFile>,
+    /// A file of which more is settled.
+    pub code: Option<CodeFile>,
 }
 
 /// A file of code whose place in the program is settled.
@@ -50,6 +52,94 @@ pub struct CodeFile {
     pub begins: Vec<String>,
     /// Whether it has a main program.
     pub main: Main,
+    /// The functions that it is made of; none where that is open.
+    pub skeleton: Option<Skeleton>,
+}
+
+impl CodeFile {
+    /// The rule of a file with a skeleton, in a language by the name behind its fence, and the rules that it needs: what is said of
+    /// a function stands above it, then it is written.
+    fn rules(&self, language: &str) -> Option<(String, String)> {
+        let skeleton = self.skeleton.as_ref()?;
+        let (mark, define, takes, body) = match language {
+            "python" => ("# ", "def ", "TAKES_PYTHON", "body_python"),
+            "javascript" => ("// ", "function ", "TAKES_JAVASCRIPT", "body_javascript"),
+            _ => return None,
+        };
+        // What others import is exported.
+        let export = if language == "javascript" && self.main == Main::Never { "export " } else { "" };
+        let said =
+            |sentences: &[String]| -> String { sentences.iter().map(|s| commented(s, mark)).collect() };
+        let above = said(&skeleton.above);
+        let above = if above.is_empty() { String::new() } else { quoted(&format!("{above}\n")) };
+        // Nothing else comes before them: asked for comments first, a small model that wants to define something writes what it may
+        // until the reply is full. Modules of the language that are used are imported afterwards.
+        let mut content = above;
+        let mut rules = String::new();
+        for (function, at) in skeleton.functions.iter().zip(0..) {
+            let first = function.takes.as_deref().unwrap_or_default();
+            let sentences: Vec<_> = function.sentences.iter().map(|s| with_values(s, first)).collect();
+            let begins = format!("{}{export}{define}{}({first}", said(&sentences), function.name);
+            let _ = write!(content, " function_{at}");
+            let _ = writeln!(rules, "function_{at}: blanks {} {takes} {body}", quoted(&begins));
+        }
+        if self.main == Main::Last {
+            let (main, call) = match language {
+                "python" => ("def main():\n", "EXIT_PYTHON"),
+                _ => ("function main() {\n", "EXIT_JAVASCRIPT"),
+            };
+            let main = quoted(&format!("{}{main}", said(&skeleton.main)));
+            let _ = write!(content, " blanks {main} {body} blanks {call}");
+        }
+        Some((content, rules))
+    }
+}
+
+/// A sentence whose texts in backticks name what a function takes as it does: `` `added {task}` `` for `` `added TASK` ``. Small models
+/// print a word that they see. Command lines stay as a user types them.
+fn with_values(sentence: &str, takes: &str) -> String {
+    let names: Vec<_> = takes.split(", ").filter_map(|taken| taken.split(['=', ' ']).next()).collect();
+    let is_taken = |word: &str| {
+        word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+            && names.contains(&word.to_lowercase().replace('-', "_").as_str())
+    };
+    let is_end = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'));
+    let value = |code: &str| -> String {
+        let word = |part: &str| {
+            let (word, end) = part.split_at(part.find(is_end).unwrap_or(part.len()));
+            if is_taken(word) {
+                format!("{{{}}}{end}", word.to_lowercase().replace('-', "_"))
+            } else {
+                part.to_owned()
+            }
+        };
+        code.split_inclusive(is_end).map(word).collect()
+    };
+    let is_command =
+        |code: &str| ["python3 ", "python ", "node "].iter().any(|runner| code.starts_with(runner));
+    let parts: Vec<_> = sentence.split('`').collect();
+    let shown = parts
+        .iter()
+        .zip(0..)
+        .map(|(part, at)| if at % 2 == 1 && !is_command(part) { value(part) } else { (*part).to_owned() });
+    shown.collect::<Vec<_>>().join("`")
+}
+
+/// A sentence as lines of comment.
+fn commented(sentence: &str, mark: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in sentence.split_whitespace() {
+        let last = lines.last_mut().map_or(0, |line| line.chars().count());
+        if last > 0 && last + 1 + word.chars().count() > COMMENT_CHARS_MAX {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            let space = if line.is_empty() { "" } else { " " };
+            line.push_str(space);
+            line.push_str(word);
+        }
+    }
+    lines.iter().map(|line| format!("{mark}{line}\n")).collect()
 }
 
 /// Whether a file of code has a main program. Small models forget to call it, and write one where nobody runs it.
@@ -60,7 +150,8 @@ pub enum Main {
     May,
     /// Others import the file and nobody runs it.
     Never,
-    /// The file is run: it has a function `main` without parameters and ends with a call of it.
+    /// The file is run: it has a function `main` without parameters and ends with a call of it. With a skeleton, what `main`
+    /// returns is the exit status.
     Last,
 }
 
@@ -165,7 +256,7 @@ impl Default for GrammarOptions {
             repairs: false,
             chapter: None,
             fenced: None,
-            code: Vec::new(),
+            code: None,
         }
     }
 }
@@ -194,6 +285,10 @@ const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";
 const OUTSIDE_LINES_MAX: usize = 40;
 /// Most methods of a class of tests that are none.
 const HELPERS_MAX: usize = 3;
+/// Characters of a line of comment.
+const COMMENT_CHARS_MAX: usize = 100;
+/// Most lines of one of its functions.
+const FUNCTION_LINES_MAX: usize = 60;
 /// Most lines, but for empty ones, of a text about a program.
 const TEXT_LINES_MAX: usize = 60;
 /// Most lines of a test.
@@ -236,10 +331,11 @@ pub fn grammar(options: &GrammarOptions) -> String {
             (None, Some(name)) => {
                 // Where tests have a file of their own, none stands in the code.
                 let has_tests = matches!(name, "python" | "javascript");
-                let known = options.code.iter().find(|code| code.path == *path);
+                let known = options.code.as_ref().filter(|code| code.path == *path);
                 let main = known.map_or(Main::May, |code| code.main);
                 let part = if has_tests && !is_test(path) { main.body(name) } else { "code_part+" };
-                let content = tests.as_deref().unwrap_or(part);
+                let own = known.and_then(|code| code.rules(name)).map(|(content, _)| content);
+                let content = tests.as_deref().or(own.as_deref()).unwrap_or(part);
                 let begins: String = known
                     .iter()
                     .flat_map(|code| &code.begins)
@@ -250,7 +346,7 @@ pub fn grammar(options: &GrammarOptions) -> String {
                 )
             }
             // A text about a program is short, or goes round in circles.
-            (None, None) if options.code.iter().any(|code| code.path == *path) => {
+            (None, None) if options.code.as_ref().is_some_and(|code| code.path == *path) => {
                 format!("{header} part{{1,{TEXT_LINES_MAX}}} blanks end")
             }
             (None, None) => format!("{header} {body} end"),
@@ -283,6 +379,8 @@ code_part: BLANK{{0,{BLANKS_MAX}}} CODE_LINE
 plain_part: BLANK{{0,{BLANKS_MAX}}} PLAIN_LINE
 module_part: blanks MODULE_LINE
 blanks: BLANK{{0,{BLANKS_MAX}}}
+body_python: (blanks INNER_LINE){{1,{FUNCTION_LINES_MAX}}}
+body_javascript: (blanks INNER_LINE){{1,{FUNCTION_LINES_MAX}}} "}}\n"
 outside_part: BLANK{{0,{BLANKS_MAX}}} OUTSIDE_LINE
 helper: BLANK{{0,{BLANKS_MAX}}} HELPER_LINE
 
@@ -290,10 +388,15 @@ BLANK: "\n"
 LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
 PLAIN_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_)[^\r\n]*\n/
 MODULE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_|(async )?def main\(|if __name__|(export )?(default )?(async )?function main\(|(await )?main\()[^\r\n]*\n/
+INNER_LINE: /[ \t]+[^\r\n]*[^ \t\r\n][^\r\n]*\n/
+TAKES_PYTHON: /[^\r\n()#]*\):\n/
+TAKES_JAVASCRIPT: /[^\r\n()\/]*\) \{{\n/
 MAIN_PYTHON: "def main():\n"
 CALL_PYTHON: "if __name__ == \"__main__\":\n    main()\n"
 MAIN_JAVASCRIPT: /(async )?function main\(\) \{{\n/
 CALL_JAVASCRIPT: "main();\n"
+EXIT_PYTHON: "if __name__ == \"__main__\":\n    sys.exit(main())\n"
+EXIT_JAVASCRIPT: "process.exitCode = main();\n"
 OUTSIDE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]+@|[ \t]+(async[ \t]*)?def|(async[ \t]*)?def[^\r\n]test|[ \t]*(test|it)\()[^\r\n]*\n/
 HELPER_LINE: /    def (setUp|tearDown|run_[a-z_]+)\([^\r\n]*\):\n/
 CODE_LINE: /[^\r\n]+\n/ & ~/(@@|```)[^\r\n]*\n/
@@ -310,6 +413,9 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     for (n, path) in options.each.iter().enumerate() {
         let _ = writeln!(out, "each_{n}: {}", block(path));
     }
+    out.extend(
+        options.code.iter().filter_map(|code| code.rules(fence_of(&code.path)?)).map(|(_, rules)| rules),
+    );
     for (tests, at) in test_files.iter().zip(0..) {
         out.extend(tests.rules(at).map(|(_, rules)| rules));
     }

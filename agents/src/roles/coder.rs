@@ -24,6 +24,8 @@ pub struct CoderView<'a> {
     pub text: &'a str,
     /// Sentences of the task about it that the step does not say itself.
     pub must: &'a [&'a str],
+    /// The functions that it is made of; none where that is open.
+    pub functions: &'a [String],
     /// What files that are there offer to it.
     pub offers: &'a [Offers],
     /// What earlier attempts found out.
@@ -49,12 +51,11 @@ pub fn fragments(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let is_run = planner::is_run(view.path, view.task);
     let is_text = is_text(view.path);
-    let about =
-        json!({ "language": view.language, "is_run": is_run, "is_text": is_text, "grammar": view.grammar });
+    let about = json!({ "language": view.language, "is_run": is_run, "is_text": is_text, "functions": view.functions, "grammar": view.grammar });
     let rules = templates.render(&rules_of(view.domain), &about)?;
     let rules: Vec<_> = rules.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let step = json!({
-        "path": view.path, "text": view.text.trim(), "must": view.must, "offers": view.offers, "rules": rules,
+        "path": view.path, "text": view.text.trim(), "must": view.must, "functions": view.functions, "offers": view.offers, "rules": rules,
         "summary": view.summary.map(str::trim),
     });
     let (system, words) = ("prompts/coder/system.md", "prompts/coder/step.md");

@@ -11,12 +11,14 @@ use crate::templates::{TemplateError, Templates};
 mod examples;
 mod given;
 mod grammar;
+mod skeleton;
 mod texts;
 mod understand;
 
 pub use examples::{Example, commands, examples};
 pub use given::{Given, given, is_listed, is_run, lists, settled, without_requirements};
 pub use grammar::grammar;
+pub use skeleton::{Function, Skeleton, skeleton};
 pub use understand::understand;
 
 /// Most requirements of a plan.

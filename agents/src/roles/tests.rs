@@ -358,6 +358,7 @@ fn writer_prompts() {
 #[test]
 fn coder_prompts() {
     let task = "# Notes\n\nA tool that keeps notes, run as `python3 notes.py COMMAND`.\n\n## Requirements\n\nR1: `find(text)` in `book.py` returns notes.\nR2: `python3 notes.py list` prints them.\n";
+    let functions = ["do_list", "do_add", "main"].map(str::to_owned);
     let offers = [coder::Offers {
         path: "book.py".to_owned(),
         lines: vec![
@@ -377,6 +378,7 @@ fn coder_prompts() {
             language,
             path,
             text: "Write these files:\n- notes.py: the command line",
+            functions: if path == "notes.py" { &functions } else { &[] },
             must: if path == "README.md" { &["`README.md` shows each command."] } else { &[] },
             offers,
             summary: (!grammar).then_some("FAILED: it does not start"),

@@ -30,6 +30,8 @@ const USED_BEFORE_TEST_MAX: usize = 2;
 const PLACE_LINES_MAX: usize = 60;
 /// Most lines of a test file's beginning.
 const BEGINNING_LINES_MAX: usize = 40;
+/// How the line begins by which a program calls its main function.
+const CALLS: [&str; 4] = ["if __name__ ==", "main()", "await main()", "process.exitCode = main()"];
 /// Lines on each side of an error where nothing says which part it is in.
 const AROUND_LINES: usize = 6;
 
@@ -272,6 +274,10 @@ impl<'a> Source<'a> {
 
     fn part_at(&self, line: usize) -> Option<Place> {
         let (first, last) = self.bounds_at(line)?;
+        // That a program calls its main function is no fault of it, and not calling it no remedy.
+        if CALLS.iter().any(|call| self.text.lines().nth(first - 1).unwrap_or_default().starts_with(call)) {
+            return None;
+        }
         if last - first < PLACE_LINES_MAX {
             return self.place((first, last));
         }

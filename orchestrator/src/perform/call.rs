@@ -210,7 +210,7 @@ impl Performer {
         Ok(GrammarOptions {
             blocks_max,
             fenced,
-            code: coding.map(|coding| coding.file(instruction)).into_iter().collect(),
+            code: coding.map(|coding| coding.file(instruction)),
             run: self.sandbox.is_ok() && self.domain.runs_commands() && !writes_only,
             called: self.called(state),
             each,

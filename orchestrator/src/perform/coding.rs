@@ -2,7 +2,8 @@
 
 use edvac_agents::protocol::grammar::{CodeFile, Main};
 use edvac_agents::roles::coder::{self, CoderView, Offers};
-use edvac_agents::roles::{planner, tools};
+use edvac_agents::roles::planner::{self, Skeleton};
+use edvac_agents::roles::tools;
 use edvac_memory::context::Fragment;
 use edvac_memory::ids::TreeId;
 use edvac_memory::program::{Instruction, Requirement};
@@ -18,13 +19,20 @@ pub(super) struct Coding {
     offers: Vec<Offers>,
     begins: Vec<String>,
     main: Main,
+    skeleton: Option<Skeleton>,
 }
 
 impl Coding {
+    fn functions(&self) -> Vec<String> {
+        let named = self.skeleton.iter().flat_map(|skeleton| &skeleton.functions).map(|f| f.name.clone());
+        let main = (self.skeleton.is_some() && self.main == Main::Last).then(|| "main".to_owned());
+        named.chain(main).collect()
+    }
+
     /// What its grammar has to know.
     pub(super) fn file(self, instruction: &Instruction) -> CodeFile {
         let path = instruction.writes.first().cloned().unwrap_or_default();
-        CodeFile { path, begins: self.begins, main: self.main }
+        CodeFile { path, begins: self.begins, main: self.main, skeleton: self.skeleton }
     }
 }
 
@@ -57,7 +65,7 @@ impl Performer {
             let lines: Vec<_> = lines.into_iter().map(|(_, line)| format!("`{line}`")).collect();
             let (path, main) = (String::new(), Main::May);
             offers.extend((!lines.is_empty()).then_some(Offers { path, lines }));
-            return Ok(Some(Coding { offers, begins, main }));
+            return Ok(Some(Coding { offers, begins, main, skeleton: None }));
         }
         for other in instruction.reads.iter().filter(|other| *other != file && known.contains_key(*other)) {
             let text = String::from_utf8_lossy(&store.read(tree, other)?).into_owned();
@@ -71,7 +79,10 @@ impl Performer {
             false if !planner::commands(&start.task).is_empty() => Main::Never,
             false => Main::May,
         };
-        Ok(Some(Coding { offers, begins, main }))
+        let said = program.requirements.iter().map(|r| r.text.as_str());
+        let said: Vec<_> = said.filter(|text| instruction.text.contains(text)).collect();
+        let skeleton = planner::skeleton(file, &start.task, &said);
+        Ok(Some(Coding { offers, begins, main, skeleton }))
     }
 
     pub(super) fn coder_fragments(
@@ -92,6 +103,7 @@ impl Performer {
             path: instruction.writes.first().map_or("", String::as_str),
             text: &instruction.text,
             must: &must,
+            functions: &coding.functions(),
             offers: &coding.offers,
             summary: state.work.as_ref().and_then(|work| work.summary.as_deref()),
             grammar: self.client.info().grammar,

@@ -1,0 +1,276 @@
+//! The functions that a file of code is made of, where the sentences about it say so: one for each command that a user gives, or
+//! those that the sentences call by name. Asked for the whole of a program, a small model forgets half of what each command must
+//! do; with a function's own sentences right above it, it follows them.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::examples::commands;
+use super::given::language_of;
+
+/// More functions than these are too many for one reply.
+const FUNCTIONS_MAX: usize = 12;
+/// Fewer commands need no function each.
+const COMMANDS_MIN: usize = 2;
+
+/// What a file is made of, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skeleton {
+    /// Sentences about no single function.
+    pub above: Vec<String>,
+    /// Its functions.
+    pub functions: Vec<Function>,
+    /// Of the sentences above, those about how the program is called.
+    pub main: Vec<String>,
+}
+
+/// A function with the sentences about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// What it takes first, as the sentences or the command lines say; none where they leave it open.
+    pub takes: Option<String>,
+    /// What it must do.
+    pub sentences: Vec<String>,
+}
+
+/// The skeleton of a file in Python or JavaScript; none where its sentences name no functions, or a class.
+pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> {
+    let language = language_of(path).filter(|language| matches!(*language, "python" | "javascript"))?;
+    let is_class = |sentence: &&str| sentence.contains("class `");
+    if sentences.iter().any(is_class) {
+        return None;
+    }
+    let words = command_words(path, task, sentences);
+    let functions: Vec<_> = if words.len() >= COMMANDS_MIN {
+        let named = |word: &String| Function {
+            name: of_command(word, language),
+            takes: taken(path, task, word, language),
+            ..Function::default()
+        };
+        words.iter().map(named).collect()
+    } else if words.is_empty() && !commands(task).iter().any(|(file, _)| file == path) {
+        called(sentences)
+    } else {
+        Vec::new()
+    };
+    if functions.is_empty() || functions.len() > FUNCTIONS_MAX {
+        return None;
+    }
+    let mut skeleton = Skeleton { functions, ..Skeleton::default() };
+    for sentence in sentences {
+        let about: Vec<_> = if words.is_empty() {
+            let named = |f: &Function| codes(sentence).position(|code| is_of(code, &f.name));
+            let first = skeleton.functions.iter().zip(0..).filter_map(|(f, at)| Some((named(f)?, at))).min();
+            first.into_iter().map(|(_, at)| at).collect()
+        } else {
+            let speaks =
+                |word: &String| codes(sentence).any(|code| code.split_whitespace().any(|w| w == word));
+            words.iter().zip(0..).filter(|(word, _)| speaks(word)).map(|(_, at)| at).collect()
+        };
+        // What is said of all of them is said once.
+        if about.is_empty() || about.len() > 1 && about.len() == skeleton.functions.len() {
+            skeleton.above.push((*sentence).to_owned());
+        } else {
+            about
+                .iter()
+                .for_each(|at: &usize| skeleton.functions[*at].sentences.push((*sentence).to_owned()));
+        }
+    }
+    skeleton.main = skeleton.above.iter().filter(|sentence| is_about_calls(sentence)).cloned().collect();
+    Some(skeleton)
+}
+
+fn codes(sentence: &str) -> impl Iterator<Item = &str> {
+    sentence.split('`').skip(1).step_by(2)
+}
+
+/// Whether a name in backticks is a function's, alone or called.
+fn is_of(code: &str, name: &str) -> bool {
+    code.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
+}
+
+fn is_about_calls(sentence: &str) -> bool {
+    let sentence = sentence.to_lowercase();
+    ["command", "argument", "usage", "standard input"].iter().any(|word| sentence.contains(word))
+}
+
+/// The words by which a user says what a program is to do: `add` of `` `python3 todo.py add TEXT` ``, those of a list "where
+/// COMMAND is …", or `SET` of "the command `SET key value`".
+fn command_words(path: &str, task: &str, sentences: &[&str]) -> Vec<String> {
+    static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[a-z][a-z0-9-]*$").ok());
+    static LIST: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"\bCOMMAND is ((?:one of )?`[^`]+`(?:(?:, or |, | or |, and | and )`[^`]+`)*)").ok()
+    });
+    static LINES: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\b[Cc]ommands? ((?:`[A-Z]{2,}[^`]*`(?:, | and |, and )?)+)").ok());
+    let is_word = |word: &str| WORD.as_ref().is_some_and(|form| form.is_match(word));
+    let mut words: Vec<String> = Vec::new();
+    let add = |words: &mut Vec<String>, word: &str| {
+        if !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    };
+    let own: Vec<_> = commands(task).into_iter().filter(|(file, _)| file == path).collect();
+    for (_, line) in &own {
+        let behind = line.split_whitespace().skip_while(|word| *word != path).nth(1);
+        behind.filter(|word| is_word(word)).into_iter().for_each(|word| add(&mut words, word));
+    }
+    if own.is_empty() {
+        return words;
+    }
+    for list in LIST.iter().flat_map(|list| list.captures_iter(task)) {
+        codes(&list[1]).filter(|word| is_word(word)).for_each(|word| add(&mut words, word));
+    }
+    if !words.is_empty() {
+        return words;
+    }
+    for list in sentences.iter().flat_map(|s| LINES.iter().flat_map(|lines| lines.captures_iter(s))) {
+        let first = codes(&list[1]).filter_map(|code| code.split_whitespace().next());
+        first.for_each(|word| add(&mut words, word));
+    }
+    words
+}
+
+/// `do_add` of `add`, `doAdd` in JavaScript: a name that no function of the language has.
+fn of_command(word: &str, language: &str) -> String {
+    let parts: Vec<_> = word.split('-').map(str::to_lowercase).collect();
+    if language == "python" {
+        return format!("do_{}", parts.join("_"));
+    }
+    let capital = |part: &String| {
+        let (first, rest) = part.split_at(part.len().min(1));
+        first.to_uppercase() + rest
+    };
+    format!("do{}", parts.iter().map(capital).collect::<String>())
+}
+
+/// What the function of a command takes: of `add FILE AMOUNT`, `add FILE AMOUNT --on DAY` and `add FILE AMOUNT --all` it is
+/// `file, amount, on=None, all=False`. None where no command line says it.
+fn taken(path: &str, task: &str, word: &str, language: &str) -> Option<String> {
+    let lines: Vec<_> = commands(task).into_iter().filter(|(file, _)| file == path).collect();
+    let behind = |line: &str| -> Option<Vec<String>> {
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        let at = words.iter().position(|w| w == path)? + 1;
+        (words.get(at)? == word).then(|| words[at + 1..].to_vec())
+    };
+    let lines: Vec<_> = lines.iter().filter_map(|(_, line)| behind(line)).collect();
+    let mut taken: Vec<(String, &str)> = Vec::new();
+    for line in &lines {
+        let mut words = line.iter().peekable();
+        while let Some(word) = words.next() {
+            let (name, nothing) = match word.strip_prefix("--") {
+                Some(option) if words.next_if(|next| !next.starts_with('-')).is_some() => (option, "None"),
+                Some(flag) => (flag, "False"),
+                None => (word.as_str(), ""),
+            };
+            let name = name.to_lowercase().replace('-', "_");
+            let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !is_name || word.starts_with('-') == nothing.is_empty() {
+                return None;
+            }
+            if !taken.iter().any(|(known, _)| *known == name) {
+                taken.push((name, nothing));
+            }
+        }
+    }
+    for (name, nothing) in &mut taken {
+        let is_there = |line: &Vec<String>| line.iter().any(|word| word.to_lowercase() == *name);
+        if nothing.is_empty() && !lines.iter().all(is_there) {
+            *nothing = "None";
+        }
+    }
+    // What may be left out comes last.
+    taken.sort_by_key(|(_, nothing)| !nothing.is_empty());
+    let said = |(name, nothing): &(String, &str)| match (language, *nothing) {
+        (_, "") => name.clone(),
+        ("python", nothing) => format!("{name}={nothing}"),
+        (_, "None") => format!("{name} = null"),
+        _ => format!("{name} = false"),
+    };
+    let taken: Vec<_> = taken.iter().map(said).collect();
+    (!lines.is_empty()).then(|| taken.join(", "))
+}
+
+/// The functions that sentences call by name, with what they take first.
+fn called(sentences: &[&str]) -> Vec<Function> {
+    static CALL: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^([a-z_][A-Za-z0-9_]*)\(((?:[a-z_][A-Za-z0-9_]*(?:, )?)*)\)$").ok());
+    let mut found: Vec<Function> = Vec::new();
+    for code in sentences.iter().flat_map(|sentence| codes(sentence)) {
+        let Some(call) = CALL.as_ref().and_then(|call| call.captures(code)) else { continue };
+        if !found.iter().any(|function| function.name == call[1]) {
+            found.push(Function {
+                name: call[1].to_owned(),
+                takes: Some(call[2].to_owned()),
+                ..Function::default()
+            });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(path: &str, task: &str, sentences: &[&str]) -> String {
+        let Some(skeleton) = skeleton(path, task, sentences) else { return "none".to_owned() };
+        let of =
+            |f: &Function| format!("{}({}) {}", f.name, f.takes.as_deref().unwrap_or("?"), f.sentences.len());
+        let functions: Vec<_> = skeleton.functions.iter().map(of).collect();
+        format!("{} | {} | {}", skeleton.above.len(), functions.join(", "), skeleton.main.len())
+    }
+
+    #[test]
+    fn each_command_has_its_function() {
+        let sentences = [
+            "`python3 todo.py add-task TEXT` adds.",
+            "`python3 todo.py list` or `python3 todo.py list --all` lists, and `list` prints nothing without tasks.",
+            "If there is no file, `list` and `add-task` say so.",
+            "For an unknown command it ends.",
+        ];
+        let task =
+            format!("Files:\n- `todo.py`: run as `python3 todo.py COMMAND`\n\n{}", sentences.join("\n"));
+        assert_eq!(shown("todo.py", &task, &sentences), "2 | do_add_task(text) 1, do_list(all=False) 1 | 1");
+        assert_eq!(shown("store.py", &task, &sentences), "none", "it is not run");
+        let task = "Files:\n- `a.mjs`: run as `node a.mjs COMMAND FILE`, where COMMAND is `levels`, `hours` or `top`\n\n`node a.mjs levels FILE` prints.\n";
+        let sentences = ["`node a.mjs levels FILE` prints.", "With `-` as FILE it reads standard input."];
+        assert_eq!(shown("a.mjs", task, &sentences), "1 | doLevels(file) 1, doHours(?) 0, doTop(?) 0 | 1");
+        let task = "Files:\n- `a.mjs`\n\n`node a.mjs add FILE`, `node a.mjs add FILE N --from-day DAY`, `node a.mjs list`\n";
+        let said = ["`node a.mjs add FILE` adds.", "`list` lists."];
+        assert_eq!(
+            shown("a.mjs", task, &said),
+            "0 | doAdd(file, n = null, from_day = null) 1, doList() 1 | 0"
+        );
+    }
+
+    #[test]
+    fn commands_on_standard_input_have_functions_too() {
+        let task = "Files:\n- `kv.py`: run as `python3 kv.py`\n";
+        let sentences = [
+            "The command `SET key value` stores.",
+            "The commands `COMMIT` and `ROLLBACK` end.",
+            "Blank lines are ignored.",
+        ];
+        assert_eq!(shown("kv.py", task, &sentences), "1 | do_set(?) 1, do_commit(?) 1, do_rollback(?) 1 | 0");
+    }
+
+    #[test]
+    fn functions_are_called_as_the_sentences_do() {
+        let task = "Files:\n- `expr.py`: functions\n- `calc.py`: run as `python3 calc.py EXPRESSION`\n";
+        let sentences = [
+            "`tokenize(text)` in `expr.py` splits, as `evaluate` needs it.",
+            "`evaluate(text)` is the value.",
+            "`evaluate(text, variables)` takes more, so `evaluate(\"1\")` is 1.",
+            "Parentheses come first.",
+        ];
+        assert_eq!(shown("expr.py", task, &sentences), "1 | tokenize(text) 1, evaluate(text) 2 | 0");
+        assert_eq!(shown("calc.py", task, &["`python3 calc.py EXPRESSION` prints."]), "none");
+        assert_eq!(shown("expr.py", task, &["It has a class `Store` with `get(key)`."]), "none");
+        assert_eq!(shown("expr.rs", task, &sentences), "none");
+    }
+}
