@@ -51,7 +51,11 @@ pub fn fragments(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let is_run = planner::is_run(view.path, view.task);
     let is_text = is_text(view.path);
-    let about = json!({ "language": view.language, "is_run": is_run, "is_text": is_text, "functions": view.functions, "grammar": view.grammar });
+    let reads_input = view.text.to_lowercase().contains("standard input");
+    let about = json!({
+        "language": view.language, "is_run": is_run, "is_text": is_text, "functions": view.functions,
+        "reads_input": reads_input, "grammar": view.grammar,
+    });
     let rules = templates.render(&rules_of(view.domain), &about)?;
     let rules: Vec<_> = rules.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let step = json!({

@@ -29,14 +29,24 @@ pub fn offered(path: &str, text: &str) -> Vec<Offered> {
     if root.has_error() {
         return Vec::new();
     }
+    // `export { a, b };`, under the names that they have here.
+    let is_listed =
+        |node: &Node<'_>| node.kind() == "export_specifier" && node.child_by_field_name("alias").is_none();
+    let listed: Vec<_> = syntax::nodes(root)
+        .filter(is_listed)
+        .filter_map(|node| Some(&text[node.child_by_field_name("name")?.byte_range()]))
+        .collect();
     let mut cursor = root.walk();
     let tops = root.children(&mut cursor).filter_map(|top| match top.kind() {
-        "decorated_definition" => top.child_by_field_name("definition"),
-        "export_statement" => top.child_by_field_name("declaration"),
-        _ => is_python.then_some(top),
+        "decorated_definition" => Some((top.child_by_field_name("definition")?, true)),
+        "export_statement" => Some((top.child_by_field_name("declaration")?, true)),
+        _ => Some((top, is_python)),
     });
     let is_meant = |one: &Offered| one.name != "main" && !one.name.starts_with('_');
-    tops.filter_map(|top| of(text, top)).filter(is_meant).take(NAMES_MAX).collect()
+    let offered = tops.filter_map(|(top, is_exported)| {
+        of(text, top).filter(|one| is_exported || listed.contains(&one.name.as_str()))
+    });
+    offered.filter(is_meant).take(NAMES_MAX).collect()
 }
 
 fn of(text: &str, node: Node<'_>) -> Option<Offered> {
@@ -125,6 +135,8 @@ mod tests {
             calls("a.mjs", javascript),
             ["nextId(tasks)", "add(a, b = 1)", "LIMIT", "Store(path)", "Store.get(key)"]
         );
+        let listed = "function a(x) {}\nconst b = () => 1;\nfunction c() {}\nexport { a, b, c as d };\n";
+        assert_eq!(calls("a.mjs", listed), ["a(x)", "b()"]);
         assert!(calls("test_a.py", "def x(): pass\n").is_empty());
         assert!(calls("a.py", "def x(:\n").is_empty() && calls("a.rs", "fn x() {}\n").is_empty());
     }

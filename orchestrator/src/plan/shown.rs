@@ -1,12 +1,13 @@
 //! What a task shows by example becomes checks of the steps that write what is run.
 
 use edvac_agents::roles::{planner, words};
+use edvac_memory::ids::RequirementId;
 use edvac_memory::program::{Check, CheckKind, Instruction, Requirement};
 use edvac_memory::store::path::is_text;
 
 /// Gives each step that changes code the task's examples of what is there by then, and lets every command line of the task
 /// start. They go before the tests: nothing that a test asks matters before they hold. A step that writes a text has what the
-/// task wants to read in it. Where steps are carried out beside one another, only what a step writes or reads itself is there.
+/// task wants to read in it, and no tests where that is all. Where steps are carried out beside one another, only what a step writes or reads itself is there.
 pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &[Requirement], beside: bool) {
     let commands = planner::commands(task);
     let examples = planner::examples(task);
@@ -32,6 +33,10 @@ pub(super) fn tell(instructions: &mut [Instruction], task: &str, requirements: &
             let covers = example.of.iter().filter(is_known).cloned().collect();
             shown.push(Check { kind: example.check.clone(), covers });
         }
+        let is_shown = |id: &RequirementId| shown.iter().any(|check: &Check| check.covers.contains(id));
+        if is_of_texts && step.covers.iter().all(is_shown) {
+            step.checks.retain(|check| check.kind != CheckKind::Tests);
+        }
         let before = step.checks.iter().position(|check| check.kind == CheckKind::Tests);
         let at = before.unwrap_or(step.checks.len());
         step.checks.splice(at..at, shown);
@@ -54,7 +59,9 @@ mod tests {
         let mut steps = ["expr.py", "calc.py", "README.md", "test_calc.py"].map(step);
         let mut beside = steps.clone();
         beside[3].reads.push("expr.py".to_owned());
-        let requirements = [Requirement { id: "R1".into(), text: String::new() }];
+        steps[2].covers.push("R3".into());
+        beside[2].covers.push("R3".into());
+        let requirements = ["R1", "R3"].map(|id| Requirement { id: id.into(), text: String::new() });
         tell(&mut steps, TASK, &requirements, false);
         tell(&mut beside, TASK, &requirements, true);
         let told = |step: &Instruction| -> Vec<String> {
@@ -71,7 +78,7 @@ mod tests {
             (told(&steps[1]), told(&steps[3])),
             (all.map(str::to_owned).to_vec(), all.map(str::to_owned).to_vec())
         );
-        assert_eq!(told(&steps[2]), ["runs 0", "Tests"]);
+        assert_eq!(told(&steps[2]), ["runs 1"], "its words are all that is asked");
         assert_eq!(
             (told(&beside[1]).len(), told(&beside[3])),
             (3, vec!["runs 0".into(), "runs 1".into(), "Tests".into()])

@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::examples::commands;
-use super::given::language_of;
+use super::given::{files, language_of};
 
 /// More functions than these are too many for one reply.
 const FUNCTIONS_MAX: usize = 12;
-/// Fewer commands need no function each.
-const COMMANDS_MIN: usize = 2;
+/// Fewer leave most of the file open.
+const FUNCTIONS_MIN: usize = 2;
 
 /// What a file is made of, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> 
         return None;
     }
     let words = command_words(path, task, sentences);
-    let functions: Vec<_> = if words.len() >= COMMANDS_MIN {
+    let functions: Vec<_> = if words.len() >= FUNCTIONS_MIN {
         let named = |word: &String| Function {
             name: of_command(word, language),
             takes: taken(path, task, word, language),
@@ -56,7 +56,10 @@ pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> 
     } else {
         Vec::new()
     };
-    if functions.is_empty() || functions.len() > FUNCTIONS_MAX {
+    // Of a file that is to have more than it names, the rest is open.
+    let about = files(task).into_iter().find(|(file, _)| file == path).map(|(_, about)| about);
+    let is_open = about.is_some_and(|about| about.contains("whatever"));
+    if functions.len() < FUNCTIONS_MIN || words.is_empty() && is_open || functions.len() > FUNCTIONS_MAX {
         return None;
     }
     let mut skeleton = Skeleton { functions, ..Skeleton::default() };
@@ -269,6 +272,9 @@ mod tests {
             "Parentheses come first.",
         ];
         assert_eq!(shown("expr.py", task, &sentences), "1 | tokenize(text) 1, evaluate(text) 2 | 0");
+        let open = task.replace("functions", "functions and whatever it takes");
+        assert_eq!(shown("expr.py", &open, &sentences), "none");
+        assert_eq!(shown("expr.py", task, &sentences[1..3]), "none", "one function");
         assert_eq!(shown("calc.py", task, &["`python3 calc.py EXPRESSION` prints."]), "none");
         assert_eq!(shown("expr.py", task, &["It has a class `Store` with `get(key)`."]), "none");
         assert_eq!(shown("expr.rs", task, &sentences), "none");
