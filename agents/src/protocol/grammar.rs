@@ -78,7 +78,8 @@ impl CodeFile {
         let mut rules = String::new();
         for (function, at) in skeleton.functions.iter().zip(0..) {
             let first = function.takes.as_deref().unwrap_or_default();
-            let sentences: Vec<_> = function.sentences.iter().map(|s| with_values(s, first)).collect();
+            let sentences: Vec<_> =
+                function.sentences.iter().map(|s| with_values(s, first, language)).collect();
             let begins = format!("{}{export}{define}{}({first}", said(&sentences), function.name);
             let _ = write!(content, " function_{at}");
             let _ = writeln!(rules, "function_{at}: blanks {} {takes} {body}", quoted(&begins));
@@ -95,9 +96,10 @@ impl CodeFile {
     }
 }
 
-/// A sentence whose texts in backticks name what a function takes as it does: `` `added {task}` `` for `` `added TASK` ``. Small models
+/// A sentence whose texts in backticks name what a function takes as its language writes it in a text: `` `added {task}` `` for `` `added TASK` ``. Small models
 /// print a word that they see. Command lines stay as a user types them.
-fn with_values(sentence: &str, takes: &str) -> String {
+fn with_values(sentence: &str, takes: &str, language: &str) -> String {
+    let begin = if language == "javascript" { "${" } else { "{" };
     let names: Vec<_> = takes.split(", ").filter_map(|taken| taken.split(['=', ' ']).next()).collect();
     let is_taken = |word: &str| {
         word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
@@ -108,7 +110,7 @@ fn with_values(sentence: &str, takes: &str) -> String {
         let word = |part: &str| {
             let (word, end) = part.split_at(part.find(is_end).unwrap_or(part.len()));
             if is_taken(word) {
-                format!("{{{}}}{end}", word.to_lowercase().replace('-', "_"))
+                format!("{begin}{}}}{end}", word.to_lowercase().replace('-', "_"))
             } else {
                 part.to_owned()
             }

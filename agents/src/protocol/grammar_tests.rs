@@ -166,8 +166,9 @@ fn what_a_function_prints_names_what_it_takes() {
         ),
         ("`TIME é` and `", "time", "`{time} é` and `"),
     ] {
-        assert_eq!(with_values(sentence, takes), shown);
+        assert_eq!(with_values(sentence, takes, "python"), shown);
     }
+    assert_eq!(with_values("It prints `#ID`.", "id", "javascript"), "It prints `#${id}`.");
 }
 
 #[test]

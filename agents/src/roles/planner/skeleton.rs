@@ -7,17 +7,20 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::examples::commands;
-use super::given::{files, language_of};
+use super::given::{files, language_of, without_requirements};
+use edvac_memory::store::path::stem;
 
 /// More functions than these are too many for one reply.
 const FUNCTIONS_MAX: usize = 12;
+/// Sentences of the task's own text that a file begins with.
+const FACTS_MAX: usize = 12;
 /// Fewer leave most of the file open.
 const FUNCTIONS_MIN: usize = 2;
 
 /// What a file is made of, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skeleton {
-    /// Sentences about no single function.
+    /// What the task says of its data, and sentences about no single function.
     pub above: Vec<String>,
     /// Its functions.
     pub functions: Vec<Function>,
@@ -83,7 +86,55 @@ pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> 
         }
     }
     skeleton.main = skeleton.above.iter().filter(|sentence| is_about_calls(sentence)).cloned().collect();
+    if !words.is_empty() {
+        let (kept, facts) =
+            facts(task).into_iter().partition::<Vec<_>, _>(|fact| data_file(fact, task).is_some());
+        if let Some(file) = kept.iter().find_map(|fact| data_file(fact, task)) {
+            let of = |does: &str, sentences| {
+                let takes = (does == "load").then(String::new);
+                Function { name: named(&[does, stem(file)], language), takes, sentences }
+            };
+            skeleton.functions.splice(0..0, [of("load", kept.clone()), of("save", Vec::new())]);
+        }
+        skeleton.above.splice(0..0, facts);
+    }
     Some(skeleton)
+}
+
+/// The file of data that a sentence names: in backticks, and none of those that are to be written.
+fn data_file<'a>(fact: &'a str, task: &str) -> Option<&'a str> {
+    const ENDS: [&str; 5] = [".json", ".csv", ".txt", ".toml", ".yaml"];
+    let is_data = |code: &&str| {
+        ENDS.iter().any(|end| code.ends_with(end))
+            && stem(code).chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let written: Vec<_> = files(task).into_iter().map(|(path, _)| path).collect();
+    codes(fact).filter(is_data).find(|code| !written.iter().any(|path| path == code))
+}
+
+/// What a task says of its data and of what is printed, before and between its lists: sentence by sentence, but for the one
+/// that asks for the program.
+fn facts(task: &str) -> Vec<String> {
+    let task = without_requirements(task);
+    let is_prose = |paragraph: &&str| {
+        let is_other = |line: &str| line.starts_with(['#', '-', '*', ' ', '`', '|']);
+        !paragraph.lines().any(is_other) && !paragraph.trim_end().ends_with(':')
+    };
+    let mut facts = Vec::new();
+    for paragraph in task.split("\n\n").filter(is_prose) {
+        let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut rest = text.as_str();
+        while let Some(end) = rest.find(". ") {
+            facts.push(rest[..=end].to_owned());
+            rest = &rest[end + 2..];
+        }
+        facts.push(rest.to_owned());
+    }
+    facts.retain(|fact| {
+        !fact.is_empty() && !["Write ", "Build ", "Create ", "Make "].iter().any(|w| fact.starts_with(w))
+    });
+    facts.truncate(FACTS_MAX);
+    facts
 }
 
 fn codes(sentence: &str) -> impl Iterator<Item = &str> {
@@ -139,15 +190,21 @@ fn command_words(path: &str, task: &str, sentences: &[&str]) -> Vec<String> {
 
 /// `do_add` of `add`, `doAdd` in JavaScript: a name that no function of the language has.
 fn of_command(word: &str, language: &str) -> String {
-    let parts: Vec<_> = word.split('-').map(str::to_lowercase).collect();
+    let parts: Vec<_> = std::iter::once("do").chain(word.split('-')).collect();
+    named(&parts, language)
+}
+
+/// A name of several words as the language writes it.
+fn named(parts: &[&str], language: &str) -> String {
+    let parts: Vec<_> = parts.iter().map(|part| part.to_lowercase()).collect();
     if language == "python" {
-        return format!("do_{}", parts.join("_"));
+        return parts.join("_");
     }
     let capital = |part: &String| {
         let (first, rest) = part.split_at(part.len().min(1));
         first.to_uppercase() + rest
     };
-    format!("do{}", parts.iter().map(capital).collect::<String>())
+    parts[..1].iter().cloned().chain(parts[1..].iter().map(capital)).collect()
 }
 
 /// What the function of a command takes: of `add FILE AMOUNT`, `add FILE AMOUNT --on DAY` and `add FILE AMOUNT --all` it is
@@ -240,10 +297,10 @@ mod tests {
             format!("Files:\n- `todo.py`: run as `python3 todo.py COMMAND`\n\n{}", sentences.join("\n"));
         assert_eq!(shown("todo.py", &task, &sentences), "2 | do_add_task(text) 1, do_list(all=False) 1 | 1");
         assert_eq!(shown("store.py", &task, &sentences), "none", "it is not run");
-        let task = "Files:\n- `a.mjs`: run as `node a.mjs COMMAND FILE`, where COMMAND is `levels`, `hours` or `top`\n\n`node a.mjs levels FILE` prints.\n";
+        let task = "Files:\n- `a.mjs`: run as `node a.mjs COMMAND FILE`, where COMMAND is `levels`, `hours` or `top`\n\nR1: `node a.mjs levels FILE` prints.\n";
         let sentences = ["`node a.mjs levels FILE` prints.", "With `-` as FILE it reads standard input."];
         assert_eq!(shown("a.mjs", task, &sentences), "1 | doLevels(file) 1, doHours(?) 0, doTop(?) 0 | 1");
-        let task = "Files:\n- `a.mjs`\n\n`node a.mjs add FILE`, `node a.mjs add FILE N --from-day DAY`, `node a.mjs list`\n";
+        let task = "Files:\n- `a.mjs`\n\nR1: `node a.mjs add FILE`, `node a.mjs add FILE N --from-day DAY`, `node a.mjs list`\n";
         let said = ["`node a.mjs add FILE` adds.", "`list` lists."];
         assert_eq!(
             shown("a.mjs", task, &said),
@@ -260,6 +317,15 @@ mod tests {
             "Blank lines are ignored.",
         ];
         assert_eq!(shown("kv.py", task, &sentences), "1 | do_set(?) 1, do_commit(?) 1, do_rollback(?) 1 | 0");
+    }
+
+    #[test]
+    fn a_program_begins_with_what_is_said_of_its_data() {
+        let task = "# Notes\n\nWrite a tool in Python. Notes are kept\nin `a.json`. A missing `a.json` is empty.\n\nFiles:\n\n- `a.py`: x\n\nErrors go\nto standard error.\n\n## Requirements\n\nR1: It is.\n";
+        assert_eq!(
+            facts(task),
+            ["Notes are kept in `a.json`.", "A missing `a.json` is empty.", "Errors go to standard error."]
+        );
     }
 
     #[test]
