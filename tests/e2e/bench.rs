@@ -23,7 +23,7 @@ END
 """
 
 [[reply]]
-when = ["Write this file: hello.py"]
+when = ["Write the whole file hello.py"]
 text = """
 @@ write hello.py
 def greeting():

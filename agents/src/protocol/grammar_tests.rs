@@ -183,6 +183,7 @@ fn a_function_stands_below_what_is_said_of_it() {
         above: vec!["Of the file, all is read.".to_owned(), "An unknown command ends it.".to_owned()],
         functions: vec![function("do_add", None, &[long]), function("do_list", None, &[])],
         main: vec!["An unknown command ends it.".to_owned()],
+        ..Skeleton::default()
     };
     let of = |path: &str, main, skeleton| {
         let code = CodeFile { path: path.to_owned(), begins: Vec::new(), main, skeleton: Some(skeleton) };

@@ -380,6 +380,7 @@ fn coder_prompts() {
             text: "Write these files:\n- notes.py: the command line",
             functions: if path == "notes.py" { &functions[..] } else { &[] },
             must: if path == "README.md" { &["`README.md` shows each command."][..] } else { &[] },
+            on_input: false,
             offers,
             summary: (!grammar).then_some("FAILED: it does not start"),
             grammar,

@@ -104,6 +104,7 @@ impl Performer {
             text: &instruction.text,
             must: &must,
             functions: &coding.functions(),
+            on_input: coding.skeleton.as_ref().is_some_and(|skeleton| skeleton.on_input),
             offers: &coding.offers,
             summary: state.work.as_ref().and_then(|work| work.summary.as_deref()),
             grammar: self.client.info().grammar,

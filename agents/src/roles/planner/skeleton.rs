@@ -24,6 +24,8 @@ pub struct Skeleton {
     pub above: Vec<String>,
     /// Its functions.
     pub functions: Vec<Function>,
+    /// Whether the commands come line by line on standard input.
+    pub on_input: bool,
     /// Of the sentences above, those about how the program is called.
     pub main: Vec<String>,
 }
@@ -65,7 +67,8 @@ pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> 
     if functions.len() < FUNCTIONS_MIN || words.is_empty() && is_open || functions.len() > FUNCTIONS_MAX {
         return None;
     }
-    let mut skeleton = Skeleton { functions, ..Skeleton::default() };
+    let on_input = words.iter().any(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
+    let mut skeleton = Skeleton { functions, on_input, ..Skeleton::default() };
     for sentence in sentences {
         let about: Vec<_> = if words.is_empty() {
             let named = |f: &Function| codes(sentence).position(|code| is_of(code, &f.name));
