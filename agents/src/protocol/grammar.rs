@@ -96,8 +96,8 @@ impl CodeFile {
     }
 }
 
-/// A sentence whose texts in backticks name what a function takes as its language writes it in a text: `` `added {task}` `` for `` `added TASK` ``. Small models
-/// print a word that they see. Command lines stay as a user types them.
+/// A sentence whose texts in backticks name what a function takes as its language writes it in a text: `` `added {task}` `` for
+/// `` `added TASK` ``. Small models print a word that they see. Command lines stay as a user types them.
 fn with_values(sentence: &str, takes: &str, language: &str) -> String {
     let begin = if language == "javascript" { "${" } else { "{" };
     let names: Vec<_> = takes.split(", ").filter_map(|taken| taken.split(['=', ' ']).next()).collect();

@@ -4,16 +4,75 @@
 
 use std::sync::LazyLock;
 
+use edvac_memory::store::path::stem;
 use regex::Regex;
 
 use super::examples::commands;
 use super::given::{files, language_of, without_requirements};
-use edvac_memory::store::path::stem;
 
 /// More functions than these are too many for one reply.
 const FUNCTIONS_MAX: usize = 12;
 /// Sentences of the task's own text that a file begins with.
 const FACTS_MAX: usize = 12;
+/// Words that neither Python nor JavaScript takes as a name.
+const RESERVED: [&str; 56] = [
+    "and",
+    "as",
+    "assert",
+    "async",
+    "await",
+    "break",
+    "case",
+    "catch",
+    "class",
+    "const",
+    "continue",
+    "debugger",
+    "def",
+    "default",
+    "del",
+    "delete",
+    "do",
+    "elif",
+    "else",
+    "enum",
+    "except",
+    "export",
+    "extends",
+    "finally",
+    "for",
+    "from",
+    "function",
+    "global",
+    "if",
+    "import",
+    "in",
+    "instanceof",
+    "is",
+    "lambda",
+    "let",
+    "new",
+    "nonlocal",
+    "not",
+    "null",
+    "or",
+    "pass",
+    "raise",
+    "return",
+    "static",
+    "super",
+    "switch",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typeof",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
+];
 /// Fewer leave most of the file open.
 const FUNCTIONS_MIN: usize = 2;
 
@@ -186,7 +245,8 @@ fn command_words(path: &str, task: &str, sentences: &[&str]) -> Vec<String> {
     }
     for list in sentences.iter().flat_map(|s| LINES.iter().flat_map(|lines| lines.captures_iter(s))) {
         let first = codes(&list[1]).filter_map(|code| code.split_whitespace().next());
-        first.for_each(|word| add(&mut words, word));
+        let is_plain = |word: &&str| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        first.filter(is_plain).for_each(|word| add(&mut words, word));
     }
     words
 }
@@ -235,13 +295,16 @@ fn taken(path: &str, task: &str, word: &str, language: &str) -> Option<String> {
             if !is_name || word.starts_with('-') == nothing.is_empty() {
                 return None;
             }
+            let name = if RESERVED.contains(&name.as_str()) { name + "_" } else { name };
             if !taken.iter().any(|(known, _)| *known == name) {
                 taken.push((name, nothing));
             }
         }
     }
     for (name, nothing) in &mut taken {
-        let is_there = |line: &Vec<String>| line.iter().any(|word| word.to_lowercase() == *name);
+        let own = name.trim_end_matches('_');
+        let is_there =
+            |line: &Vec<String>| line.iter().any(|word| word.to_lowercase().replace('-', "_") == own);
         if nothing.is_empty() && !lines.iter().all(is_there) {
             *nothing = "None";
         }
@@ -262,9 +325,19 @@ fn taken(path: &str, task: &str, word: &str, language: &str) -> Option<String> {
 fn called(sentences: &[&str]) -> Vec<Function> {
     static CALL: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"^([a-z_][A-Za-z0-9_]*)\(((?:[a-z_][A-Za-z0-9_]*(?:, )?)*)\)$").ok());
+    // What a sentence begins with, or says is a function; others are of the language, or stand there by the way.
+    let meant = |sentence: &'_ str| -> Vec<String> {
+        let parts: Vec<_> = sentence.split('`').collect();
+        let is_meant = |at: usize| {
+            at == 1 && parts[0].is_empty()
+                || parts[at - 1].ends_with("function ")
+                || parts[at - 1].ends_with("functions ")
+        };
+        (1..parts.len()).step_by(2).filter(|at| is_meant(*at)).map(|at| parts[at].to_owned()).collect()
+    };
     let mut found: Vec<Function> = Vec::new();
-    for code in sentences.iter().flat_map(|sentence| codes(sentence)) {
-        let Some(call) = CALL.as_ref().and_then(|call| call.captures(code)) else { continue };
+    for code in sentences.iter().flat_map(|sentence| meant(sentence)) {
+        let Some(call) = CALL.as_ref().and_then(|call| call.captures(&code)) else { continue };
         if !found.iter().any(|function| function.name == call[1]) {
             found.push(Function {
                 name: call[1].to_owned(),
@@ -303,6 +376,10 @@ mod tests {
         let task = "Files:\n- `a.mjs`: run as `node a.mjs COMMAND FILE`, where COMMAND is `levels`, `hours` or `top`\n\nR1: `node a.mjs levels FILE` prints.\n";
         let sentences = ["`node a.mjs levels FILE` prints.", "With `-` as FILE it reads standard input."];
         assert_eq!(shown("a.mjs", task, &sentences), "1 | doLevels(file) 1, doHours(?) 0, doTop(?) 0 | 1");
+        let task = "Files:\n- `a.py`\n\nR1: `python3 a.py move FROM TO`, `python3 a.py copy FROM --in PLACE`, `python3 a.py copy FROM`\n";
+        let said = ["`move` moves.", "`copy` copies."];
+        let expected = "0 | do_move(from_, to) 1, do_copy(from_, in_=None) 1 | 0";
+        assert_eq!(shown("a.py", task, &said), expected, "as the language takes it");
         let task = "Files:\n- `a.mjs`\n\nR1: `node a.mjs add FILE`, `node a.mjs add FILE N --from-day DAY`, `node a.mjs list`\n";
         let said = ["`node a.mjs add FILE` adds.", "`list` lists."];
         assert_eq!(
@@ -338,7 +415,7 @@ mod tests {
             "`tokenize(text)` in `expr.py` splits, as `evaluate` needs it.",
             "`evaluate(text)` is the value.",
             "`evaluate(text, variables)` takes more, so `evaluate(\"1\")` is 1.",
-            "Parentheses come first.",
+            "Parentheses come first, as in `print(x)`; nothing is said of `len(x)`.",
         ];
         assert_eq!(shown("expr.py", task, &sentences), "1 | tokenize(text) 1, evaluate(text) 2 | 0");
         let open = task.replace("functions", "functions and whatever it takes");
