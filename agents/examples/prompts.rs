@@ -35,7 +35,7 @@ async fn say(
         eprintln!("{:>6} tokens  {:?} {}", fragment.tokens, fragment.kind, fragment.source);
     }
     let request = ModelRequest {
-        messages: messages(&Fitted { fragments, left_out: vec![] }),
+        messages: messages(&Fitted { fragments, ..Fitted::default() }),
         tokens_max: 2048,
         sampling: Sampling { repetition_penalty: 1.05, ..Sampling::default() },
         grammar: Some(grammar),

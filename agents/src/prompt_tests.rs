@@ -7,7 +7,7 @@ use crate::testing::Words;
 fn fitted(parts: &[(Kind, String)]) -> Fitted {
     let fragments =
         parts.iter().map(|(kind, text)| Fragment::new(*kind, "", "", text.clone(), &Words)).collect();
-    Fitted { fragments, left_out: vec![] }
+    Fitted { fragments, ..Fitted::default() }
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod straight;
 mod syntax;
 mod tests_run;
 mod text;
+mod told;
 mod undefined;
 
 use std::path::Path;

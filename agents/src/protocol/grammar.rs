@@ -9,7 +9,10 @@ use std::fmt::Write as _;
 use edvac_memory::store::path::is_test;
 use serde_json::{Value, json};
 
-use crate::roles::planner::Skeleton;
+mod code;
+mod handed;
+
+pub use code::{CodeFile, Main, TestFile};
 
 /// What a grammar allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,171 +44,6 @@ pub struct GrammarOptions {
     pub fenced: Option<Vec<TestFile>>,
     /// A file of which more is settled.
     pub code: Option<CodeFile>,
-}
-
-/// A file of code whose place in the program is settled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CodeFile {
-    /// The file.
-    pub path: String,
-    /// Its first lines: small models that are told to import something write it a second time.
-    pub begins: Vec<String>,
-    /// Whether it has a main program.
-    pub main: Main,
-    /// The functions that it is made of; none where that is open.
-    pub skeleton: Option<Skeleton>,
-}
-
-impl CodeFile {
-    /// The rule of a file with a skeleton, in a language by the name behind its fence, and the rules that it needs: what is said of
-    /// a function stands above it, then it is written.
-    fn rules(&self, language: &str) -> Option<(String, String)> {
-        let skeleton = self.skeleton.as_ref()?;
-        let (mark, define, takes, body) = match language {
-            "python" => ("# ", "def ", "TAKES_PYTHON", "body_python"),
-            "javascript" => ("// ", "function ", "TAKES_JAVASCRIPT", "body_javascript"),
-            _ => return None,
-        };
-        // What others import is exported.
-        let export = if language == "javascript" && self.main == Main::Never { "export " } else { "" };
-        let said =
-            |sentences: &[String]| -> String { sentences.iter().map(|s| commented(s, mark)).collect() };
-        let above = said(&skeleton.above);
-        let above = if above.is_empty() { String::new() } else { quoted(&format!("{above}\n")) };
-        // Nothing else comes before them: asked for comments first, a small model that wants to define something writes what it may
-        // until the reply is full. Modules of the language that are used are imported afterwards.
-        let mut content = above;
-        let mut rules = String::new();
-        for (function, at) in skeleton.functions.iter().zip(0..) {
-            let first = function.takes.as_deref().unwrap_or_default();
-            let sentences: Vec<_> =
-                function.sentences.iter().map(|s| with_values(s, first, language)).collect();
-            let begins = format!("{}{export}{define}{}({first}", said(&sentences), function.name);
-            let _ = write!(content, " function_{at}");
-            let _ = writeln!(rules, "function_{at}: blanks {} {takes} {body}", quoted(&begins));
-        }
-        if self.main == Main::Last {
-            let (main, call) = match language {
-                "python" => ("def main():\n", "EXIT_PYTHON"),
-                _ => ("function main() {\n", "EXIT_JAVASCRIPT"),
-            };
-            let main = quoted(&format!("{}{main}", said(&skeleton.main)));
-            let _ = write!(content, " blanks {main} {body} blanks {call}");
-        }
-        Some((content, rules))
-    }
-}
-
-/// A sentence whose texts in backticks name what a function takes as its language writes it in a text: `` `added {task}` `` for
-/// `` `added TASK` ``. Small models print a word that they see. Command lines stay as a user types them.
-fn with_values(sentence: &str, takes: &str, language: &str) -> String {
-    let begin = if language == "javascript" { "${" } else { "{" };
-    let names: Vec<_> = takes.split(", ").filter_map(|taken| taken.split(['=', ' ']).next()).collect();
-    let is_taken = |word: &str| {
-        word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
-            && names.contains(&word.to_lowercase().replace('-', "_").as_str())
-    };
-    let is_end = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'));
-    let value = |code: &str| -> String {
-        let word = |part: &str| {
-            let (word, end) = part.split_at(part.find(is_end).unwrap_or(part.len()));
-            if is_taken(word) {
-                format!("{begin}{}}}{end}", word.to_lowercase().replace('-', "_"))
-            } else {
-                part.to_owned()
-            }
-        };
-        code.split_inclusive(is_end).map(word).collect()
-    };
-    let is_command =
-        |code: &str| ["python3 ", "python ", "node "].iter().any(|runner| code.starts_with(runner));
-    let parts: Vec<_> = sentence.split('`').collect();
-    let shown = parts
-        .iter()
-        .zip(0..)
-        .map(|(part, at)| if at % 2 == 1 && !is_command(part) { value(part) } else { (*part).to_owned() });
-    shown.collect::<Vec<_>>().join("`")
-}
-
-/// A sentence as lines of comment.
-fn commented(sentence: &str, mark: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in sentence.split_whitespace() {
-        let last = lines.last_mut().map_or(0, |line| line.chars().count());
-        if last > 0 && last + 1 + word.chars().count() > COMMENT_CHARS_MAX {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            let space = if line.is_empty() { "" } else { " " };
-            line.push_str(space);
-            line.push_str(word);
-        }
-    }
-    lines.iter().map(|line| format!("{mark}{line}\n")).collect()
-}
-
-/// Whether a file of code has a main program. Small models forget to call it, and write one where nobody runs it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Main {
-    /// It may.
-    #[default]
-    May,
-    /// Others import the file and nobody runs it.
-    Never,
-    /// The file is run: it has a function `main` without parameters and ends with a call of it. With a skeleton, what `main`
-    /// returns is the exit status.
-    Last,
-}
-
-impl Main {
-    /// What a file in a language, by the name behind its fence, is made of.
-    fn body(self, language: &str) -> &'static str {
-        match (self, language) {
-            (Self::May, _) => "plain_part+",
-            (Self::Last, "python") => "module_part* blanks MAIN_PYTHON module_part+ blanks CALL_PYTHON",
-            (Self::Last, "javascript") => {
-                "module_part* blanks MAIN_JAVASCRIPT module_part+ blanks CALL_JAVASCRIPT"
-            }
-            _ => "module_part+",
-        }
-    }
-}
-
-/// A file of tests in a language whose tests are known by their first line: Python and JavaScript. It has one or two tests for
-/// each requirement, in this order, and no others. Small models write the same test again under another number until the
-/// reply is full, or leave out all but the first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestFile {
-    /// The file.
-    pub path: String,
-    /// `R2`, `R3`, …
-    pub ids: Vec<String>,
-}
-
-impl TestFile {
-    /// Its tests as rules, and the rule of its body; none where the language is another.
-    fn rules(&self, number: usize) -> Option<(String, String)> {
-        let line: fn(&str) -> String = match fence_of(&self.path)? {
-            "python" => |id| format!(r"    def test_{}_[a-z][a-z0-9_]{{3,60}}\(self\):\n", id.to_lowercase()),
-            "javascript" => |id| format!(r#"test\("{id}: [^"\\\r\n]{{1,80}}", (async )?\(\) => \{{\n"#),
-            _ => return None,
-        };
-        let mut rules = String::new();
-        let mut body = format!(
-            "outside_part{{0,{OUTSIDE_LINES_MAX}}} (helper outside_part{{1,{TEST_LINES_MAX}}}){{0,{HELPERS_MAX}}}"
-        );
-        for (id, at) in self.ids.iter().zip(0..) {
-            let name = format!("t{number}_{at}");
-            let _ = writeln!(
-                rules,
-                "{name}: BLANK{{0,{BLANKS_MAX}}} {} outside_part{{1,{TEST_LINES_MAX}}}",
-                name.to_uppercase()
-            );
-            let _ = writeln!(rules, "{}: /{}/", name.to_uppercase(), line(id));
-            let _ = write!(body, " {name}{{1,{TESTS_EACH_MAX}}}");
-        }
-        Some((body, rules))
-    }
 }
 
 /// How a chapter of prose must look.
@@ -283,20 +121,12 @@ pub(crate) const FOREIGN: &str = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}";
 /// Characters of code and markup, as a part of a character class. Models made for code fall into it in a long chapter, and
 /// do not find their way back.
 const CODE: &str = r"\r\n`{}\[\]<>=|\\_$~^*";
-/// Most lines of a file of tests before the first one.
-const OUTSIDE_LINES_MAX: usize = 40;
-/// Most methods of a class of tests that are none.
-const HELPERS_MAX: usize = 3;
-/// Characters of a line of comment.
-const COMMENT_CHARS_MAX: usize = 100;
 /// Most lines of one of its functions.
 const FUNCTION_LINES_MAX: usize = 60;
 /// Most lines, but for empty ones, of a text about a program.
 const TEXT_LINES_MAX: usize = 60;
 /// Most lines of a test.
 const TEST_LINES_MAX: usize = 24;
-/// Most tests of one requirement.
-const TESTS_EACH_MAX: usize = 2;
 /// Most empty lines in a row: small models that lost the thread write them until the reply is full.
 const BLANKS_MAX: usize = 3;
 /// A path of letters that need no quoting anywhere. No part can be `..`, none begins like an option.
@@ -322,6 +152,7 @@ pub fn grammar(options: &GrammarOptions) -> String {
     let verb = if is_section { "append" } else { "write" };
     let formed = |path: &String| options.forms.iter().find(|(formed, _)| formed == path);
     let test_files = options.fenced.as_deref().unwrap_or_default();
+    let settled = options.code.as_ref().and_then(CodeFile::rule);
     let fenced = |path: &String| fence_of(path).filter(|_| options.fenced.is_some());
     let block = |path: &String| {
         let header = quoted(&format!("@@ {verb} {path}\n"));
@@ -336,8 +167,8 @@ pub fn grammar(options: &GrammarOptions) -> String {
                 let known = options.code.as_ref().filter(|code| code.path == *path);
                 let main = known.map_or(Main::May, |code| code.main);
                 let part = if has_tests && !is_test(path) { main.body(name) } else { "code_part+" };
-                let own = known.and_then(|code| code.rules(name)).map(|(content, _)| content);
-                let content = tests.as_deref().or(own.as_deref()).unwrap_or(part);
+                let own = known.and(settled.as_deref());
+                let content = tests.as_deref().or(own).unwrap_or(part);
                 let begins: String = known
                     .iter()
                     .flat_map(|code| &code.begins)
@@ -394,11 +225,9 @@ INNER_LINE: /[ \t]+[^\r\n]*[^ \t\r\n][^\r\n]*\n/
 TAKES_PYTHON: /[^\r\n()#]*\):\n/
 TAKES_JAVASCRIPT: /[^\r\n()\/]*\) \{{\n/
 MAIN_PYTHON: "def main():\n"
-CALL_PYTHON: "if __name__ == \"__main__\":\n    main()\n"
 MAIN_JAVASCRIPT: /(async )?function main\(\) \{{\n/
-CALL_JAVASCRIPT: "main();\n"
 EXIT_PYTHON: "if __name__ == \"__main__\":\n    sys.exit(main())\n"
-EXIT_JAVASCRIPT: "process.exitCode = main();\n"
+EXIT_JAVASCRIPT: "process.exitCode = (await main()) ?? process.exitCode;\n"
 OUTSIDE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]+@|[ \t]+(async[ \t]*)?def|(async[ \t]*)?def[^\r\n]test|[ \t]*(test|it)\()[^\r\n]*\n/
 HELPER_LINE: /    def (setUp|tearDown|run_[a-z_]+)\([^\r\n]*\):\n/
 CODE_LINE: /[^\r\n]+\n/ & ~/(@@|```)[^\r\n]*\n/
@@ -415,9 +244,6 @@ NUMBER: /[1-9][0-9]{{0,4}}/
     for (n, path) in options.each.iter().enumerate() {
         let _ = writeln!(out, "each_{n}: {}", block(path));
     }
-    out.extend(
-        options.code.iter().filter_map(|code| code.rules(fence_of(&code.path)?)).map(|(_, rules)| rules),
-    );
     for (tests, at) in test_files.iter().zip(0..) {
         out.extend(tests.rules(at).map(|(_, rules)| rules));
     }

@@ -28,6 +28,8 @@ pub struct CoderView<'a> {
     pub functions: &'a [String],
     /// Whether these are commands that come line by line on standard input.
     pub on_input: bool,
+    /// Whether its `main` hands the command lines of the task to them before anything else is written.
+    pub handed: bool,
     /// What files that are there offer to it.
     pub offers: &'a [Offers],
     /// What earlier attempts found out.
@@ -56,7 +58,7 @@ pub fn fragments(
     let reads_input = view.text.to_lowercase().contains("standard input");
     let about = json!({
         "language": view.language, "is_run": is_run, "is_text": is_text, "functions": view.functions,
-        "reads_input": reads_input, "on_input": view.on_input, "grammar": view.grammar,
+        "reads_input": reads_input, "on_input": view.on_input, "handed": view.handed, "grammar": view.grammar,
     });
     let rules = templates.render(&rules_of(view.domain), &about)?;
     let rules: Vec<_> = rules.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -9,16 +9,19 @@ use serde_json::json;
 use crate::templates::{TemplateError, Templates};
 
 mod examples;
+mod filled;
 mod given;
 mod grammar;
 mod skeleton;
 mod texts;
+mod told;
 mod understand;
 
 pub use examples::{Example, commands, examples};
-pub use given::{Given, given, is_listed, is_run, lists, settled, without_requirements};
+pub use given::{Given, RUNNERS, given, is_listed, is_run, lists, settled, without_requirements};
 pub use grammar::grammar;
-pub use skeleton::{Function, Skeleton, skeleton};
+pub use skeleton::{Command, Function, Skeleton, Word, skeleton};
+pub use told::{ToldText, told_texts};
 pub use understand::understand;
 
 /// Most requirements of a plan.

@@ -34,6 +34,8 @@ pub struct RepairerView<'a> {
     pub fault: &'a Fault,
     /// The part to write again, one of the fault's.
     pub place: &'a Place,
+    /// What the part must do, where that is known of it alone.
+    pub told: &'a [String],
     /// Whether a test or a function is written anew, without a sight of its present lines.
     pub anew: bool,
 }
@@ -79,7 +81,8 @@ pub fn fragments(
         "said": fault.said.trim(), "fence": words::fence(&fault.said), "others": others,
         "part": place_words(place), "first_line": first_line(place).trim(), "above": above, "anew": anew,
         "imports": place.kind == PlaceKind::Imports, "offers": place.offers,
-        "hollow": hollow, "told": if view.instruction.candidates { view.instruction.text.trim() } else { "" },
+        "hollow": hollow, "sentences": view.told,
+        "told": if view.instruction.candidates && view.told.is_empty() { view.instruction.text.trim() } else { "" },
         "expects": matches!(place.kind, PlaceKind::Expectation { .. }),
     });
     [

@@ -20,7 +20,7 @@ use crate::testing::{Words, program, templates};
 const TASK: &str = "A shelf of books that lists them by title.\n";
 
 fn shown(fragments: Vec<Fragment>) -> String {
-    let said = messages(&Fitted { fragments, left_out: vec![] });
+    let said = messages(&Fitted { fragments, ..Fitted::default() });
     said.iter()
         .map(|m| format!("[{}]\n{}\n", if m.speaker == Speaker::System { "system" } else { "user" }, m.text))
         .collect()
@@ -173,7 +173,9 @@ fn repairers_are_told() {
         ("repairer_hollow", &hollow, false),
         ("repairer_imports", &imports, false),
         ("repairer_imports_offered", &offering, false),
+        ("repairer_told", &code, false),
     ] {
+        let told = ["`titles(items)` is sorted.".to_owned(), "Without items it is empty.".to_owned()];
         let others = if place.kind == PlaceKind::Imports {
             vec![test.clone()]
         } else {
@@ -184,6 +186,7 @@ fn repairers_are_told() {
             requirements: &program.requirements,
             fault: &Fault { said: said.to_owned(), places: others },
             place,
+            told: if name == "repairer_told" { &told } else { &[] },
             anew,
         };
         insta::assert_snapshot!(name, shown(repairer::fragments(&view, &templates(), &Words).unwrap()));
@@ -368,6 +371,7 @@ fn coder_prompts() {
     }];
     for (name, path, language, offers, grammar) in [
         ("run", "notes.py", "python", &offers[..], true),
+        ("open", "notes.py", "python", &[][..], false),
         ("part", "book.py", "python", &[][..], false),
         ("javascript", "notes.mjs", "javascript", &[][..], true),
         ("text", "README.md", "python", &offers[1..], true),
@@ -381,6 +385,7 @@ fn coder_prompts() {
             functions: if path == "notes.py" { &functions[..] } else { &[] },
             must: if path == "README.md" { &["`README.md` shows each command."][..] } else { &[] },
             on_input: false,
+            handed: grammar,
             offers,
             summary: (!grammar).then_some("FAILED: it does not start"),
             grammar,

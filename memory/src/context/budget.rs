@@ -84,7 +84,7 @@ impl ContextBudget {
             }
         }
         taken.sort_by_key(|f| f.kind);
-        Ok(Fitted { fragments: taken, left_out })
+        Ok(Fitted { fragments: taken, left_out, given_tokens: 0 })
     }
 }
 

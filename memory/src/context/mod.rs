@@ -92,4 +92,12 @@ pub struct Fitted {
     pub fragments: Vec<Fragment>,
     /// What is not.
     pub left_out: Vec<LeftOut>,
+    /// Tokens of the reply that the grammar writes and not the model: about so many more than others may it have.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_tokens: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks with a reference
+fn is_zero(tokens: &usize) -> bool {
+    *tokens == 0
 }

@@ -136,7 +136,11 @@ pub(super) async fn runs(
             Err(why) => Verdict::NoEvidence { reason: why },
         }
     });
-    of_command(verdict, command, &ran)
+    let mut found = of_command(verdict, command, &ran);
+    if let Verdict::Failed { reason } = &found.verdict {
+        found.causes.push(format!("`{command}`: {reason}\n{}", found.detail));
+    }
+    found
 }
 
 /// Runs a command line, if there is one, and compares files with what they should hold.

@@ -31,7 +31,7 @@ const PLACE_LINES_MAX: usize = 60;
 /// Most lines of a test file's beginning.
 const BEGINNING_LINES_MAX: usize = 40;
 /// How the line begins by which a program calls its main function.
-const CALLS: [&str; 4] = ["if __name__ ==", "main()", "await main()", "process.exitCode = main()"];
+const CALLS: [&str; 4] = ["if __name__ ==", "main()", "await main()", "process.exitCode = "];
 /// Lines on each side of an error where nothing says which part it is in.
 const AROUND_LINES: usize = 6;
 
@@ -141,6 +141,8 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
             out.push(place);
         }
     };
+    // What a user typed is first of all the business of the command; parts that it calls do what their own sentences say.
+    add(of_command(said, sources));
     wanting.iter().for_each(|source| add(source.imports().map(|p| Place { kind: PlaceKind::Code, ..p })));
     if UNKNOWN.as_ref().is_some_and(|unknown| unknown.is_match(said)) {
         let place = frames.first().and_then(|(source, _)| Some((*source, source.imports()?)));
@@ -159,6 +161,10 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
         parts.for_each(|part| add(Some(part)));
     }
     frames.iter().for_each(|(source, line)| add(source.part_at(*line)));
+    // It hands over what a user typed, and others do something about it.
+    if out.len() > 1 {
+        out.retain(|place| !is_main(&place.text));
+    }
     let expectations = out.iter_mut().filter(|place| expected && is_test(&place.path));
     for place in expectations {
         let above = sources.get(place.path.as_str()).map(Source::beginning).unwrap_or_default();
@@ -173,6 +179,23 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
         }
     }
     out
+}
+
+fn is_main(text: &str) -> bool {
+    ["def main(", "function main(", "async function main("].iter().any(|begin| text.starts_with(begin))
+}
+
+/// The function of the command that a command line names, the last of several: `do_add` or `doAdd` of `python3 todo.py add TEXT`.
+fn of_command(said: &str, sources: &BTreeMap<&str, Source<'_>>) -> Option<Place> {
+    static LINE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\b(?:python3?|node) (\S+) ([A-Za-z][A-Za-z0-9-]*)").ok());
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let line = said.lines().next()?;
+    let command = LINE.as_ref()?.captures_iter(line).last()?;
+    let source = sources.get(&command[1])?;
+    let is_of = |name: &str| plain(name) == format!("do{}", plain(&command[2]));
+    let (_, lines) = source.definitions().into_iter().find(|(name, _)| is_of(name))?;
+    source.place(lines)
 }
 
 /// Where a Python traceback marks the expression of a line that failed.

@@ -175,6 +175,17 @@ fn a_file_that_does_not_parse_is_shown_around_its_error() {
 }
 
 #[test]
+fn a_command_line_that_prints_something_else_is_its_functions_fault() {
+    let python = "def load():\n    pass\n\ndef do_add_all(text):\n    print(1)\n\ndef main():\n    pass\n";
+    let said =
+        "`python3 a.py load x >/dev/null; python3 a.py add-all x`: its output is not \"x\"; it is \"1\"\n1\n";
+    assert_eq!(found(said, &[("a.py", python)], "python"), ["a.py:4-5"]);
+    let javascript = "function doList() {\n}\n";
+    assert_eq!(found("`node a.mjs list`: x", &[("a.mjs", javascript)], "javascript"), ["a.mjs:1-2"]);
+    assert!(found("`node a.mjs other`: x", &[("a.mjs", javascript)], "javascript").is_empty());
+}
+
+#[test]
 fn errors_that_name_no_line_of_the_project_show_no_fault() {
     for said in ["it failed", "File \"/usr/lib/python3/x.py\", line 3", "todo.py:0", "todo.py:999999"] {
         assert!(found(said, &[("todo.py", APP)], "python").is_empty(), "{said}");

@@ -9,6 +9,7 @@ use regex::Regex;
 use tree_sitter::{Language, Node};
 
 use super::fault::Source;
+use super::offered::import_line;
 use super::syntax;
 
 /// Modules of Python that are used by their own name.
@@ -76,13 +77,7 @@ pub(super) fn offers(said: &str, file: &Source<'_>, sources: &BTreeMap<&str, Sou
                 Some(format!("from {} import {name}", s.path.strip_suffix(".py")?.replace('/', ".")))
             })
             .collect(),
-        // Where the files lie side by side, the way from one to the other is known.
-        "mjs" | "js" => others()
-            .filter(|s| matches!(extension(s.path), "mjs" | "js") && folder(s.path) == folder(file.path))
-            .map(|s| {
-                format!("import {{ {name} }} from \"./{}\";", s.path.rsplit('/').next().unwrap_or(s.path))
-            })
-            .collect(),
+        "mjs" | "js" => others().filter_map(|s| import_line(s.path, file.path, &[name])).collect(),
         _ => Vec::new(),
     };
     if lines.is_empty() {
@@ -167,10 +162,6 @@ fn is_preamble(node: Node<'_>) -> bool {
 
 fn extension(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, extension)| extension)
-}
-
-fn folder(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// Whether a file defines a name at its top, and, in JavaScript, lets others have it.

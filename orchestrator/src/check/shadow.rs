@@ -8,7 +8,7 @@ use tree_sitter::Node;
 
 use super::imports::is_member;
 use super::syntax::nodes;
-use super::undefined::is_of_python;
+use super::undefined::{is_called, is_of_python};
 
 /// The places of a Python file where a variable's name has to be another one, with what stands there then. The file must parse.
 pub(super) fn in_python(text: &str, root: Node<'_>) -> Vec<(Range<usize>, String)> {
@@ -21,7 +21,7 @@ pub(super) fn in_python(text: &str, root: Node<'_>) -> Vec<(Range<usize>, String
         let said = |node: &Node<'_>| &text[node.byte_range()];
         let is_taken =
             |name: &str| names.iter().any(|n| said(n) == name && (is_parameter(*n) || is_outer(*n)));
-        let called: BTreeSet<_> = names.iter().filter(|n| is_callee(**n)).map(said).collect();
+        let called: BTreeSet<_> = names.iter().filter(|n| is_called(**n)).map(said).collect();
         let bound: BTreeSet<_> = names.iter().filter(|n| is_bound_in_python(**n)).map(said).collect();
         for name in called.intersection(&bound) {
             let other = format!("{name}_");
@@ -29,7 +29,7 @@ pub(super) fn in_python(text: &str, root: Node<'_>) -> Vec<(Range<usize>, String
             if !is_function || is_taken(name) || names.iter().any(|n| said(n) == other) {
                 continue;
             }
-            let is_variable = |n: &&Node<'_>| said(n) == *name && !is_callee(**n) && !is_keyword(**n);
+            let is_variable = |n: &&Node<'_>| said(n) == *name && !is_called(**n) && !is_keyword(**n);
             places.extend(names.iter().filter(is_variable).map(|n| (n.byte_range(), other.clone())));
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn in_javascript(text: &str, root: Node<'_>) -> Vec<(Range<usize>, St
         };
         let Some(block) = around(declarator, &["statement_block", "switch_body"]) else { continue };
         let calls = |within: Node<'_>| {
-            nodes(within).any(|n| n.kind() == "identifier" && said(n) == said(name) && is_callee(n))
+            nodes(within).any(|n| n.kind() == "identifier" && said(n) == said(name) && is_called(n))
         };
         let other = format!("{}_", said(name));
         if name.kind() != "identifier" || !calls(value) || nodes(block).any(|n| said(n) == other) {
@@ -57,7 +57,7 @@ pub(super) fn in_javascript(text: &str, root: Node<'_>) -> Vec<(Range<usize>, St
         }
         for node in nodes(block).filter(|n| said(*n) == said(name)) {
             match node.kind() {
-                "identifier" if !is_callee(node) => places.push((node.byte_range(), other.clone())),
+                "identifier" if !is_called(node) => places.push((node.byte_range(), other.clone())),
                 "shorthand_property_identifier" => {
                     places.push((node.byte_range(), format!("{}: {other}", said(name))));
                 }
@@ -71,19 +71,12 @@ pub(super) fn in_javascript(text: &str, root: Node<'_>) -> Vec<(Range<usize>, St
 }
 
 /// The nearest node of one of these kinds around another.
-fn around<'a>(node: Node<'a>, kinds: &[&str]) -> Option<Node<'a>> {
+pub(super) fn around<'a>(node: Node<'a>, kinds: &[&str]) -> Option<Node<'a>> {
     let mut at = node.parent();
     while let Some(node) = at.filter(|node| !kinds.contains(&node.kind())) {
         at = node.parent();
     }
     at
-}
-
-fn is_callee(node: Node<'_>) -> bool {
-    node.parent().is_some_and(|parent| {
-        matches!(parent.kind(), "call" | "call_expression")
-            && parent.child_by_field_name("function") == Some(node)
-    })
 }
 
 fn is_keyword(node: Node<'_>) -> bool {

@@ -97,7 +97,7 @@ pub(super) async fn starts(commands: &[String], caught: bool, ground: &Ground<'_
         printed.push_str(ran.output.trim());
         found = of_command(verdict, command, &ran);
         if !is_passed {
-            found.causes.push(found.detail.clone());
+            found.causes.push(format!("`{command}`:\n{}", found.detail));
             return found;
         }
     }

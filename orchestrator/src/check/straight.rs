@@ -3,16 +3,17 @@
 //! name exported twice or defined beside its import, a constant that is assigned, a module from which nothing can be imported,
 //! imports of packages that are not used and not there, `require` in a module, and two cases of a `switch` that declare the same
 //! name; in Python, escapes and quotes within an f-string that only its newest versions take; in both, variables that hide the
-//! function whose result they hold.
+//! function whose result they hold, and texts of the task that lack a sign or are printed to the wrong stream.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use edvac_agents::roles::planner::ToldText;
 use edvac_memory::store::path::is_test;
 use tree_sitter::{Language, Node};
 
 use super::syntax::{language_of, nodes, tree};
-use super::{imports, shadow};
+use super::{imports, shadow, told};
 
 /// Modules that Node.js brings under a name without `node:`.
 const BROUGHT: [&str; 16] = [
@@ -34,10 +35,15 @@ const BROUGHT: [&str; 16] = [
     "util",
 ];
 
-/// The text of a file with such faults put right, and what was done; none where there is nothing to do.
-pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>)> {
+/// The text of a file with such faults put right, and what was done; none where there is nothing to do. Texts that the task wants
+/// printed are put as it has them, but for tests.
+pub fn straightened(path: &str, text: &str, texts: &[ToldText]) -> Option<(String, Vec<&'static str>)> {
     let language = language_of(path)?;
     let (mut text, mut done) = (text.to_owned(), Vec::new());
+    let is_known = matches!(path.rsplit_once('.'), Some((_, "py" | "mjs" | "js")));
+    if is_known && !is_test(path) && !texts.is_empty() {
+        text = as_told(text, &language, texts, &mut done);
+    }
     if language == tree_sitter_javascript::LANGUAGE.into() {
         text = as_node_takes_it(path, text, &language, &mut done);
     } else if language == tree_sitter_python::LANGUAGE.into() {
@@ -48,6 +54,27 @@ pub fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>
         done.push("a missing import of the language's own modules added");
     }
     (!done.is_empty()).then_some((text, done))
+}
+
+fn as_told(
+    mut text: String,
+    language: &Language,
+    texts: &[ToldText],
+    done: &mut Vec<&'static str>,
+) -> String {
+    for (what, places) in [
+        ("a text put as the task has it", told::as_written as fn(&str, Node<'_>, &[ToldText]) -> Places),
+        ("an error printed to standard error", told::to_errors),
+    ] {
+        let Ok(tree) = tree(&text, language) else { return text };
+        let root = tree.root_node();
+        let places = if root.has_error() { Vec::new() } else { places(&text, root, texts) };
+        if !places.is_empty() {
+            text = with_places(text, &places);
+            done.push(what);
+        }
+    }
+    text
 }
 
 /// A text with other words in some places, which are in the order of the text.
@@ -80,7 +107,9 @@ fn in_f_strings(text: &str, root: Node<'_>) -> Places {
     for interpolation in nodes(root).filter(|node| node.kind() == "interpolation") {
         let outer = interpolation.parent().map_or("", |string| &text[string.byte_range()]);
         let outer = outer.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        for string in nodes(interpolation).filter(|node| node.kind() == "string") {
+        // What stands within two f-strings is the inner one's.
+        let is_own = |string: &Node<'_>| shadow::around(*string, &["interpolation"]) == Some(interpolation);
+        for string in nodes(interpolation).filter(|node| node.kind() == "string" && is_own(node)) {
             let own = &text[string.byte_range()];
             let inner = own.get(1..own.len().saturating_sub(1)).unwrap_or_default();
             let is_outers = outer.starts_with(['"', '\'']) && own.starts_with(&outer[..1]);
@@ -96,6 +125,7 @@ fn in_f_strings(text: &str, root: Node<'_>) -> Places {
             places.push((string.byte_range(), made));
         }
     }
+    places.sort_by_key(|(place, _): &(Range<usize>, String)| place.start);
     places
 }
 
@@ -446,7 +476,9 @@ fn of_types(node: Node<'_>) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    fn straightened(path: &str, text: &str) -> Option<(String, Vec<&'static str>)> {
+        super::straightened(path, text, &[])
+    }
 
     #[test]
     fn types_are_left_out_and_nothing_else() {
@@ -569,6 +601,8 @@ mod tests {
         let text = "print(f\"{text.count('\\n')} {rows[\"a\"]} \\n {'x'}\")\n";
         assert_eq!(straight("a.py", text), "print(f\"{text.count(chr(10))} {rows['a']} \\n {'x'}\")\n");
         assert_eq!(straight("a.py", "print(f'{a}\\n', 'b\\n')\n"), "");
+        let nested = "print(f\"{f'{b.count(\"\\n\")}'} {\"y\"}\")\n";
+        assert_eq!(straight("a.py", nested), "print(f\"{f'{b.count(chr(10))}'} {'y'}\")\n");
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn is_open(node: Node<'_>) -> bool {
 }
 
 /// Whether a name is what is called, or constructed.
-fn is_called(node: Node<'_>) -> bool {
+pub(super) fn is_called(node: Node<'_>) -> bool {
     node.parent().is_some_and(|parent| {
         let field = match parent.kind() {
             "call" | "call_expression" => "function",

@@ -11,7 +11,7 @@ use edvac_memory::program::Instruction;
 use serde::{Deserialize, Serialize};
 
 use crate::control::event::{Limits, StopReason};
-use crate::control::state::{RunState, Start};
+use crate::control::state::{Conversation, RunState, Start};
 
 /// Tokens that a price is for.
 const PRICED_TOKENS: u128 = 1_000_000;
@@ -97,9 +97,10 @@ impl Reserve {
 }
 
 impl Start {
-    /// The reserve of a call of the run's own model, or the second one, with a prompt of so many tokens.
-    pub fn reserve(&self, prompt_tokens: u64, is_second: bool) -> Reserve {
-        let completion_tokens = u64::from(self.limits.reply_tokens_max);
+    /// The reserve of the next call in a conversation with the run's own model, or the second one.
+    pub fn reserve(&self, talk: &Conversation, is_second: bool) -> Reserve {
+        let prompt_tokens = talk.tokens() as u64;
+        let completion_tokens = u64::from(talk.reply_tokens_max(&self.limits));
         let most = Usage { prompt_tokens, completion_tokens, ..Usage::default() };
         let cost_micros = self.tariff_of(is_second).cost_micros(&most);
         Reserve { prompt_tokens, completion_tokens, cost_micros, is_second }

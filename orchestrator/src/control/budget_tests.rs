@@ -172,7 +172,9 @@ fn a_run_that_dies_in_every_call_comes_to_its_limit() {
 
 fn call(state: &RunState, id: u32) -> Effect {
     let purpose = Purpose::Work { instruction: InstructionId(id), attempt: 1, restart: 0 };
-    Effect::Call { purpose, turn: 0, reserve: state.start.as_ref().unwrap().reserve(1_000, false) }
+    let context = Some(Fitted { given_tokens: 1_000, ..Fitted::default() });
+    let talk = Conversation { context, turns: Vec::new() };
+    Effect::Call { purpose, turn: 0, reserve: state.start.as_ref().unwrap().reserve(&talk, false) }
 }
 
 fn replied(tokens: u64) -> Event {
@@ -216,7 +218,7 @@ fn what_was_refused_unread_costs_nothing() {
     let failed = |unread| StopReason::Model { why: "no".into(), unread };
     assert_eq!(left(failed(true)), Unanswered::default());
     let lost = left(failed(false));
-    assert_eq!((lost.calls, lost.prompt_tokens, lost.completion_tokens), (1, 1_000, 2_048));
+    assert_eq!((lost.calls, lost.prompt_tokens, lost.completion_tokens), (1, 0, 3_048), "with what is given");
     assert_eq!(lost.money.micros["USD"], 3_048, "in the currency in which it was begun");
     assert_eq!(left(StopReason::Interrupted).calls, 1);
 }

@@ -366,7 +366,7 @@ fn commit(state: &RunState, work: &Work, settlement: Settlement, cut: Option<Cap
 
 /// A model call, unless it could exceed one of the run's limits: what it may cost at most is reserved before it is sent.
 fn call(state: &RunState, start: &Start, talk: &Conversation, purpose: Purpose, turn: u32) -> Effect {
-    let reserve = start.reserve(talk.tokens() as u64, state.asks_second(purpose));
+    let reserve = start.reserve(talk, state.asks_second(purpose));
     let effect = Effect::Call { purpose, turn, reserve };
     match budget::refusal(state, start, &effect.key(state.epoch), &reserve) {
         None => effect,

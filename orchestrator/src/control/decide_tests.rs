@@ -599,11 +599,12 @@ fn a_candidate_is_followed_by_another_that_knows_nothing_of_it() {
     state.program.get_or_insert_default().instructions = vec![step];
     let used_up = |state: &mut RunState| {
         let work = state.work.as_mut().unwrap();
-        (work.is_candidate, work.turns_used, work.repairs_used) = (true, 4, 4);
+        (work.is_candidate, work.turns_used, work.stale) = (true, 4, 3);
     };
     used_up(&mut state);
-    state.work.as_mut().unwrap().repairs_used = 3;
-    let purpose = Purpose::Repair { instruction: id, attempt: 1, repair: 4 };
+    let work = state.work.as_mut().unwrap();
+    (work.repairs_used, work.stale) = (5, 2);
+    let purpose = Purpose::Repair { instruction: id, attempt: 1, repair: 6 };
     assert_eq!(next(&state), Effect::Assemble { purpose }, "what is known to fail is mended first");
     used_up(&mut state);
     let purpose = Purpose::Work { instruction: id, attempt: 2, restart: 0 };
@@ -638,7 +639,7 @@ fn where_a_model_comes_to_nothing_another_is_asked() {
     state.program.get_or_insert_default().instructions = vec![step];
     let used_up = |state: &mut RunState| {
         let work = state.work.as_mut().unwrap();
-        (work.is_candidate, work.turns_used, work.repairs_used) = (true, 4, 4);
+        (work.is_candidate, work.turns_used, work.stale) = (true, 4, 3);
     };
     used_up(&mut state);
     assert_eq!(next(&state).name(), "commit", "there is no other");

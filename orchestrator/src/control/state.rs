@@ -168,6 +168,12 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// Most tokens of a reply: what a run allows, and what a grammar writes of it.
+    pub fn reply_tokens_max(&self, limits: &Limits) -> u32 {
+        let given = self.context.as_ref().map_or(0, |context| context.given_tokens);
+        limits.reply_tokens_max.saturating_add(u32::try_from(given).unwrap_or(u32::MAX))
+    }
+
     /// Tokens the next prompt has at least.
     pub fn tokens(&self) -> usize {
         let Some(last) = self.turns.last() else {
@@ -283,8 +289,8 @@ pub struct Repair {
 
 /// Replies that a candidate has: it is written, and what its checks found may be put right, one thing after the other.
 const CANDIDATE_TURNS_MAX: u32 = 4;
-/// Repairs of single functions that a candidate has; the next candidate may need none.
-const CANDIDATE_REPAIRS_MAX: u32 = 4;
+/// Repairs of a candidate in a row that come to nothing; the next candidate may need none.
+const CANDIDATE_VAIN_MAX: u32 = 3;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,14 +370,10 @@ impl Work {
     /// The number of the next repair, if one comes next: the last reply was checked, or was a repair that came to nothing,
     /// and the checks say where to look.
     pub fn next_repair(&self, limits: &Limits) -> Option<u32> {
-        let repairs_max = if self.is_candidate {
-            limits.repairs_max.min(CANDIDATE_REPAIRS_MAX)
-        } else {
-            limits.repairs_max
-        };
+        let goes_on = !self.is_candidate || self.stale < CANDIDATE_VAIN_MAX;
         let last = self.talk.turns.last()?;
         let failed = (last.checked || self.repair.is_some()) && !self.is_done() && !self.faults.is_empty();
-        (failed && self.repairs_used < repairs_max).then_some(self.repairs_used + 1)
+        (failed && goes_on && self.repairs_used < limits.repairs_max).then_some(self.repairs_used + 1)
     }
 
     /// Whether the last two replies came to the same answer.
@@ -387,7 +389,7 @@ impl Work {
         }
         let full = self.overflowed
             || (!self.talk.turns.is_empty()
-                && self.talk.tokens() + limits.reply_tokens_max as usize > window_tokens);
+                && self.talk.tokens() + self.talk.reply_tokens_max(limits) as usize > window_tokens);
         let turns_max =
             if self.is_candidate { CANDIDATE_TURNS_MAX.min(limits.turns_max) } else { limits.turns_max };
         let is_spent = full && (self.is_candidate || self.restart >= limits.restarts_max);

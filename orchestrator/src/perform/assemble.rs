@@ -65,7 +65,8 @@ impl Performer {
             }
             _ => {}
         }
-        let fitted = self.fit(fragments, start)?;
+        let given_tokens = self.given_tokens(purpose, state)?;
+        let fitted = self.fit(fragments, given_tokens, start)?;
         let without_room = fitted.left_out.iter().filter(|out| out.kind == FragmentKind::Tool).count();
         if without_room > 0 {
             self.note(format!(
@@ -113,8 +114,11 @@ impl Performer {
         }
     }
 
-    fn fit(&self, fragments: Vec<Fragment>, start: &Start) -> Result<Fitted, Trouble> {
-        let mut fitted = self.budget(start).fit(fragments, &self.counter())?;
+    fn fit(&self, fragments: Vec<Fragment>, given_tokens: usize, start: &Start) -> Result<Fitted, Trouble> {
+        let mut budget = self.budget(start);
+        budget.reply_tokens += given_tokens;
+        let mut fitted = budget.fit(fragments, &self.counter())?;
+        fitted.given_tokens = given_tokens;
         // The nearest guide has the first claim on the room, and the root's, which all steps share, is read first.
         fitted.fragments.sort_by_key(|f| {
             let depth = if f.kind == FragmentKind::Guide { guide::depth(&f.source) } else { 0 };
@@ -340,9 +344,12 @@ impl Performer {
     fn repairer_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
         let (fault, place) = repair_target(state)?;
+        let instruction = instruction_of(purpose, state)?;
+        let coding = self.coding(instruction, &work.tree, state)?;
         let view = repairer::RepairerView {
             requirements: &program_of(state)?.requirements,
-            instruction: instruction_of(purpose, state)?,
+            instruction,
+            told: coding.as_ref().map_or(&[], |coding| coding.told(&place.text)),
             fault,
             place,
             anew: work.writes_anew(),
@@ -416,7 +423,7 @@ fn tree_of(state: &RunState) -> Result<TreeId, Trouble> {
 
 /// The tree that the prompt of an attempt speaks of. The next candidate is told nothing of the one before it, which is still the
 /// work in progress until the prompt is there.
-fn tree_for(attempt: u32, state: &RunState) -> Result<TreeId, Trouble> {
+pub(super) fn tree_for(attempt: u32, state: &RunState) -> Result<TreeId, Trouble> {
     let begins = state.work.as_ref().is_some_and(|work| work.is_candidate && attempt > work.attempt);
     match &state.tree {
         Some(committed) if begins => Ok(committed.clone()),

@@ -74,7 +74,7 @@ impl Performer {
         let turns = turns.map(|t| (as_remembered(t), t.answer.as_deref().unwrap_or("Go on.")));
         let request = ModelRequest {
             messages: prompt::continued(context, turns),
-            tokens_max: start.limits.reply_tokens_max,
+            tokens_max: talk.reply_tokens_max(&start.limits),
             sampling: self.sampling(purpose, turn, talk, state),
             grammar: self.grammar(purpose, state)?,
             stop: Vec::new(),

@@ -4,15 +4,19 @@ use edvac_agents::protocol::grammar::{CodeFile, Main};
 use edvac_agents::roles::coder::{self, CoderView, Offers};
 use edvac_agents::roles::planner::{self, Skeleton};
 use edvac_agents::roles::tools;
-use edvac_memory::context::Fragment;
+use edvac_memory::context::{Fragment, TokenCounter};
 use edvac_memory::ids::TreeId;
 use edvac_memory::program::{Instruction, Requirement};
 use edvac_memory::store::path;
 
-use super::{Performer, Trouble, program_of};
+use super::assemble::tree_for;
+use super::{Performer, Trouble, instruction_of, program_of};
 use crate::check::{self, Offered};
-use crate::control::RunState;
 use crate::control::state::Start;
+use crate::control::{Purpose, RunState};
+
+/// Most of the window that a grammar writes of a reply.
+const GIVEN_SHARE: usize = 4;
 
 /// What is known of such a file before it is written.
 pub(super) struct Coding {
@@ -27,6 +31,19 @@ impl Coding {
         let named = self.skeleton.iter().flat_map(|skeleton| &skeleton.functions).map(|f| f.name.clone());
         let main = (self.skeleton.is_some() && self.main == Main::Last).then(|| "main".to_owned());
         named.chain(main).collect()
+    }
+
+    /// The sentences about the function that a text begins to define.
+    pub(super) fn told(&self, text: &str) -> &[String] {
+        let first = text.trim_start().lines().next().unwrap_or_default();
+        let named = |name: &str| first.contains(&format!(" {name}("));
+        let mut functions = self.skeleton.iter().flat_map(|skeleton| &skeleton.functions);
+        functions.find(|function| named(&function.name)).map_or(&[], |function| &function.sentences)
+    }
+
+    /// Whether it is known which function a command line of the task is for.
+    fn hands_over(&self) -> bool {
+        self.skeleton.iter().flat_map(|skeleton| &skeleton.functions).any(|f| f.command.is_some())
     }
 
     /// What its grammar has to know.
@@ -70,7 +87,8 @@ impl Performer {
         for other in instruction.reads.iter().filter(|other| *other != file && known.contains_key(*other)) {
             let text = String::from_utf8_lossy(&store.read(tree, other)?).into_owned();
             let offered = check::offered(other, &text);
-            begins.extend(check::import_line(other, file, &offered));
+            let names: Vec<_> = offered.iter().map(|one| one.name.as_str()).collect();
+            begins.extend(check::import_line(other, file, &names));
             let lines = said_of(&offered, &program.requirements);
             offers.extend((!lines.is_empty()).then(|| Offers { path: other.clone(), lines }));
         }
@@ -83,6 +101,19 @@ impl Performer {
         let said: Vec<_> = said.filter(|text| instruction.text.contains(text)).collect();
         let skeleton = planner::skeleton(file, &start.task, &said);
         Ok(Some(Coding { offers, begins, main, skeleton }))
+    }
+
+    /// Tokens of a coder's file that its grammar writes.
+    pub(super) fn given_tokens(&self, purpose: Purpose, state: &RunState) -> Result<usize, Trouble> {
+        let Purpose::Work { attempt, .. } = purpose else { return Ok(0) };
+        if !self.client.info().grammar {
+            return Ok(0);
+        }
+        let instruction = instruction_of(purpose, state)?;
+        let coding = self.coding(instruction, &tree_for(attempt, state)?, state)?;
+        let given = coding.map_or(String::new(), |coding| coding.file(instruction).given());
+        let tokens = TokenCounter::count(&self.counter(), &given);
+        Ok(tokens.min(self.window_tokens() / GIVEN_SHARE))
     }
 
     pub(super) fn coder_fragments(
@@ -105,6 +136,7 @@ impl Performer {
             must: &must,
             functions: &coding.functions(),
             on_input: coding.skeleton.as_ref().is_some_and(|skeleton| skeleton.on_input),
+            handed: self.client.info().grammar && coding.main == Main::Last && coding.hands_over(),
             offers: &coding.offers,
             summary: state.work.as_ref().and_then(|work| work.summary.as_deref()),
             grammar: self.client.info().grammar,

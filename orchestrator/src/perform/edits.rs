@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use edvac_agents::protocol::{Action, Understood};
+use edvac_agents::roles::planner;
 use edvac_memory::ids::TreeId;
 use edvac_memory::index::FileStoreView as _;
 use edvac_memory::store::{Edit, StoreError};
@@ -65,7 +66,7 @@ pub(crate) fn edited(
     match applied {
         Ok(tree) => {
             out.applied = edits.iter().map(describe).collect();
-            out.tree = put_right(files, &tree, &edits, &mut out.applied)?;
+            out.tree = put_right(files, &tree, &edits, state, &mut out.applied)?;
         }
         Err(error @ (StoreError::Io { .. } | StoreError::Diverged { .. })) => return Err(error),
         Err(mistake) => out.refused.push(format!("{mistake}.")),
@@ -106,13 +107,15 @@ fn put_right(
     files: &Files,
     tree: &TreeId,
     edits: &[Edit],
+    state: &RunState,
     applied: &mut Vec<String>,
 ) -> Result<TreeId, StoreError> {
     let mut better = Vec::new();
+    let texts = state.start.as_ref().map_or(Vec::new(), |start| planner::told_texts(&start.task));
     for path in edits.iter().map(Edit::path) {
         // One that is gone again needs no more.
         let Ok(bytes) = files.read(tree, path) else { continue };
-        if let Some((content, done)) = check::straightened(path, &String::from_utf8_lossy(&bytes)) {
+        if let Some((content, done)) = check::straightened(path, &String::from_utf8_lossy(&bytes), &texts) {
             applied.extend(done.into_iter().map(|what| format!("{path}: {what}")));
             better.push(Edit::Write { path: path.to_owned(), content });
         }

@@ -8,11 +8,12 @@ use edvac_memory::program::{CheckKind, Expected};
 use edvac_memory::store::path::{file_name, is_test};
 use regex::Regex;
 
+use super::filled::filled;
 use super::given::{files, language_of, numbered_line};
 use super::texts;
 
 /// Most examples that are taken from a task, the first ones.
-const EXAMPLES_MAX: usize = 24;
+const EXAMPLES_MAX: usize = 40;
 /// Most command lines of a task that are tried out.
 const COMMANDS_MAX: usize = 12;
 
@@ -36,7 +37,8 @@ pub struct Example {
 /// - `` the input `a`, `b` prints `x`, `y` `` line by line, where the task names one command without arguments;
 /// - fenced lines that begin with `$ ` and run one of the files, with what they print below them;
 /// - functions and classes that a file is said to have: they can be imported;
-/// - names in backticks that a requirement wants in a text ([`texts::shown`]).
+/// - names in backticks that a requirement wants in a text ([`texts::shown`]);
+/// - command lines in words in capitals, with values in their place ([`filled`]).
 ///
 /// What is said in other words is not found.
 pub fn examples(task: &str) -> Vec<Example> {
@@ -63,6 +65,7 @@ pub fn examples(task: &str) -> Vec<Example> {
         }
         found.extend(place.session(&parts).map(|(file, check)| Example { of, file, check }));
     }
+    found.extend(filled(task));
     found.truncate(EXAMPLES_MAX);
     found
 }
@@ -277,7 +280,7 @@ fn equals(text: &str) -> Expected {
 }
 
 /// `… to standard error and exits with status 2`
-fn exit_status(said: &str) -> i32 {
+pub(super) fn exit_status(said: &str) -> i32 {
     static STATUS: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?:status|code) ([0-9]{1,3})\b").ok());
     let status = STATUS.as_ref().and_then(|status| status.captures(said));

@@ -255,9 +255,12 @@ pub(super) fn files(task: &str) -> Vec<(String, String)> {
     found
 }
 
+/// What a command line of a program that has not to be built begins with.
+pub const RUNNERS: [&str; 3] = ["python3", "python", "node"];
+
 /// Whether a task says of a file that it is run as a command.
 pub fn is_run(path: &str, task: &str) -> bool {
-    let starts = ["python3 ", "python ", "node "].map(|runner| format!("{runner}{path}"));
+    let starts = RUNNERS.map(|runner| format!("{runner} {path}"));
     starts.iter().any(|start| task.contains(start.as_str()))
         || matches!(file_name(path), "main.rs" | "main.go")
 }

@@ -2,6 +2,7 @@
 //! those that the sentences call by name. Asked for the whole of a program, a small model forgets half of what each command must
 //! do; with a function's own sentences right above it, it follows them.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use edvac_memory::store::path::stem;
@@ -9,6 +10,11 @@ use regex::Regex;
 
 use super::examples::commands;
 use super::given::{files, language_of, without_requirements};
+
+mod lines;
+
+pub use lines::Word;
+pub(super) use lines::{is_whole, lines_of};
 
 /// More functions than these are too many for one reply.
 const FUNCTIONS_MAX: usize = 12;
@@ -73,6 +79,12 @@ const RESERVED: [&str; 56] = [
     "with",
     "yield",
 ];
+/// Most sentences that say what a function's own speak of.
+const DEFINITIONS_MAX: usize = 3;
+/// Words of sentences that say what data is made of.
+const SHAPES: [&str; 5] = ["array", "object", "field", "header", "list of"];
+/// What is said of a command that takes a text of several words, or says itself what happens without one.
+const MAY_BE_MISSING: [&str; 3] = ["is missing", "is empty", "joined"];
 /// Fewer leave most of the file open.
 const FUNCTIONS_MIN: usize = 2;
 
@@ -98,6 +110,19 @@ pub struct Function {
     pub takes: Option<String>,
     /// What it must do.
     pub sentences: Vec<String>,
+    /// The command whose function it is; none where others call it.
+    pub command: Option<Command>,
+}
+
+/// A command of the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Command {
+    /// Its word.
+    pub word: String,
+    /// What stands behind it, line by line as the task shows it.
+    pub lines: Vec<Vec<Word>>,
+    /// Whether all that stands behind it is one text, which may be missing.
+    pub is_text: bool,
 }
 
 /// The skeleton of a file in Python or JavaScript; none where its sentences name no functions, or a class.
@@ -109,10 +134,14 @@ pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> 
     }
     let words = command_words(path, task, sentences);
     let functions: Vec<_> = if words.len() >= FUNCTIONS_MIN {
-        let named = |word: &String| Function {
-            name: of_command(word, language),
-            takes: taken(path, task, word, language),
-            ..Function::default()
+        let named = |word: &String| {
+            let lines = lines_of(path, task, word);
+            Function {
+                name: of_command(word, language),
+                takes: lines.as_ref().map(|lines| lines::taken(lines, language)),
+                command: lines.map(|lines| Command { word: word.clone(), lines, is_text: false }),
+                ..Function::default()
+            }
         };
         words.iter().map(named).collect()
     } else if words.is_empty() && !commands(task).iter().any(|(file, _)| file == path) {
@@ -128,39 +157,125 @@ pub fn skeleton(path: &str, task: &str, sentences: &[&str]) -> Option<Skeleton> 
     }
     let on_input = words.iter().any(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
     let mut skeleton = Skeleton { functions, on_input, ..Skeleton::default() };
-    for sentence in sentences {
-        let about: Vec<_> = if words.is_empty() {
-            let named = |f: &Function| codes(sentence).position(|code| is_of(code, &f.name));
-            let first = skeleton.functions.iter().zip(0..).filter_map(|(f, at)| Some((named(f)?, at))).min();
-            first.into_iter().map(|(_, at)| at).collect()
-        } else {
-            let speaks =
-                |word: &String| codes(sentence).any(|code| code.split_whitespace().any(|w| w == word));
-            words.iter().zip(0..).filter(|(word, _)| speaks(word)).map(|(_, at)| at).collect()
-        };
-        // What is said of all of them is said once.
-        if about.is_empty() || about.len() > 1 && about.len() == skeleton.functions.len() {
-            skeleton.above.push((*sentence).to_owned());
-        } else {
-            about
-                .iter()
-                .for_each(|at: &usize| skeleton.functions[*at].sentences.push((*sentence).to_owned()));
-        }
-    }
-    skeleton.main = skeleton.above.iter().filter(|sentence| is_about_calls(sentence)).cloned().collect();
-    if !words.is_empty() {
-        let (kept, facts) =
-            facts(task).into_iter().partition::<Vec<_>, _>(|fact| data_file(fact, task).is_some());
-        if let Some(file) = kept.iter().find_map(|fact| data_file(fact, task)) {
-            let of = |does: &str, sentences| {
-                let takes = (does == "load").then(String::new);
-                Function { name: named(&[does, stem(file)], language), takes, sentences }
-            };
-            skeleton.functions.splice(0..0, [of("load", kept.clone()), of("save", Vec::new())]);
-        }
-        skeleton.above.splice(0..0, facts);
+    skeleton.spread(sentences, &words);
+    let facts = facts(task);
+    if words.is_empty() {
+        skeleton.define(&facts);
+    } else {
+        skeleton.above.splice(0..0, facts.iter().cloned());
+        skeleton.define(&facts);
+        skeleton.keep(task, language);
     }
     Some(skeleton)
+}
+
+impl Skeleton {
+    /// Gives each function the sentences about it, by the words of the commands or by the functions' names.
+    fn spread(&mut self, sentences: &[&str], words: &[String]) {
+        for sentence in sentences {
+            let about: Vec<_> = if words.is_empty() {
+                let named = |f: &Function| codes(sentence).position(|code| is_of(code, &f.name));
+                let first = self.functions.iter().zip(0..).filter_map(|(f, at)| Some((named(f)?, at))).min();
+                first.into_iter().map(|(_, at)| at).collect()
+            } else {
+                let speaks =
+                    |word: &String| codes(sentence).any(|code| code.split_whitespace().any(|w| w == word));
+                words.iter().zip(0..).filter(|(word, _)| speaks(word)).map(|(_, at)| at).collect()
+            };
+            // What is said of all of them is said once.
+            if about.is_empty() || about.len() > 1 && about.len() == self.functions.len() {
+                self.above.push((*sentence).to_owned());
+            } else {
+                about
+                    .iter()
+                    .for_each(|at: &usize| self.functions[*at].sentences.push((*sentence).to_owned()));
+            }
+        }
+        self.main = self.above.iter().filter(|sentence| is_about_calls(sentence)).cloned().collect();
+        for function in &mut self.functions {
+            let said = function.sentences.join(" ");
+            let Some(command) = &mut function.command else { continue };
+            let is_one = |line: &[Vec<Word>]| matches!(line, [line] if matches!(line.as_slice(), [Word::Value { .. }]));
+            command.is_text =
+                is_one(&command.lines) && MAY_BE_MISSING.iter().any(|words| said.contains(words));
+        }
+    }
+
+    /// Gives each function the facts that say what it takes, is called by, or prints: "A date is written `YYYY-MM-DD`." What stands
+    /// right above a function is followed; what stands at the top of the file is not.
+    fn define(&mut self, facts: &[String]) {
+        let defined: Vec<_> = facts.iter().filter_map(|fact| Some((defined(fact)?, fact))).collect();
+        for function in &mut self.functions {
+            let taken = function.takes.as_deref().unwrap_or_default();
+            let said = function.sentences.join(" ");
+            let words = said.split(|c: char| !c.is_ascii_alphanumeric());
+            let placeholders =
+                words.filter(|word| word.len() > 1 && !word.contains(|c: char| c.is_ascii_lowercase()));
+            let placeholders = placeholders.collect::<Vec<_>>().join(" ");
+            let own = format!("{} {taken} {placeholders}", parts_of(&function.name));
+            let of = |said: &str| -> Vec<&String> {
+                let words = words_of(said);
+                defined.iter().filter(|(word, _)| words.contains(*word)).map(|(_, fact)| *fact).collect()
+            };
+            let mut found = of(&own);
+            for further in of(&found.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(" ")) {
+                if !found.contains(&further) {
+                    found.push(further);
+                }
+            }
+            found.truncate(DEFINITIONS_MAX);
+            self.above.retain(|sentence| !found.contains(&sentence));
+            function.sentences.splice(0..0, found.into_iter().cloned());
+        }
+    }
+
+    /// Gives a program that keeps its data in a file of a given name a function that loads it, below what is said of it, and one that
+    /// saves it; the commands are told what the data is made of.
+    fn keep(&mut self, task: &str, language: &str) {
+        let is_kept = |sentence: &String| data_file(sentence, task).is_some();
+        let Some(file) = self.above.iter().find_map(|fact| data_file(fact, task)) else { return };
+        let file = stem(file).to_owned();
+        let (kept, above) = std::mem::take(&mut self.above).into_iter().partition::<Vec<_>, _>(is_kept);
+        self.above = above;
+        let says_shape = |sentence: &&String| SHAPES.iter().any(|word| sentence.contains(word));
+        for function in &mut self.functions {
+            function.sentences.splice(0..0, kept.iter().filter(says_shape).cloned());
+        }
+        let of = |does: &str, sentences| {
+            let takes = (does == "load").then(String::new);
+            Function { name: named(&[does, &file], language), takes, sentences, command: None }
+        };
+        self.functions.splice(0..0, [of("load", kept), of("save", Vec::new())]);
+    }
+}
+
+/// What a sentence says something of: `date` of "A date is written …".
+fn defined(fact: &str) -> Option<&str> {
+    let (_, rest) = fact.split_once(' ').filter(|(first, _)| matches!(*first, "A" | "An" | "Each"))?;
+    let (word, rest) = rest.split_once(' ')?;
+    (rest.starts_with("is ") || rest.starts_with("has ")).then_some(word)
+}
+
+/// The words of a text in lower case, without the ending of a plural.
+fn words_of(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            let word = word.to_lowercase();
+            word.strip_suffix('s').filter(|one| one.len() > 1).map(str::to_owned).unwrap_or(word)
+        })
+        .collect()
+}
+
+/// A name as words.
+fn parts_of(name: &str) -> String {
+    name.chars().fold(String::new(), |mut all, c| {
+        if c.is_ascii_uppercase() {
+            all.push(' ');
+        }
+        all.push(if c == '_' { ' ' } else { c });
+        all
+    })
 }
 
 /// The file of data that a sentence names: in backticks, and none of those that are to be written.
@@ -199,7 +314,7 @@ fn facts(task: &str) -> Vec<String> {
     facts
 }
 
-fn codes(sentence: &str) -> impl Iterator<Item = &str> {
+pub(super) fn codes(sentence: &str) -> impl Iterator<Item = &str> {
     sentence.split('`').skip(1).step_by(2)
 }
 
@@ -215,7 +330,7 @@ fn is_about_calls(sentence: &str) -> bool {
 
 /// The words by which a user says what a program is to do: `add` of `` `python3 todo.py add TEXT` ``, those of a list "where
 /// COMMAND is …", or `SET` of "the command `SET key value`".
-fn command_words(path: &str, task: &str, sentences: &[&str]) -> Vec<String> {
+pub(super) fn command_words(path: &str, task: &str, sentences: &[&str]) -> Vec<String> {
     static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[a-z][a-z0-9-]*$").ok());
     static LIST: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"\bCOMMAND is ((?:one of )?`[^`]+`(?:(?:, or |, | or |, and | and )`[^`]+`)*)").ok()
@@ -268,57 +383,6 @@ fn named(parts: &[&str], language: &str) -> String {
         first.to_uppercase() + rest
     };
     parts[..1].iter().cloned().chain(parts[1..].iter().map(capital)).collect()
-}
-
-/// What the function of a command takes: of `add FILE AMOUNT`, `add FILE AMOUNT --on DAY` and `add FILE AMOUNT --all` it is
-/// `file, amount, on=None, all=False`. None where no command line says it.
-fn taken(path: &str, task: &str, word: &str, language: &str) -> Option<String> {
-    let lines: Vec<_> = commands(task).into_iter().filter(|(file, _)| file == path).collect();
-    let behind = |line: &str| -> Option<Vec<String>> {
-        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-        let at = words.iter().position(|w| w == path)? + 1;
-        (words.get(at)? == word).then(|| words[at + 1..].to_vec())
-    };
-    let lines: Vec<_> = lines.iter().filter_map(|(_, line)| behind(line)).collect();
-    let mut taken: Vec<(String, &str)> = Vec::new();
-    for line in &lines {
-        let mut words = line.iter().peekable();
-        while let Some(word) = words.next() {
-            let (name, nothing) = match word.strip_prefix("--") {
-                Some(option) if words.next_if(|next| !next.starts_with('-')).is_some() => (option, "None"),
-                Some(flag) => (flag, "False"),
-                None => (word.as_str(), ""),
-            };
-            let name = name.to_lowercase().replace('-', "_");
-            let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            if !is_name || word.starts_with('-') == nothing.is_empty() {
-                return None;
-            }
-            let name = if RESERVED.contains(&name.as_str()) { name + "_" } else { name };
-            if !taken.iter().any(|(known, _)| *known == name) {
-                taken.push((name, nothing));
-            }
-        }
-    }
-    for (name, nothing) in &mut taken {
-        let own = name.trim_end_matches('_');
-        let is_there =
-            |line: &Vec<String>| line.iter().any(|word| word.to_lowercase().replace('-', "_") == own);
-        if nothing.is_empty() && !lines.iter().all(is_there) {
-            *nothing = "None";
-        }
-    }
-    // What may be left out comes last.
-    taken.sort_by_key(|(_, nothing)| !nothing.is_empty());
-    let said = |(name, nothing): &(String, &str)| match (language, *nothing) {
-        (_, "") => name.clone(),
-        ("python", nothing) => format!("{name}={nothing}"),
-        (_, "None") => format!("{name} = null"),
-        _ => format!("{name} = false"),
-    };
-    let taken: Vec<_> = taken.iter().map(said).collect();
-    (!lines.is_empty()).then(|| taken.join(", "))
 }
 
 /// The functions that sentences call by name, with what they take first.

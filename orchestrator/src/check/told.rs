@@ -1,0 +1,177 @@
+//! Texts that the task wants printed, put as it has them: with its punctuation, and to standard error where they belong there.
+//! Small models write most of them right and leave out a `#`, or forget where errors go, also when they are told so.
+
+use std::ops::Range;
+
+use edvac_agents::roles::planner::ToldText;
+use tree_sitter::Node;
+
+use super::syntax::nodes;
+
+/// Fewest letters and digits of a text that is known by them.
+const LETTERS_MIN: usize = 6;
+
+/// The places of strings that are a text of the task but for what is no letter and no digit, with the text in their place.
+pub(super) fn as_written(text: &str, root: Node<'_>, told: &[ToldText]) -> Vec<(Range<usize>, String)> {
+    let is_string = |node: &Node<'_>| matches!(node.kind(), "string" | "template_string");
+    let found = nodes(root).filter(is_string).filter_map(|string| {
+        let (inner, own, holes) = parts(text, string)?;
+        let has_holes = !holes.is_empty();
+        // Of a text without quotes' sake it does not matter how the string is written.
+        let ends = own.last().is_some_and(|last| last.ends_with("\\n"));
+        let mut plain = own.clone();
+        if let Some(last) = plain.last_mut().filter(|_| ends) {
+            last.truncate(last.len() - 2);
+        }
+        let is_it = |told: &&ToldText| {
+            told.pieces.len() == plain.len()
+                && told.pieces.iter().zip(&plain).all(|(a, b)| letters(a) == letters(b))
+                && told.pieces.iter().map(|piece| letters(piece).len()).sum::<usize>() >= LETTERS_MIN
+        };
+        let mut all = told.iter().filter(is_it);
+        let it = all.next()?;
+        let is_only = all.all(|other| other.pieces == it.pieces);
+        let is_plain = |piece: &String| !piece.contains(['"', '\'', '`', '\\', '{', '}', '$']);
+        if it.pieces == plain || !is_only || !it.pieces.iter().all(is_plain) || has_holes && plain.is_empty()
+        {
+            return None;
+        }
+        let mut better = String::new();
+        for (piece, at) in it.pieces.iter().zip(0..) {
+            better.push_str(piece);
+            better.push_str(holes.get(at).copied().unwrap_or_default());
+        }
+        better.push_str(if ends { "\\n" } else { "" });
+        Some((inner, better))
+    });
+    found.collect()
+}
+
+/// The places where a text of the task that belongs to standard error is printed to standard output, with what prints it there.
+pub(super) fn to_errors(text: &str, root: Node<'_>, told: &[ToldText]) -> Vec<(Range<usize>, String)> {
+    let mut places = Vec::new();
+    for call in nodes(root).filter(|node| matches!(node.kind(), "call" | "call_expression")) {
+        let (Some(function), Some(arguments)) =
+            (call.child_by_field_name("function"), call.child_by_field_name("arguments"))
+        else {
+            continue;
+        };
+        let Some(first) = arguments.named_child(0) else { continue };
+        let Some((_, own, _)) = parts(text, first) else { continue };
+        let begins = |told: &&ToldText| {
+            let (Some(told), Some(own)) = (told.pieces.first(), own.first()) else { return false };
+            letters(told).len() >= LETTERS_MIN && own.starts_with(told.trim_end())
+        };
+        let mut all = told.iter().filter(begins).peekable();
+        if all.peek().is_none() || !all.all(|told| told.to_error) {
+            continue;
+        }
+        match &text[function.byte_range()] {
+            "console.log" => places.push((function.byte_range(), "console.error".to_owned())),
+            "print" if !text[arguments.byte_range()].contains("file=") => {
+                let end = arguments.end_byte() - 1;
+                places.push((end..end, ", file=sys.stderr".to_owned()));
+            }
+            _ => {}
+        }
+    }
+    places
+}
+
+/// Of a string: where its content stands, its own pieces, and what is put between them.
+fn parts<'a>(text: &'a str, string: Node<'_>) -> Option<(Range<usize>, Vec<String>, Vec<&'a str>)> {
+    if !matches!(string.kind(), "string" | "template_string") || string.has_error() {
+        return None;
+    }
+    let own = &text[string.byte_range()];
+    let quote = own.find(['"', '\'', '`'])?;
+    let width = if own[quote..].starts_with("\"\"\"") || own[quote..].starts_with("'''") { 3 } else { 1 };
+    let inner = string.start_byte() + quote + width..string.end_byte().checked_sub(width)?;
+    let (mut pieces, mut holes, mut at) = (Vec::new(), Vec::new(), inner.start);
+    let mut cursor = string.walk();
+    for hole in
+        string.children(&mut cursor).filter(|n| matches!(n.kind(), "interpolation" | "template_substitution"))
+    {
+        pieces.push(text.get(at..hole.start_byte())?.to_owned());
+        holes.push(&text[hole.byte_range()]);
+        at = hole.end_byte();
+    }
+    pieces.push(text.get(at..inner.end)?.to_owned());
+    Some((inner, pieces, holes))
+}
+
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::syntax::{language_of, tree};
+    use super::*;
+
+    fn told(text: &str, to_error: bool) -> ToldText {
+        ToldText { pieces: text.split('_').map(str::to_owned).collect(), to_error }
+    }
+
+    fn put(path: &str, text: &str) -> String {
+        let told = [
+            told("error: no task #_", true),
+            told("total: _, done: _", false),
+            told("total: none", true),
+            told("added #_: _", false),
+        ];
+        let mut text = text.to_owned();
+        for places in [as_written, to_errors] {
+            let tree = tree(&text, &language_of(path).unwrap()).unwrap();
+            let found = places(&text, tree.root_node(), &told);
+            for (place, words) in found.into_iter().rev() {
+                text.replace_range(place, &words);
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn a_text_of_the_task_is_written_as_it_has_it() {
+        for (path, text, better) in [
+            (
+                "a.mjs",
+                "console.error(`error: no task ${id}`);\n",
+                "console.error(`error: no task #${id}`);\n",
+            ),
+            ("a.mjs", "console.log('Total: none');\n", "console.error('total: none');\n"),
+            ("a.py", "print(f'Total: {t} done: {d}')\n", "print(f'total: {t}, done: {d}')\n"),
+            (
+                "a.py",
+                "sys.stderr.write(f\"error no task {i}\\n\")\n",
+                "sys.stderr.write(f\"error: no task #{i}\\n\")\n",
+            ),
+        ] {
+            assert_eq!(put(path, text), better);
+            assert_eq!(put(path, better), better);
+        }
+        for text in ["print('error: no task')\n", "print(f'{a} done {b}')\n", "x = f'error: no task #{i}!'\n"]
+        {
+            let better = put("a.py", text);
+            assert!(better == text || better.ends_with("#{i}'\n"), "{better}");
+        }
+    }
+
+    #[test]
+    fn errors_go_where_they_belong() {
+        for (path, text, better) in [
+            (
+                "a.py",
+                "print(f'error: no task #{x(1)}')\n",
+                "print(f'error: no task #{x(1)}', file=sys.stderr)\n",
+            ),
+            ("a.py", "print('error: no task #%s' % i)\n", "print('error: no task #%s' % i)\n"),
+            ("a.py", "print(f'added #{i}: {t}')\n", "print(f'added #{i}: {t}')\n"),
+            ("a.mjs", "console.log('total: ' + t);\n", "console.log('total: ' + t);\n"),
+            ("a.mjs", "console.log('error: no task #', id);\n", "console.error('error: no task #', id);\n"),
+        ] {
+            assert_eq!(put(path, text), better);
+            assert_eq!(put(path, better), better);
+        }
+    }
+}
