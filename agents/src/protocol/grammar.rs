@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 mod code;
 mod handed;
 
-pub use code::{CodeFile, Main, TestFile};
+pub use code::{CodeFile, GivenTests, Main, TestFile};
 
 /// What a grammar allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,6 +214,8 @@ module_part: blanks MODULE_LINE
 blanks: BLANK{{0,{BLANKS_MAX}}}
 body_python: (blanks INNER_LINE){{1,{FUNCTION_LINES_MAX}}}
 body_javascript: (blanks INNER_LINE){{1,{FUNCTION_LINES_MAX}}} "}}\n"
+test_python: (blanks TEST_LINE){{1,{TEST_LINES_MAX}}}
+test_javascript: (blanks INNER_LINE){{1,{TEST_LINES_MAX}}} "}});\n"
 outside_part: BLANK{{0,{BLANKS_MAX}}} OUTSIDE_LINE
 helper: BLANK{{0,{BLANKS_MAX}}} HELPER_LINE
 
@@ -222,6 +224,7 @@ LINE: /[^\r\n]+\n/ & ~/@@[^\r\n]*\n/
 PLAIN_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_)[^\r\n]*\n/
 MODULE_LINE: /[^\r\n]+\n/ & ~/(@@|```|[ \t]*(async )?def test_|(async )?def main\(|if __name__|(export )?(default )?(async )?function main\(|(await )?main\()[^\r\n]*\n/
 INNER_LINE: /[ \t]+[^\r\n]*[^ \t\r\n][^\r\n]*\n/
+TEST_LINE: /        [ \t]*[^ \t\r\n#][^\r\n]*\n/
 TAKES_PYTHON: /[^\r\n()#]*\):\n/
 TAKES_JAVASCRIPT: /[^\r\n()\/]*\) \{{\n/
 MAIN_PYTHON: "def main():\n"

@@ -143,7 +143,11 @@ fn a_file_of_tests_has_one_or_two_for_each_requirement() {
     let grammar_of = |path: &str| {
         grammar(&GrammarOptions {
             each: vec![path.into()],
-            fenced: Some(vec![TestFile { path: path.into(), ids: vec!["R2".into(), "R4".into()] }]),
+            fenced: Some(vec![TestFile {
+                path: path.into(),
+                ids: vec!["R2".into(), "R4".into()],
+                given: None,
+            }]),
             ..GrammarOptions::default()
         })
     };

@@ -12,6 +12,7 @@ pub mod planner;
 pub mod repairer;
 pub mod reviewer;
 pub mod summariser;
+pub mod tester;
 pub mod tools;
 pub mod words;
 pub mod worker;

@@ -18,6 +18,7 @@ mod told;
 mod understand;
 
 pub use examples::{Example, commands, examples};
+pub use filled::typed;
 pub use given::{Given, RUNNERS, given, is_listed, is_run, lists, settled, without_requirements};
 pub use grammar::grammar;
 pub use skeleton::{Command, Function, Skeleton, Word, skeleton};

@@ -20,6 +20,8 @@ use crate::templates::{TemplateError, Templates};
 const LINES_MAX: usize = 90;
 /// Most lines of a part that is written anew, after its first.
 const ANEW_LINES_MAX: usize = 40;
+/// Most characters of what is said before a part.
+const SENTENCE_CHARS_MAX: usize = 300;
 /// Most lines that are added to imports.
 const IMPORTS_ADDED_MAX: usize = 6;
 
@@ -103,8 +105,9 @@ fn first_line(place: &Place) -> &str {
 /// A grammar for the repairer's reply: one fenced block. Imports begin with the lines that are there, since a small model
 /// that is asked for one more import writes that one instead of another, and go on with one that the place offers; a part
 /// written `anew` begins with its first line. Where it is known which expression failed, the part differs from the old one
-/// before that expression's end: what begins in the same way fails in the same way, and copying is what small models do.
-pub fn grammar(place: &Place, anew: bool) -> String {
+/// before that expression's end: what begins in the same way fails in the same way, and copying is what small models do. Where
+/// it `explains`, a sentence comes first: a model that says what is missing writes it, where one that does not copies.
+pub fn grammar(place: &Place, anew: bool, explains: bool) -> String {
     let keep = |text: &str| format!(" {}", quoted(&format!("{}\n", text.trim_end_matches('\n'))));
     let part = |lines_max| format!("part{{1,{lines_max}}}");
     let mut rules = String::new();
@@ -132,8 +135,10 @@ pub fn grammar(place: &Place, anew: bool) -> String {
         }
         PlaceKind::Code | PlaceKind::Expectation { .. } => (String::new(), part(LINES_MAX)),
     };
+    let said = if explains { "SENTENCE " } else { "" };
     format!(
-        r#"start: "```" LANGUAGE "\n"{kept} {rest} "```"
+        r#"start: {said}"```" LANGUAGE "\n"{kept} {rest} "```"
+SENTENCE: /[^`\r\n][^\r\n]{{9,{SENTENCE_CHARS_MAX}}}\n/
 part: BLANK{{0,2}} LINE
 LANGUAGE: /[a-z]{{0,12}}/
 BLANK: "\n"
@@ -260,7 +265,7 @@ mod tests {
         use crate::testing::accepts;
         let text = "    def f(self):\n\n        x = \"a\"\n        return x.y + 1\n".to_owned();
         let until_failure = text[..text.find(".y").unwrap() + 2].to_owned();
-        let grammar = grammar(&Place { text: text.clone(), until_failure, ..place() }, false);
+        let grammar = grammar(&Place { text: text.clone(), until_failure, ..place() }, false, false);
         let reply = |text: &str| accepts(&grammar, &format!("```python\n{text}```"));
         for (old, new) in
             [("x.y", "x"), ("x.y", "len(x)"), ("\"a\"", "A()"), ("def f(self)", "def f(self, y)")]
@@ -273,7 +278,8 @@ mod tests {
         assert!(reply("    def f(self):\n").is_err(), "it only stops before it");
         let odd = "    def f(self):\n        return \"\u{200b}\u{301}\\ é\".y\n".to_owned();
         let until_failure = odd[..odd.find(".y").unwrap() + 2].to_owned();
-        let grammar = super::grammar(&Place { text: odd.clone(), until_failure, ..self::place() }, false);
+        let grammar =
+            super::grammar(&Place { text: odd.clone(), until_failure, ..self::place() }, false, false);
         assert_eq!(
             accepts(&grammar, &format!("```\n{}```", odd.replace(".y", ".x"))),
             Ok(()),
@@ -286,7 +292,7 @@ mod tests {
         use crate::testing::accepts;
         let text = "    def test_r1(self):\n        x = 1\n        self.assertTrue(True)\n";
         let kind = PlaceKind::Hollow { above: String::new(), names: vec!["R1".into()] };
-        let grammar = grammar(&Place { text: text.to_owned(), kind, ..place() }, true);
+        let grammar = grammar(&Place { text: text.to_owned(), kind, ..place() }, true, false);
         let reply = |text: &str| accepts(&grammar, &format!("```python\n{text}```"));
         assert_eq!(reply(&text.replace("assertTrue(True)", "assertEqual(f(), 1)")), Ok(()));
         assert_eq!(reply(&text.replace("x = 1\n", "x = f()\n")), Ok(()));

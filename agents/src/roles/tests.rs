@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::worker::{FileView, WorkerView};
 use super::{
-    coder, feedback, guide, outliner, planner, repairer, reviewer, summariser, tools, worker, writer,
+    coder, feedback, guide, outliner, planner, repairer, reviewer, summariser, tester, tools, worker, writer,
 };
 use crate::client::Speaker;
 use crate::prompt::messages;
@@ -396,6 +396,44 @@ fn coder_prompts() {
         );
     }
     assert!(coder::is_known("codebase", &templates()) && !coder::is_known("book", &templates()));
+}
+
+#[test]
+fn testers_are_told() {
+    let task = "# Notes\n\nA tool that keeps notes, run as `python3 notes.py COMMAND` or `node notes.mjs COMMAND`.\n\n## Requirements\n\nR1: `find(text)` in `book.py` returns notes.\nR2: `list` prints them.\n";
+    let said = [("R2".to_owned(), "`list` prints them.".to_owned())];
+    for (name, language, tested) in [
+        ("python", "python", "notes.py"),
+        ("javascript", "javascript", "notes.mjs"),
+        ("python_part", "python", "note_book.py"),
+        ("javascript_part", "javascript", "book.mjs"),
+    ] {
+        let is_part = name.ends_with("part");
+        let offers = [coder::Offers {
+            path: if is_part { tested.to_owned() } else { String::new() },
+            lines: if is_part {
+                vec!["`find(text)`".into(), "`Book()`".into(), "`Book.add(text)`".into()]
+            } else {
+                vec![format!("`run {tested} list`")]
+            },
+        }];
+        let view = tester::TesterView {
+            task,
+            domain: "codebase",
+            language,
+            path: "the-tests",
+            tested,
+            said: &said,
+            offers: &offers,
+            summary: is_part.then_some("FAILED: it does not start"),
+            grammar: !is_part,
+        };
+        insta::assert_snapshot!(
+            format!("tester_{name}"),
+            shown(tester::fragments(&view, &templates(), &Words).unwrap())
+        );
+    }
+    assert!(tester::is_known("codebase", &templates()) && !tester::is_known("book", &templates()));
 }
 
 #[test]

@@ -137,8 +137,14 @@ pub(super) async fn runs(
         }
     });
     let mut found = of_command(verdict, command, &ran);
-    if let Verdict::Failed { reason } = &found.verdict {
-        found.causes.push(format!("`{command}`: {reason}\n{}", found.detail));
+    if matches!(found.verdict, Verdict::Failed { .. }) {
+        let must = expected.words();
+        let must = if must.is_empty() { must } else { format!("Its output must {must}. ") };
+        let status = ran.exit_status.map_or("none".to_owned(), |status| status.to_string());
+        let printed = if found.detail.is_empty() { "nothing" } else { found.detail.trim_end() };
+        found.causes.push(format!(
+            "`{command}` prints:\n{printed}\n{must}Its exit status is {status} and must be {exit_status}."
+        ));
     }
     found
 }

@@ -142,7 +142,7 @@ fn places(said: &str, sources: &BTreeMap<&str, Source<'_>>, language: &str) -> V
         }
     };
     // What a user typed is first of all the business of the command; parts that it calls do what their own sentences say.
-    add(of_command(said, sources));
+    add(of_command(said, sources).or_else(|| of_example(said, sources)));
     wanting.iter().for_each(|source| add(source.imports().map(|p| Place { kind: PlaceKind::Code, ..p })));
     if UNKNOWN.as_ref().is_some_and(|unknown| unknown.is_match(said)) {
         let place = frames.first().and_then(|(source, _)| Some((*source, source.imports()?)));
@@ -195,6 +195,19 @@ fn of_command(said: &str, sources: &BTreeMap<&str, Source<'_>>) -> Option<Place>
     let source = sources.get(&command[1])?;
     let is_of = |name: &str| plain(name) == format!("do{}", plain(&command[2]));
     let (_, lines) = source.definitions().into_iter().find(|(name, _)| is_of(name))?;
+    source.place(lines)
+}
+
+/// The function that an example of the task calls: `python3 -c 'from lib import total …'`.
+fn of_example(said: &str, sources: &BTreeMap<&str, Source<'_>>) -> Option<Place> {
+    static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"^`(?:python3 -c|node --input-type=module -e) [\s\S]*?\bimport \{? ?(\w+)(?: \}|\ngot =)")
+            .ok()
+    });
+    let name = CALL.as_ref()?.captures_iter(said).last()?.get(1)?.as_str();
+    let defines = |source: &&Source<'_>| source.definitions().into_iter().any(|(own, _)| own == name);
+    let source = sources.values().filter(|source| !is_test(source.path)).find(defines)?;
+    let (_, lines) = source.definitions().into_iter().find(|(own, _)| *own == name)?;
     source.place(lines)
 }
 

@@ -182,6 +182,8 @@ fn a_command_line_that_prints_something_else_is_its_functions_fault() {
     assert_eq!(found(said, &[("a.py", python)], "python"), ["a.py:4-5"]);
     let javascript = "function doList() {\n}\n";
     assert_eq!(found("`node a.mjs list`: x", &[("a.mjs", javascript)], "javascript"), ["a.mjs:1-2"]);
+    let said = "`python3 -c 'from a import load\ngot = load(1)\nassert got == 2'` prints:\nAssertionError: load returned 1\nIts exit status is 1 and must be 0.";
+    assert_eq!(found(said, &[("a.py", python)], "python"), ["a.py:1-2"]);
     assert!(found("`node a.mjs other`: x", &[("a.mjs", javascript)], "javascript").is_empty());
 }
 

@@ -47,6 +47,60 @@ pub(super) fn as_written(text: &str, root: Node<'_>, told: &[ToldText]) -> Vec<(
     found.collect()
 }
 
+/// The places of strings that are a text of the task with `{name}` in it, and would print just that: Python's need an `f`,
+/// JavaScript's other quotes.
+pub(super) fn filled_in(text: &str, root: Node<'_>, told: &[ToldText]) -> Vec<(Range<usize>, String)> {
+    let is_python = root.kind() == "module";
+    let mut places = Vec::new();
+    for string in nodes(root).filter(|node| node.kind() == "string") {
+        let own = &text[string.byte_range()];
+        let Some((inner, pieces, holes)) = parts(text, string) else { continue };
+        // One that is formatted is no plain one.
+        let is_formatted =
+            string.parent().is_some_and(|p| matches!(p.kind(), "attribute" | "binary_operator"));
+        if !own.starts_with(['"', '\'']) || !holes.is_empty() || is_formatted {
+            continue;
+        }
+        let found = pieces.first().map(|plain| named_holes(plain, if is_python { "{" } else { "${" }));
+        let Some(found) = found.filter(|found| found.len() > 1) else { continue };
+        if !told.iter().any(|told| told.pieces == found) {
+            continue;
+        }
+        if is_python {
+            places.push((string.start_byte()..string.start_byte(), "f".to_owned()));
+        } else if !text[inner.clone()].contains('`') {
+            places.push((string.byte_range(), format!("`{}`", &text[inner])));
+        }
+    }
+    places
+}
+
+/// A text cut where names stand in braces.
+fn named_holes(text: &str, begin: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut rest = text;
+    while let Some(at) = rest.find(begin) {
+        let behind = &rest[at + begin.len()..];
+        let name = behind.split('}').next().unwrap_or_default();
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if let Some(last) = pieces.last_mut() {
+            last.push_str(&rest[..at]);
+            if !is_name || !behind[name.len()..].starts_with('}') {
+                last.push_str(begin);
+            }
+        }
+        rest = behind;
+        if is_name && behind[name.len()..].starts_with('}') {
+            pieces.push(String::new());
+            rest = &behind[name.len() + 1..];
+        }
+    }
+    if let Some(last) = pieces.last_mut() {
+        last.push_str(rest);
+    }
+    pieces
+}
+
 /// The places where a text of the task that belongs to standard error is printed to standard output, with what prints it there.
 pub(super) fn to_errors(text: &str, root: Node<'_>, told: &[ToldText]) -> Vec<(Range<usize>, String)> {
     let mut places = Vec::new();
@@ -121,7 +175,7 @@ mod tests {
             told("added #_: _", false),
         ];
         let mut text = text.to_owned();
-        for places in [as_written, to_errors] {
+        for places in [filled_in, as_written, to_errors] {
             let tree = tree(&text, &language_of(path).unwrap()).unwrap();
             let found = places(&text, tree.root_node(), &told);
             for (place, words) in found.into_iter().rev() {
@@ -154,6 +208,20 @@ mod tests {
         {
             let better = put("a.py", text);
             assert!(better == text || better.ends_with("#{i}'\n"), "{better}");
+        }
+    }
+
+    #[test]
+    fn names_in_braces_stand_for_values() {
+        for (path, text, better) in [
+            ("a.py", "x = 'error: no task #{i}'\n", "x = f'error: no task #{i}'\n"),
+            ("a.mjs", "x = \"added #${id}: ${text}\";\n", "x = `added #${id}: ${text}`;\n"),
+            ("a.py", "x = 'error: no task #{i}'.format(i=1)\n", "x = 'error: no task #{i}'.format(i=1)\n"),
+            ("a.py", "x = 'error: no task #{i+1}'\n", "x = 'error: no task #{i+1}'\n"),
+            ("a.py", "x = 'error: no {i} task #'\n", "x = 'error: no {i} task #'\n"),
+        ] {
+            assert_eq!(put(path, text), better);
+            assert_eq!(put(path, better), better);
         }
     }
 

@@ -254,6 +254,9 @@ impl Performer {
             return self.writer_fragments(instruction, state, start);
         }
         let tree = tree_for(attempt, state)?;
+        if let Some(testing) = self.testing(instruction, &tree, state)? {
+            return self.tester_fragments(&testing, state, start);
+        }
         if let Some(coding) = self.coding(instruction, &tree, state)? {
             return self.coder_fragments(instruction, &coding, state, start);
         }
@@ -344,15 +347,14 @@ impl Performer {
     fn repairer_fragments(&self, purpose: Purpose, state: &RunState) -> Result<Vec<Fragment>, Trouble> {
         let work = state.work.as_ref().ok_or(Trouble::Misfit("nothing is being worked on"))?;
         let (fault, place) = repair_target(state)?;
-        let instruction = instruction_of(purpose, state)?;
-        let coding = self.coding(instruction, &work.tree, state)?;
+        let told = self.told(purpose, state)?;
         let view = repairer::RepairerView {
             requirements: &program_of(state)?.requirements,
-            instruction,
-            told: coding.as_ref().map_or(&[], |coding| coding.told(&place.text)),
+            instruction: instruction_of(purpose, state)?,
+            told: &told,
             fault,
             place,
-            anew: work.writes_anew(),
+            anew: told.is_empty() && work.writes_anew(),
         };
         Ok(repairer::fragments(&view, &self.templates, &self.counter())?)
     }

@@ -115,7 +115,9 @@ impl Performer {
             Purpose::Work { .. } => grammar::grammar(&self.work_grammar(purpose, state)?),
             Purpose::Repair { .. } => {
                 let (_, place) = repair_target(state)?;
-                repairer::grammar(place, state.work.as_ref().is_some_and(Work::writes_anew))
+                let explains = !self.told(purpose, state)?.is_empty();
+                let anew = !explains && state.work.as_ref().is_some_and(Work::writes_anew);
+                repairer::grammar(place, anew, explains)
             }
             Purpose::Review { .. } => reviewer::grammar(),
             Purpose::Summarise { .. } => summariser::grammar(),
@@ -191,19 +193,22 @@ impl Performer {
         }
         let ids: Vec<_> = instruction.named_by_tests().into_iter().map(|id| id.0).collect();
         let is_listed = state.start.as_ref().is_some_and(|start| planner::is_listed(&start.task));
+        let tree = state.work.as_ref().map(|work| &work.tree);
+        let testing = tree.map(|tree| self.testing(instruction, tree, state)).transpose()?.flatten();
+        let tested = testing.as_ref().map(|testing| self.test_file(testing, state)).transpose()?;
         let fenced = (is_listed && chapter.is_none()).then(|| {
             let tests = each.iter().filter(|path| path::is_test(path));
-            tests.map(|path| TestFile { path: path.clone(), ids: ids.clone() }).collect()
+            let open = |path: &String| TestFile { path: path.clone(), ids: ids.clone(), given: None };
+            tests.map(|path| tested.clone().unwrap_or_else(|| open(path))).collect()
         });
         let last = turns.last();
         let repairs = last.is_some_and(|turn| turn.checked && turn.answer.is_some()) && chapter.is_none();
         let writes_of_all = program_of(state)?.all().into_iter().flat_map(|i| &i.writes);
         let chapters: BTreeSet<_> = writes_of_all.filter(|path| self.domain.is_chapter(path)).collect();
         let chapters = chapters.len().max(1);
-        let tree = state.work.as_ref().map(|work| &work.tree);
         let coding = tree.map(|tree| self.coding(instruction, tree, state)).transpose()?.flatten();
-        // A coder has nothing to ask, and nothing to write but its file.
-        let writes_only = coding.is_some() && !each.is_empty();
+        // A coder or a tester has nothing to ask, and nothing to write but its file.
+        let writes_only = (coding.is_some() || testing.is_some()) && !each.is_empty();
         if writes_only {
             (blocks_max, reads) = (2, Vec::new());
         }

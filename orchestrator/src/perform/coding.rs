@@ -10,7 +10,7 @@ use edvac_memory::program::{Instruction, Requirement};
 use edvac_memory::store::path;
 
 use super::assemble::tree_for;
-use super::{Performer, Trouble, instruction_of, program_of};
+use super::{Performer, Trouble, instruction_of, program_of, repair_target};
 use crate::check::{self, Offered};
 use crate::control::state::Start;
 use crate::control::{Purpose, RunState};
@@ -33,14 +33,6 @@ impl Coding {
         named.chain(main).collect()
     }
 
-    /// The sentences about the function that a text begins to define.
-    pub(super) fn told(&self, text: &str) -> &[String] {
-        let first = text.trim_start().lines().next().unwrap_or_default();
-        let named = |name: &str| first.contains(&format!(" {name}("));
-        let mut functions = self.skeleton.iter().flat_map(|skeleton| &skeleton.functions);
-        functions.find(|function| named(&function.name)).map_or(&[], |function| &function.sentences)
-    }
-
     /// Whether it is known which function a command line of the task is for.
     fn hands_over(&self) -> bool {
         self.skeleton.iter().flat_map(|skeleton| &skeleton.functions).any(|f| f.command.is_some())
@@ -54,6 +46,18 @@ impl Coding {
 }
 
 impl Performer {
+    /// The only file of a step of a task that lists its requirements, where nothing was there before and no tools are named.
+    pub(super) fn file_of_coder<'a>(
+        &self,
+        instruction: &'a Instruction,
+        state: &RunState,
+    ) -> Option<&'a str> {
+        let (Some(start), [file]) = (&state.start, instruction.writes.as_slice()) else { return None };
+        let names_tools = !tools::named(self.tools.specs(), &instruction.text).is_empty();
+        let is_open = state.origin().is_some() || names_tools || !planner::is_listed(&start.task);
+        (!is_open).then_some(file)
+    }
+
     /// What is known of the file that a step writes, if it is a step for a coder: of a task that lists its requirements, where
     /// nothing was there before, and one file alone, of code whose tests follow or a text.
     pub(super) fn coding(
@@ -62,16 +66,12 @@ impl Performer {
         tree: &TreeId,
         state: &RunState,
     ) -> Result<Option<Coding>, Trouble> {
-        let (Some(start), [file]) = (&state.start, instruction.writes.as_slice()) else { return Ok(None) };
+        let (Some(start), Some(file)) = (&state.start, self.file_of_coder(instruction, state)) else {
+            return Ok(None);
+        };
         let program = program_of(state)?;
-        let calls = tools::named(self.tools.specs(), &instruction.text);
         let is_text = path::is_text(file);
-        if !(instruction.candidates || is_text)
-            || state.origin().is_some()
-            || !calls.is_empty()
-            || !planner::is_listed(&start.task)
-            || !coder::is_known(&program.domain, &self.templates)
-        {
+        if !(instruction.candidates || is_text) || !coder::is_known(&program.domain, &self.templates) {
             return Ok(None);
         }
         let store = self.files();
@@ -84,7 +84,9 @@ impl Performer {
             offers.extend((!lines.is_empty()).then_some(Offers { path, lines }));
             return Ok(Some(Coding { offers, begins, main, skeleton: None }));
         }
-        for other in instruction.reads.iter().filter(|other| *other != file && known.contains_key(*other)) {
+        for other in
+            instruction.reads.iter().filter(|other| other.as_str() != file && known.contains_key(*other))
+        {
             let text = String::from_utf8_lossy(&store.read(tree, other)?).into_owned();
             let offered = check::offered(other, &text);
             let names: Vec<_> = offered.iter().map(|one| one.name.as_str()).collect();
@@ -103,17 +105,35 @@ impl Performer {
         Ok(Some(Coding { offers, begins, main, skeleton }))
     }
 
-    /// Tokens of a coder's file that its grammar writes.
+    /// Tokens of a coder's or a tester's file that its grammar writes.
     pub(super) fn given_tokens(&self, purpose: Purpose, state: &RunState) -> Result<usize, Trouble> {
         let Purpose::Work { attempt, .. } = purpose else { return Ok(0) };
         if !self.client.info().grammar {
             return Ok(0);
         }
         let instruction = instruction_of(purpose, state)?;
-        let coding = self.coding(instruction, &tree_for(attempt, state)?, state)?;
-        let given = coding.map_or(String::new(), |coding| coding.file(instruction).given());
+        let tree = tree_for(attempt, state)?;
+        let given = match self.testing(instruction, &tree, state)? {
+            Some(testing) => self.test_file(&testing, state)?.given(),
+            None => {
+                let coding = self.coding(instruction, &tree, state)?;
+                coding.map_or(String::new(), |coding| coding.file(instruction).given())
+            }
+        };
         let tokens = TokenCounter::count(&self.counter(), &given);
         Ok(tokens.min(self.window_tokens() / GIVEN_SHARE))
+    }
+
+    /// The sentences about the function that is to be repaired, where its step is a coder's.
+    pub(super) fn told(&self, purpose: Purpose, state: &RunState) -> Result<Vec<String>, Trouble> {
+        let (work, (_, place)) = (state.work.as_ref(), repair_target(state)?);
+        let tree = &work.ok_or(Trouble::Misfit("nothing is being worked on"))?.tree;
+        let coding = self.coding(instruction_of(purpose, state)?, tree, state)?;
+        let first = place.text.trim_start().lines().next().unwrap_or_default();
+        let named = |name: &str| first.contains(&format!(" {name}("));
+        let skeleton = coding.and_then(|coding| coding.skeleton);
+        let function = skeleton.into_iter().flat_map(|s| s.functions).find(|f| named(&f.name));
+        Ok(function.map(|function| function.sentences).unwrap_or_default())
     }
 
     pub(super) fn coder_fragments(

@@ -13,6 +13,7 @@ mod left;
 pub(crate) mod merge;
 mod shown;
 mod survey;
+mod testing;
 mod weigh;
 mod written;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::handed::handed;
-use super::{BLANKS_MAX, TEST_LINES_MAX, fence_of, quoted};
+use super::{TEST_LINES_MAX, fence_of, quoted};
 use crate::roles::planner::{RUNNERS, Skeleton};
 
 /// Characters of a line of comment.
@@ -14,6 +14,10 @@ const COMMENT_CHARS_MAX: usize = 100;
 const OUTSIDE_LINES_MAX: usize = 40;
 /// Most methods of a class of tests that are none.
 const HELPERS_MAX: usize = 3;
+/// Fewest tests of a file whose beginning is settled.
+const TESTS_MIN: usize = 3;
+/// Most lines of a test that do something, and that compare.
+const STEPS_MAX: usize = 8;
 /// Most tests of one requirement.
 const TESTS_EACH_MAX: usize = 2;
 
@@ -195,33 +199,112 @@ pub struct TestFile {
     pub path: String,
     /// `R2`, `R3`, …
     pub ids: Vec<String>,
+    /// What it begins with, and what is said of each of these; none where that is open.
+    pub given: Option<GivenTests>,
+}
+
+/// What is settled of a file of tests before they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenTests {
+    /// The text before the first test.
+    pub head: String,
+    /// The sentences that stand above the tests, one for each id.
+    pub said: Vec<String>,
+    /// Whether they run a program, by what the head defines for that, and do nothing else.
+    pub runs: bool,
+}
+
+impl GivenTests {
+    /// The rule of a test that runs a program: lines that do something, then lines that compare what it prints, its exit status, or a
+    /// file. Lines for standard input where the head has some.
+    fn steps(&self, name: &str, language: &str) -> String {
+        let typed = if self.head.contains(" typed(") { "|typed" } else { "" };
+        let (does, looks, end) = match language {
+            "python" => (
+                format!(r"        self\.(run_program|write_file{typed})"),
+                format!(
+                    r"        self\.assertEqual\((json\.loads\()?self\.(run_program|status|read_file{typed})"
+                ),
+                r"\n",
+            ),
+            _ => (
+                format!(r"  (run|write{typed})"),
+                format!(r"  assert\.(equal|deepEqual)\((JSON\.parse\()?(run|status|read{typed})"),
+                r";\n",
+            ),
+        };
+        let closed = if language == "python" { "" } else { r#" "});\n""# };
+        let upper = name.to_uppercase();
+        format!(
+            "{name}: {upper}DOES{{0,{STEPS_MAX}}} {upper}LOOKS{{1,{STEPS_MAX}}}{closed}\n\
+             {upper}DOES: /{does}\\(\"[^\\r\\n]*\\){end}/\n{upper}LOOKS: /{looks}\\(\"[^\\r\\n]*\\){end}/\n"
+        )
+    }
 }
 
 impl TestFile {
+    /// Its text as far as it is settled. A model that is bound by the grammar writes the rest.
+    pub fn given(&self) -> String {
+        let Some(given) = &self.given else { return String::new() };
+        given.said.iter().fold(given.head.clone(), |all, said| all + &self.above(said))
+    }
+
+    /// A sentence as lines above a test.
+    fn above(&self, said: &str) -> String {
+        commented(said, if fence_of(&self.path) == Some("python") { "    # " } else { "// " })
+    }
+
     /// Its tests as rules, and the rule of its body; none where the language is another.
     pub(super) fn rules(&self, number: usize) -> Option<(String, String)> {
-        let line: fn(&str) -> String = match fence_of(&self.path)? {
+        let language = fence_of(&self.path)?;
+        let line: fn(&str) -> String = match language {
             "python" => |id| format!(r"    def test_{}_[a-z][a-z0-9_]{{3,60}}\(self\):\n", id.to_lowercase()),
             "javascript" => |id| format!(r#"test\("{id}: [^"\\\r\n]{{1,80}}", (async )?\(\) => \{{\n"#),
             _ => return None,
         };
-        let mut rules = String::new();
+        let begins = |at: usize| format!("T{number}_{at}");
+        let mut rules: String =
+            self.ids.iter().zip(0..).map(|(id, at)| format!("{}: /{}/\n", begins(at), line(id))).collect();
+        if let Some(given) = &self.given {
+            let body = match (language, given.runs) {
+                ("python", false) => "test_python".to_owned(),
+                (_, false) => "test_javascript".to_owned(),
+                (_, true) => {
+                    let name = format!("run{number}");
+                    rules += &given.steps(&name, language);
+                    name
+                }
+            };
+            return Some((self.behind_head(given, &body, begins), rules));
+        }
         let mut body = format!(
             "outside_part{{0,{OUTSIDE_LINES_MAX}}} (helper outside_part{{1,{TEST_LINES_MAX}}}){{0,{HELPERS_MAX}}}"
         );
-        for (id, at) in self.ids.iter().zip(0..) {
+        for at in 0..self.ids.len() {
             let name = format!("t{number}_{at}");
-            let _ = writeln!(
-                rules,
-                "{name}: BLANK{{0,{BLANKS_MAX}}} {} outside_part{{1,{TEST_LINES_MAX}}}",
-                name.to_uppercase()
-            );
-            let _ = writeln!(rules, "{}: /{}/", name.to_uppercase(), line(id));
+            let _ = writeln!(rules, "{name}: blanks {} outside_part{{1,{TEST_LINES_MAX}}}", begins(at));
             let _ = write!(body, " {name}{{1,{TESTS_EACH_MAX}}}");
         }
         Some((body, rules))
     }
+
+    /// The rule of a file whose beginning is settled: below each sentence its tests, of lines that are theirs. A file of fewer
+    /// than [`TESTS_MIN`] shows little.
+    fn behind_head(&self, given: &GivenTests, body: &str, begins: impl Fn(usize) -> String) -> String {
+        let each = TESTS_MIN.div_ceil(self.ids.len().max(1));
+        let mut rule = quoted(&given.head);
+        for (said, at) in given.said.iter().zip(0..) {
+            for count in 0..each {
+                let above = if count == 0 { self.above(said) } else { self.above(ANOTHER) };
+                let _ = write!(rule, " blanks {} {} {body}", quoted(&above), begins(at));
+            }
+        }
+        rule
+    }
 }
+
+/// What stands above a second test of a sentence.
+const ANOTHER: &str = "The same with other values.";
 
 #[cfg(test)]
 #[path = "code_tests.rs"]

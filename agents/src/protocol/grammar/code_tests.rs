@@ -141,3 +141,67 @@ fn main_hands_the_lines_of_the_task_over() {
         assert!(accepts(&file, &text.replace(old, new)).is_err(), "{old:?} {new:?}");
     }
 }
+
+#[test]
+fn a_file_of_tests_goes_on_from_its_head() {
+    let given = GivenTests {
+        head: "import x\n\n\nclass T:\n\n".to_owned(),
+        said: vec!["R2: It is.".to_owned()],
+        runs: false,
+    };
+    let tests = TestFile { path: "test_x.py".to_owned(), ids: vec!["R2".to_owned()], given: Some(given) };
+    assert_eq!(tests.given(), "import x\n\n\nclass T:\n\n    # R2: It is.\n");
+    let file = grammar(&GrammarOptions {
+        each: vec![tests.path.clone()],
+        fenced: Some(vec![tests]),
+        ..GrammarOptions::default()
+    });
+    let test = |name: &str| format!("    def test_r2_{name}(self):\n        pass\n\n");
+    let other = "    # The same with other values.\n";
+    let all = [&test("first"), other, &test("second"), other, &test("third")].concat();
+    let text = |tests: &str| {
+        format!(
+            "@@ write test_x.py\n```python\nimport x\n\n\nclass T:\n\n    # R2: It is.\n{tests}```\n@@ end\n@@ done x"
+        )
+    };
+    assert_eq!(accepts(&file, &text(&all)), Ok(()));
+    assert!(accepts(&file, &text(&test("only"))).is_err());
+    for (old, new) in [("    # R2: It is.\n", ""), ("        pass\n", "    pass\n"), ("third", "x")] {
+        assert!(accepts(&file, &text(&all).replace(old, new)).is_err(), "{old:?}");
+    }
+}
+
+#[test]
+fn tests_of_a_program_run_it_and_compare() {
+    for (path, name, good, bad) in [
+        (
+            "test_x.py",
+            "    # R2: It is.\n    def test_r2_list(self):\n",
+            "        self.run_program(\"add tea\")\n        self.assertEqual(self.run_program(\"list\"), \"tea\")\n",
+            "        self.run_program(\"add tea\")\n        print(1)\n",
+        ),
+        (
+            "x.test.mjs",
+            "// R2: It is.\ntest(\"R2: list\", () => {\n",
+            "  run(\"add tea\");\n  assert.equal(run(\"list\"), \"tea\");\n  assert.deepEqual(JSON.parse(read(\"a.json\")), []);\n});\n",
+            "  run(\"add tea\");\n});\n",
+        ),
+    ] {
+        let given = GivenTests { head: "head\n".to_owned(), said: vec!["R2: It is.".to_owned()], runs: true };
+        let tests = TestFile { path: path.to_owned(), ids: vec!["R2".to_owned()], given: Some(given) };
+        let file = grammar(&GrammarOptions {
+            each: vec![path.to_owned()],
+            fenced: Some(vec![tests]),
+            ..GrammarOptions::default()
+        });
+        let language = fence_of(path).unwrap();
+        let other = name.replace("R2: It is.", ANOTHER);
+        let text = |body: &str| {
+            format!(
+                "@@ write {path}\n```{language}\nhead\n{name}{good}\n{other}{good}\n{other}{body}```\n@@ end\n@@ done x"
+            )
+        };
+        assert_eq!(accepts(&file, &text(good)), Ok(()));
+        assert!(accepts(&file, &text(bad)).is_err());
+    }
+}

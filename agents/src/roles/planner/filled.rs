@@ -51,6 +51,17 @@ pub(super) fn filled(task: &str) -> Vec<Example> {
     found
 }
 
+/// The words behind a file that is run, as a user may type them first: `add tea`. None where the task does not say what they may be.
+pub fn typed(task: &str, file: &str) -> Option<String> {
+    let requirements = given(task).requirements;
+    let texts: Vec<_> = requirements.iter().map(|r| r.text.as_str()).collect();
+    let program = Program::of(file, task, &texts)?;
+    let (word, lines) = &program.commands[0];
+    let line = lines[0].as_slice();
+    let typed = program.typed(word, line, &program.values(line)?)?;
+    Some(typed.strip_prefix(&program.begins)?.trim().to_owned())
+}
+
 /// A file that is run, with its commands.
 struct Program<'a> {
     file: &'a str,
@@ -471,6 +482,13 @@ mod tests {
         );
         let chosen = "If NAME is not one of the notes, nothing happens.";
         assert!(shown(&[DONE, chosen]).is_empty(), "nobody knows a right one");
+    }
+
+    #[test]
+    fn what_a_user_may_type_first() {
+        let task = format!("{TASK}R1: {ADD}\nR2: {DONE}\n");
+        assert_eq!(typed(&task, "notes.py").as_deref(), Some("add tea 2024-05-01"));
+        assert_eq!(typed(&task, "other.py"), None);
     }
 
     #[test]
