@@ -37,7 +37,7 @@ if __name__ == "__main__":
 """
 
 [[reply]]
-when = ["Write this file: test_hello.py"]
+when = ["Write the whole file test_hello.py"]
 text = """
 @@ write test_hello.py
 import unittest

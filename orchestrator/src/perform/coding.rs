@@ -113,12 +113,11 @@ impl Performer {
         }
         let instruction = instruction_of(purpose, state)?;
         let tree = tree_for(attempt, state)?;
-        let given = match self.testing(instruction, &tree, state)? {
-            Some(testing) => self.test_file(&testing, state)?.given(),
-            None => {
-                let coding = self.coding(instruction, &tree, state)?;
-                coding.map_or(String::new(), |coding| coding.file(instruction).given())
-            }
+        let given = if let Some(testing) = self.testing(instruction, &tree, state)? {
+            self.test_file(&testing, state)?.given()
+        } else {
+            let coding = self.coding(instruction, &tree, state)?;
+            coding.map_or(String::new(), |coding| coding.file(instruction).given())
         };
         let tokens = TokenCounter::count(&self.counter(), &given);
         Ok(tokens.min(self.window_tokens() / GIVEN_SHARE))

@@ -31,9 +31,8 @@ pub(super) fn handed(skeleton: &Skeleton, language: &str) -> Option<(&'static st
     } else {
         "  const words = process.argv.slice(2);\n  const command = words[0] ?? \"\";\n"
     };
-    let branches = lines.iter().map(|(command, function, line)| match is_python {
-        true => in_python(command, function, line),
-        false => in_javascript(command, function, line),
+    let branches = lines.iter().map(|(command, function, line)| {
+        if is_python { in_python(command, function, line) } else { in_javascript(command, function, line) }
     });
     Some((before, words.to_owned() + &branches.collect::<String>()))
 }
@@ -101,7 +100,7 @@ fn in_javascript(command: &Command, function: &Function, line: &[Word]) -> Strin
         given
             .iter_mut()
             .filter(|(name, _)| word.of() == Some(name))
-            .for_each(|(_, given)| *given = value.clone());
+            .for_each(|(_, given)| given.clone_from(&value));
     }
     while given.last().is_some_and(|(_, value)| value == "undefined") {
         given.pop();

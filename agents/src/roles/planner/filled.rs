@@ -55,7 +55,15 @@ pub(super) fn filled(task: &str) -> Vec<Example> {
 pub fn typed(task: &str, file: &str) -> Option<String> {
     let requirements = given(task).requirements;
     let texts: Vec<_> = requirements.iter().map(|r| r.text.as_str()).collect();
-    let program = Program::of(file, task, &texts)?;
+    let Some(program) = Program::of(file, task, &texts) else {
+        let lines = commands(task).into_iter().filter(|(own, _)| own == file);
+        let behind = lines.filter_map(|(_, line)| Some(line.split_once(file)?.1.trim().to_owned()));
+        let is_literal = |words: &String| {
+            let stands_for = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
+            !words.is_empty() && !words.split_whitespace().any(stands_for)
+        };
+        return behind.filter(is_literal).next_back();
+    };
     let (word, lines) = &program.commands[0];
     let line = lines[0].as_slice();
     let typed = program.typed(word, line, &program.values(line)?)?;
@@ -194,10 +202,7 @@ impl<'a> Program<'a> {
             }
             Wrong::Value(of, value) => {
                 let mut values = self.values_but(line, Some(of))?;
-                values
-                    .iter_mut()
-                    .filter(|(own, _)| own == of)
-                    .for_each(|(_, own)| *own = (*value).to_owned());
+                values.iter_mut().filter(|(own, _)| own == of).for_each(|(_, own)| (*value).clone_into(own));
                 values
             }
             Wrong::Unseen | Wrong::Twice => self.values(line)?,
@@ -305,7 +310,7 @@ impl<'a> Program<'a> {
         let mut known: Vec<&String> = Vec::new();
         placeholders.iter().for_each(|of| {
             if !known.contains(&of) {
-                known.push(of)
+                known.push(of);
             }
         });
         let at = known.iter().position(|known| *known == of)?;
@@ -320,7 +325,7 @@ impl<'a> Program<'a> {
             match part {
                 Word::Option(word) | Word::Flag { word, .. } => typed.push_str(word),
                 Word::Value { of, .. } => {
-                    typed.push_str(&values.iter().find(|(own, _)| *own == placeholder(of))?.1)
+                    typed.push_str(&values.iter().find(|(own, _)| *own == placeholder(of))?.1);
                 }
             }
         }
@@ -489,6 +494,9 @@ mod tests {
         let task = format!("{TASK}R1: {ADD}\nR2: {DONE}\n");
         assert_eq!(typed(&task, "notes.py").as_deref(), Some("add tea 2024-05-01"));
         assert_eq!(typed(&task, "other.py"), None);
+        let task =
+            format!("{TASK}R1: `python3 notes.py A B` adds, so `python3 notes.py 2 3` prints `5`.\nR2: x.\n");
+        assert_eq!(typed(&task, "notes.py").as_deref(), Some("2 3"));
     }
 
     #[test]
