@@ -57,12 +57,12 @@ pub fn typed(task: &str, file: &str) -> Option<String> {
     let texts: Vec<_> = requirements.iter().map(|r| r.text.as_str()).collect();
     let Some(program) = Program::of(file, task, &texts) else {
         let lines = commands(task).into_iter().filter(|(own, _)| own == file);
-        let behind = lines.filter_map(|(_, line)| Some(line.split_once(file)?.1.trim().to_owned()));
+        let mut behind = lines.filter_map(|(_, line)| Some(line.split_once(file)?.1.trim().to_owned()));
         let is_literal = |words: &String| {
             let stands_for = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
             !words.is_empty() && !words.split_whitespace().any(stands_for)
         };
-        return behind.filter(is_literal).next_back();
+        return behind.find(is_literal);
     };
     let (word, lines) = &program.commands[0];
     let line = lines[0].as_slice();
