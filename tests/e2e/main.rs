@@ -20,4 +20,5 @@ mod second;
 mod serve;
 mod signals;
 mod terminal;
+mod told;
 mod traces;

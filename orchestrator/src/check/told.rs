@@ -11,40 +11,31 @@ use super::syntax::nodes;
 /// Fewest letters and digits of a text that is known by them.
 const LETTERS_MIN: usize = 6;
 
-/// The places of strings that are a text of the task but for what is no letter and no digit, with the text in their place.
+/// The places of strings that are a text of the task but for what is no letter and no digit, with the text in their place. The end of
+/// a line behind it stays.
 pub(super) fn as_written(text: &str, root: Node<'_>, told: &[ToldText]) -> Vec<(Range<usize>, String)> {
     let is_string = |node: &Node<'_>| matches!(node.kind(), "string" | "template_string");
-    let found = nodes(root).filter(is_string).filter_map(|string| {
-        let (inner, own, holes) = parts(text, string)?;
-        let has_holes = !holes.is_empty();
-        // Of a text without quotes' sake it does not matter how the string is written.
-        let ends = own.last().is_some_and(|last| last.ends_with("\\n"));
-        let mut plain = own.clone();
-        if let Some(last) = plain.last_mut().filter(|_| ends) {
-            last.truncate(last.len() - 2);
-        }
-        let is_it = |told: &&ToldText| {
-            told.pieces.len() == plain.len()
-                && told.pieces.iter().zip(&plain).all(|(a, b)| letters(a) == letters(b))
-                && told.pieces.iter().map(|piece| letters(piece).len()).sum::<usize>() >= LETTERS_MIN
+    let better = |string: Node<'_>| {
+        let (inner, mut own, holes) = parts(text, string)?;
+        let last = own.last_mut()?;
+        let ends = if last.ends_with("\\n") { "\\n" } else { "" };
+        last.truncate(last.len() - ends.len());
+        let same = |told: &&ToldText| {
+            told.pieces.len() == own.len()
+                && told.pieces.iter().zip(&own).all(|(a, b)| letters(a) == letters(b))
         };
-        let mut all = told.iter().filter(is_it);
-        let it = all.next()?;
-        let is_only = all.all(|other| other.pieces == it.pieces);
+        let mut all = told.iter().filter(same);
+        let it = &all.next()?.pieces;
+        let is_only = all.all(|other| other.pieces == *it);
+        let is_known = it.iter().map(|piece| letters(piece).len()).sum::<usize>() >= LETTERS_MIN;
         let is_plain = |piece: &String| !piece.contains(['"', '\'', '`', '\\', '{', '}', '$']);
-        if it.pieces == plain || !is_only || !it.pieces.iter().all(is_plain) || has_holes && plain.is_empty()
-        {
+        if *it == own || !is_only || !is_known || !it.iter().all(is_plain) {
             return None;
         }
-        let mut better = String::new();
-        for (piece, at) in it.pieces.iter().zip(0..) {
-            better.push_str(piece);
-            better.push_str(holes.get(at).copied().unwrap_or_default());
-        }
-        better.push_str(if ends { "\\n" } else { "" });
-        Some((inner, better))
-    });
-    found.collect()
+        let holes = holes.into_iter().chain([ends]);
+        Some((inner, it.iter().zip(holes).flat_map(|(piece, hole)| [piece.as_str(), hole]).collect()))
+    };
+    nodes(root).filter(is_string).filter_map(better).collect()
 }
 
 /// The places of strings that are a text of the task with `{name}` in it, and would print just that: Python's need an `f`,

@@ -14,6 +14,17 @@ const PYTHON: &str = "abs aiter all anext any ascii bin bool breakpoint bytearra
     help hex id input int isinstance issubclass iter len license list locals map max memoryview min next object oct open ord pow \
     print property quit range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip \
     __import__ __build_class__";
+/// Errors and warnings that can be raised in every file of Python.
+const PYTHON_ERRORS: &str = "ArithmeticError AssertionError AttributeError BaseException BaseExceptionGroup BlockingIOError BrokenPipeError \
+    BufferError BytesWarning ChildProcessError ConnectionAbortedError ConnectionError ConnectionRefusedError \
+    ConnectionResetError DeprecationWarning EOFError EncodingWarning EnvironmentError Exception ExceptionGroup \
+    FileExistsError FileNotFoundError FloatingPointError FutureWarning GeneratorExit IOError ImportError ImportWarning \
+    IndentationError IndexError InterruptedError IsADirectoryError KeyError KeyboardInterrupt LookupError MemoryError \
+    ModuleNotFoundError NameError NotADirectoryError NotImplementedError OSError OverflowError PendingDeprecationWarning \
+    PermissionError ProcessLookupError PythonFinalizationError RecursionError ReferenceError ResourceWarning RuntimeError \
+    RuntimeWarning StopAsyncIteration StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError \
+    TypeError UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError UnicodeWarning \
+    UserWarning ValueError Warning ZeroDivisionError";
 /// What can be called in every file of JavaScript, in Node.js or a browser.
 const JAVASCRIPT: &str = "AbortController AggregateError Array ArrayBuffer BigInt BigInt64Array BigUint64Array Blob Boolean \
     BroadcastChannel Buffer CustomEvent DataView Date DOMException DOMParser Error EvalError Event EventSource EventTarget File \
@@ -29,15 +40,15 @@ const JAVASCRIPT: &str = "AbortController AggregateError Array ArrayBuffer BigIn
 
 /// Whether every file of Python can call a function of this name.
 pub(super) fn is_of_python(name: &str) -> bool {
-    PYTHON.split_whitespace().any(|other| other == name)
+    PYTHON.split_whitespace().chain(PYTHON_ERRORS.split_whitespace()).any(|other| other == name)
 }
 
 /// The first function that a file of Python or JavaScript calls and that it neither defines, imports, nor names anywhere but in
 /// calls, with the line of the first call. None where the file does not parse, or imports names without saying which.
 pub(super) fn undefined(path: &str, text: &str) -> Option<(String, usize)> {
-    let known = match path.rsplit_once('.')?.1 {
-        "py" => PYTHON,
-        "js" | "mjs" | "cjs" => JAVASCRIPT,
+    let is_known: fn(&str) -> bool = match path.rsplit_once('.')?.1 {
+        "py" => is_of_python,
+        "js" | "mjs" | "cjs" => |name| JAVASCRIPT.split_whitespace().any(|other| other == name),
         _ => return None,
     };
     let tree = syntax::tree(text, &syntax::language_of(path)?).ok()?;
@@ -59,7 +70,6 @@ pub(super) fn undefined(path: &str, text: &str) -> Option<(String, usize)> {
         let so_far = names.entry(&text[node.byte_range()]).or_insert(called);
         *so_far = so_far.and(called).and(*so_far);
     }
-    let is_known = |name: &str| known.split_whitespace().any(|other| other == name);
     let unknown = names.into_iter().filter(|(name, _)| !is_known(name));
     unknown.filter_map(|(name, line)| Some((name.to_owned(), line?))).min_by_key(|(_, line)| *line)
 }
@@ -118,6 +128,8 @@ mod tests {
                 "class A:\n    def m(self):\n        return A() or super().m()\n\n@deco\ndef x(): deco()\n",
                 "",
             ),
+            ("a.py", "def f(x):\n    raise ValueError(x)\n", ""),
+            ("a.py", "def f(x):\n    raise MyError(x)\n", "MyError 2"),
             ("a.py", "def f(:\n    x()\n", ""),
             ("a.rs", "fn f() { g() }\n", ""),
         ] {

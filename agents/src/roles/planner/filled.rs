@@ -119,7 +119,7 @@ impl<'a> Program<'a> {
         }
         let values = self.values(line)?;
         let typed = self.typed(word, line, &values)?;
-        let setup = if word == self.commands[0].0 { String::new() } else { self.setup()? };
+        let setup = self.setup(word, line)?;
         let output = expected(&parts[3], &values, false);
         Some(self.example(None, format!("{setup}{typed}"), 0, output))
     }
@@ -243,16 +243,34 @@ impl<'a> Program<'a> {
         }
         let setup = match wrong {
             Wrong::Value(_, NO_FILE) => String::new(),
-            _ if is_first && *wrong != Wrong::Twice => String::new(),
-            _ => self.setup()?,
+            Wrong::Twice => self.unseen(word, line)?,
+            _ => self.setup(word, line)?,
         };
         Some((format!("{setup}{}", self.typed(word, line, &values)?), values))
     }
 
-    /// The first command with values, whose output nobody looks at: what others speak of is there then.
-    fn setup(&self) -> Option<String> {
-        let (word, lines) = &self.commands[0];
-        let typed = self.typed(word, &lines[0], &self.values(&lines[0])?)?;
+    /// What has to be done before a command line, so that there is what it speaks of: an earlier command with a placeholder that
+    /// it has, too, or the first one for the number of what that made. None where no command is known to do it.
+    fn setup(&self, word: &str, line: &[Word]) -> Option<String> {
+        let of =
+            |line: &[Word]| -> Vec<String> { line.iter().filter_map(Word::of).map(placeholder).collect() };
+        let own = of(line);
+        let mut before = self.commands.iter().take_while(|(earlier, _)| earlier != word);
+        let shares = |lines: &[Vec<Word>]| of(&lines[0]).iter().any(|of| own.contains(of));
+        let (first, lines) = &self.commands[0];
+        if first == word {
+            return Some(String::new());
+        }
+        if own.is_empty() || own == ["ID"] {
+            return self.unseen(first, &lines[0]);
+        }
+        let (earlier, lines) = before.find(|(_, lines)| shares(lines))?;
+        self.unseen(earlier, &lines[0])
+    }
+
+    /// A command line whose output nobody looks at.
+    fn unseen(&self, word: &str, line: &[Word]) -> Option<String> {
+        let typed = self.typed(word, line, &self.values(line)?)?;
         Some(format!("{typed} >/dev/null 2>&1; "))
     }
 
@@ -283,6 +301,13 @@ impl<'a> Program<'a> {
             let is_made =
                 says(&format!(r"If {name} does not exist, `{}` (?:creates|makes) it", regex::escape(first)));
             return is_made.then(|| FILE.to_owned());
+        }
+        // What lies within bounds may not be just any number.
+        let is_bound = says(&format!(
+            r"\b{name}\b[^.\n]{{0,80}}\b(?:between|from [0-9]|at most|less than|smaller than)\b"
+        ));
+        if is_bound {
+            return None;
         }
         if is_whole(of, self.task) {
             return Some(if of == "ID" { "1" } else { "3" }.to_owned());
@@ -485,6 +510,10 @@ mod tests {
             1,
             "of each"
         );
+        let init = "`python3 notes.py init` begins and prints `ready`.";
+        assert_eq!(shown(&[init, DONE]), ["- $ init | 0 ready"], "nobody knows what makes a note");
+        let rate = "`python3 notes.py rate N` rates and prints `rated N`, where N is a whole number between 1 and 5.";
+        assert!(shown(&[rate, "`list` lists."]).is_empty());
         let chosen = "If NAME is not one of the notes, nothing happens.";
         assert!(shown(&[DONE, chosen]).is_empty(), "nobody knows a right one");
     }
