@@ -55,7 +55,9 @@ pub fn fragments(
 ) -> Result<Vec<Fragment>, TemplateError> {
     let is_run = planner::is_run(view.path, view.task);
     let is_text = is_text(view.path);
-    let reads_input = view.text.to_lowercase().contains("standard input");
+    // What no command says, the task's own text does.
+    let said = if is_run && view.functions.is_empty() { view.task } else { view.text };
+    let reads_input = said.to_lowercase().contains("standard input");
     let about = json!({
         "language": view.language, "is_run": is_run, "is_text": is_text, "functions": view.functions,
         "reads_input": reads_input, "on_input": view.on_input, "handed": view.handed, "grammar": view.grammar,

@@ -240,7 +240,9 @@ fn entry(line: &str) -> Option<(String, String)> {
 
 fn headed(value: &str) -> Headed {
     let (title, gist) = value.split_once(':').unwrap_or((value, value));
-    Headed { title: title.trim_matches(['"', ' ']).to_owned(), gist: gist.trim().to_owned() }
+    // Where the outline ends, a small model forgets the line's end.
+    let gist = gist.trim().trim_end_matches(" END").trim_end();
+    Headed { title: title.trim_matches(['"', ' ']).to_owned(), gist: gist.to_owned() }
 }
 
 /// The entries that say what none before them and none of those `told` says, and the others.
@@ -318,6 +320,12 @@ pub fn understand_chapter(replies: &[(&str, Finish)]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_an_outline_is_no_part_of_it() {
+        let part = headed("How to Sell: From a stall to the door. END");
+        assert_eq!((part.title.as_str(), part.gist.as_str()), ("How to Sell", "From a stall to the door."));
+    }
 
     #[test]
     fn outlines_have_all_their_parts() {

@@ -125,7 +125,8 @@ enum Piece {
 /// `` `added TASK` ``. Small models print a word that they see. Command lines stay as a user types them.
 fn with_values(sentence: &str, takes: &str, language: &str) -> String {
     let begin = if language == "javascript" { "${" } else { "{" };
-    let names: Vec<_> = takes.split(", ").filter_map(|taken| taken.split(['=', ' ']).next()).collect();
+    let names = takes.split(", ").filter_map(|taken| taken.split(['=', ' ']).next());
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     let is_taken = |word: &str| {
         word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
             && names.contains(&word.to_lowercase().replace('-', "_").as_str())

@@ -65,6 +65,7 @@ fn what_a_function_prints_names_what_it_takes() {
             "Without FILE it prints `no {file_name}, TOTAL: {n}`.",
         ),
         ("`TIME é` and `", "time", "`{time} é` and `"),
+        ("It prints `total: T, done: D`.", "", "It prints `total: T, done: D`."),
     ] {
         assert_eq!(with_values(sentence, takes, "python"), shown);
     }
